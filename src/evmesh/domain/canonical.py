@@ -1,0 +1,141 @@
+"""One encoding for each document, so that every changed byte shows.
+
+Documents are RFC 8785 canonical JSON, restricted to strings, integers, null, arrays and objects:
+no floats and no booleans, so there is nothing to round and nothing that two languages print
+differently. Reading refuses any other encoding of the same content. Notary leaves are RFC 8949
+deterministic CBOR of the same restricted kind, with byte strings added.
+"""
+
+import json
+from typing import Any, NoReturn
+
+from evmesh.domain.errors import InvalidInput
+
+MAX_DOCUMENT_INT = 2**31 - 1
+"""The largest magnitude of a bare integer in a document; larger ones travel as decimal strings."""
+
+Json = dict[str, Any]
+
+
+def canonical_json(document: Json) -> bytes:
+    """Encode as RFC 8785: keys sorted by UTF-16 code unit, no white space, UTF-8.
+
+    Raises InvalidInput where the document holds a float, a boolean or an integer past
+    MAX_DOCUMENT_INT, with the path of the value.
+    """
+    _check(document, "")
+    return json.dumps(_sorted(document), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def parse_canonical_json(raw: bytes) -> Json:
+    """Decode bytes that `canonical_json` could have written, and no others."""
+    document = parse_json(raw)
+    if canonical_json(document) != raw:
+        raise InvalidInput(
+            "document.not_canonical",
+            "the file is not in canonical form (RFC 8785), so its bytes are not those that were signed",
+            do="use the file as it was issued: do not reformat it, and add no line at its end",
+        )
+    return document
+
+
+def parse_json(raw: bytes) -> Json:
+    """Decode a JSON object strictly: no floats, booleans, duplicate keys or huge integers.
+
+    Raises InvalidInput; `path` names the offending value.
+    """
+
+    def no_float(text: str) -> NoReturn:
+        raise InvalidInput("document.not_an_integer", f"{text} is not an integer")
+
+    def no_duplicates(pairs: list[tuple[str, Any]]) -> Json:
+        found: Json = {}
+        for key, value in pairs:
+            if key in found:
+                raise InvalidInput("document.duplicate_key", f"the key {key!r} stands twice", path=key)
+            found[key] = value
+        return found
+
+    try:
+        document = json.loads(
+            raw.decode("utf-8"),
+            parse_float=no_float,
+            parse_constant=no_float,
+            parse_int=_bounded_int,
+            object_pairs_hook=no_duplicates,
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidInput("document.not_utf8", f"the file is not UTF-8: {error}") from error
+    except json.JSONDecodeError as error:
+        raise InvalidInput(
+            "document.not_json", f"not JSON: {error}", do="check that the file is complete"
+        ) from error
+    except RecursionError as error:
+        raise InvalidInput("document.too_deep", "the file nests too deeply") from error
+    if not isinstance(document, dict):
+        raise InvalidInput("document.not_an_object", "the file must hold one JSON object")
+    _check(document, "")
+    return document
+
+
+def _bounded_int(text: str) -> int:
+    if len(text) > 11:  # before int(), which is quadratic in the number of digits
+        raise InvalidInput("document.number_too_large", f"{text[:20]}… is past 2^31 - 1")
+    return int(text)
+
+
+def _check(value: object, path: str) -> None:
+    if isinstance(value, bool) or isinstance(value, float):
+        raise InvalidInput("document.not_an_integer", f"{value} is not allowed here", path=path)
+    if isinstance(value, int):
+        if abs(value) > MAX_DOCUMENT_INT:
+            raise InvalidInput("document.number_too_large", f"{value} is past 2^31 - 1", path=path)
+    elif isinstance(value, str):
+        if any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+            raise InvalidInput("document.not_utf8", "a lone surrogate is not text", path=path)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check(key, path)
+            _check(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            _check(item, f"{path}[{position}]")
+    elif value is not None:
+        raise InvalidInput("document.bad_type", f"{type(value).__name__} has no JSON form", path=path)
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value, key=lambda k: k.encode("utf-16-be"))}
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    return value
+
+
+CborValue = int | bytes | str | list["CborValue"] | dict[str, "CborValue"] | None
+
+
+def canonical_cbor(value: CborValue) -> bytes:
+    """Encode as RFC 8949 section 4.2.1: shortest heads, map keys sorted by their encoding."""
+    if value is None:
+        return b"\xf6"
+    if isinstance(value, int):
+        return _cbor_head(0, value) if value >= 0 else _cbor_head(1, -1 - value)
+    if isinstance(value, bytes):
+        return _cbor_head(2, len(value)) + value
+    if isinstance(value, str):
+        text = value.encode()
+        return _cbor_head(3, len(text)) + text
+    if isinstance(value, list):
+        return _cbor_head(4, len(value)) + b"".join(canonical_cbor(item) for item in value)
+    items = sorted((canonical_cbor(key), canonical_cbor(item)) for key, item in value.items())
+    return _cbor_head(5, len(items)) + b"".join(key + item for key, item in items)
+
+
+def _cbor_head(major: int, argument: int) -> bytes:
+    if argument < 24:
+        return bytes([major << 5 | argument])
+    for code, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
+        if argument < 1 << (8 * size):
+            return bytes([major << 5 | code]) + argument.to_bytes(size, "big")
+    raise InvalidInput("document.number_too_large", f"{argument} is past 2^64 - 1")

@@ -7,7 +7,7 @@ deterministic CBOR of the same restricted kind, with byte strings added.
 """
 
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 from evmesh.domain.errors import InvalidInput
 
@@ -44,26 +44,11 @@ def parse_json(raw: bytes) -> Json:
 
     Raises InvalidInput; `path` names the offending value.
     """
-
-    def no_float(text: str) -> NoReturn:
-        raise InvalidInput("document.not_an_integer", f"{text} is not an integer")
-
-    def no_duplicates(pairs: list[tuple[str, Any]]) -> Json:
-        found: Json = {}
-        for key, value in pairs:
-            if key in found:
-                raise InvalidInput("document.duplicate_key", f"the key {key!r} stands twice", path=key)
-            found[key] = value
-        return found
-
     try:
         document = json.loads(
-            raw.decode("utf-8"),
-            parse_float=no_float,
-            parse_constant=no_float,
-            parse_int=_bounded_int,
-            object_pairs_hook=no_duplicates,
+            raw.decode("utf-8"), parse_int=_bounded_int, object_pairs_hook=_object_with_its_duplicates
         )
+        _check(document, "")
     except UnicodeDecodeError as error:
         raise InvalidInput("document.not_utf8", f"the file is not UTF-8: {error}") from error
     except json.JSONDecodeError as error:
@@ -74,34 +59,60 @@ def parse_json(raw: bytes) -> Json:
         raise InvalidInput("document.too_deep", "the file nests too deeply") from error
     if not isinstance(document, dict):
         raise InvalidInput("document.not_an_object", "the file must hold one JSON object")
-    _check(document, "")
     return document
 
 
+class _Duplicates(Json):
+    """An object in which a key stands twice; `_check` refuses it, once its path is known."""
+
+    key = ""
+
+
+def _object_with_its_duplicates(pairs: list[tuple[str, Any]]) -> Json:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    duplicates = _Duplicates(found)
+    unseen = set(found)
+    for key, _ in pairs:
+        if key not in unseen:
+            duplicates.key = key
+        unseen.discard(key)
+    return duplicates
+
+
 def _bounded_int(text: str) -> int:
-    if len(text) > 11:  # before int(), which is quadratic in the number of digits
-        raise InvalidInput("document.number_too_large", f"{text[:20]}… is past 2^31 - 1")
-    return int(text)
+    if len(text) <= 11:
+        return int(text)
+    # Not int(text), which is quadratic in the number of digits; `_check` refuses this one with its path.
+    return MAX_DOCUMENT_INT + 1
 
 
 def _check(value: object, path: str) -> None:
-    if isinstance(value, bool) or isinstance(value, float):
-        raise InvalidInput("document.not_an_integer", f"{value} is not allowed here", path=path)
-    if isinstance(value, int):
-        if abs(value) > MAX_DOCUMENT_INT:
-            raise InvalidInput("document.number_too_large", f"{value} is past 2^31 - 1", path=path)
-    elif isinstance(value, str):
-        if any(0xD800 <= ord(char) <= 0xDFFF for char in value):
-            raise InvalidInput("document.not_utf8", "a lone surrogate is not text", path=path)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check(key, path)
-            _check(item, f"{path}.{key}" if path else str(key))
+    if isinstance(value, dict):
+        _check_object(value, path)
     elif isinstance(value, list):
         for position, item in enumerate(value):
             _check(item, f"{path}[{position}]")
+    elif isinstance(value, str):
+        if any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+            raise InvalidInput("document.not_utf8", "a lone surrogate is not text", path=path)
+    elif isinstance(value, (bool, float)):
+        raise InvalidInput("document.not_an_integer", f"{value} is not allowed here", path=path)
+    elif isinstance(value, int):
+        if abs(value) > MAX_DOCUMENT_INT:
+            raise InvalidInput("document.number_too_large", "the number is past 2^31 - 1", path=path)
     elif value is not None:
         raise InvalidInput("document.bad_type", f"{type(value).__name__} has no JSON form", path=path)
+
+
+def _check_object(value: dict[Any, Any], path: str) -> None:
+    if isinstance(value, _Duplicates):
+        at = f"{path}.{value.key}" if path else value.key
+        raise InvalidInput("document.duplicate_key", f"the key {value.key!r} stands twice", path=at)
+    for key, item in value.items():
+        _check(key, path)
+        _check(item, f"{path}.{key}" if path else str(key))
 
 
 def _sorted(value: Any) -> Any:

@@ -26,7 +26,6 @@ from evmesh.domain.stations import (
 from evmesh.domain.units import Wh
 
 
-
 class AsyncService(Protocol):
     """Something that runs until it is cancelled."""
 
@@ -181,7 +180,10 @@ class Escrow(Protocol):
         """Claim for the operator; idempotent per `key`."""
 
     async def refund(self, payer: Address, tab: Tab, key: str) -> Mined:
-        """Close the operator's tab with `payer` at what is spent already: the rest goes back."""
+        """Close the operator's tab with `payer` at what is spent already: the rest goes back.
+
+        Idempotent per `key`, also where the tab is in its next epoch by then.
+        """
 
     async def payout(self, key: str) -> Mined:
         """Move what was claimed to the operator's account."""
@@ -317,10 +319,27 @@ class StoredPlan:
     schedule_sha256: str
     group: str
     made_at: datetime
+    start: datetime
+    """Where the first step begins."""
     problem: bytes
     schedule: bytes
     pseudonyms: Mapping[str, str]
     """Session id → id in the published problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRecord:
+    """A request that did not fit: the certificate of the no, and what would have been accepted."""
+
+    at: datetime
+    asset: int
+    payer: Address
+    energy: Wh
+    departure: datetime
+    code: str
+    steps: tuple[int, ...]
+    deficit: Wh
+    offers: tuple[tuple[Wh, datetime], ...]
 
 
 class Unit(Protocol):
@@ -329,7 +348,9 @@ class Unit(Protocol):
     async def add_session(self, session: Session, cause: str) -> None:
         """Insert with its first journal row."""
 
-    async def save_session(self, session: Session, journal: JournalRow, effects: Sequence[EffectKind]) -> None:
+    async def save_session(
+        self, session: Session, journal: JournalRow, effects: Sequence[EffectKind]
+    ) -> None:
         """Write the row after a transition, its journal row (numbered here), and what is owed."""
 
     async def touch_session(self, session: Session) -> None:
@@ -375,8 +396,8 @@ class Unit(Protocol):
 
     async def save_plan(self, plan: StoredPlan) -> None: ...
 
-    async def plan(self, group: str) -> StoredPlan | None:
-        """The newest plan of a group."""
+    async def plan(self, group: str, start: datetime | None = None) -> StoredPlan | None:
+        """The newest plan of a group, or the newest that begins at `start`."""
 
     async def plan_of(self, schedule_sha256: str) -> StoredPlan | None: ...
 
@@ -384,6 +405,20 @@ class Unit(Protocol):
         """Keep a receipt, settlement or reward; the first one written stays."""
 
     async def document(self, session: SessionId, format: str) -> bytes | None: ...
+
+    async def add_refusal(self, refusal: RefusalRecord) -> None: ...
+
+    async def refusals(self, limit: int) -> Sequence[RefusalRecord]:
+        """Newest first."""
+
+    async def set_status(
+        self, connector: ConnectorRef, status: ConnectorStatus, error: str, at: datetime
+    ) -> None: ...
+
+    async def statuses(self) -> Mapping[ConnectorRef, ConnectorStatus]:
+        """What each connector said last."""
+
+    async def set_register(self, connector: ConnectorRef, at: datetime, register: Wh) -> None: ...
 
     async def last_instant(self) -> datetime | None:
         """The newest time in any record, for the clock to resume after."""
@@ -401,3 +436,6 @@ class Store(Protocol):
 
 Checkpoint = Callable[[str], None]
 """Called with the name of each point where a crash must be survivable; the kill tests crash there."""
+
+Randomness = Callable[[int], bytes]
+"""Gives so many bytes that nobody can guess (`secrets.token_bytes`)."""

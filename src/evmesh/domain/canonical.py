@@ -7,12 +7,16 @@ deterministic CBOR of the same restricted kind, with byte strings added.
 """
 
 import json
+import re
 from typing import Any
 
 from evmesh.domain.errors import InvalidInput
 
 MAX_DOCUMENT_INT = 2**31 - 1
 """The largest magnitude of a bare integer in a document; larger ones travel as decimal strings."""
+
+MAX_DEPTH = 64
+"""How deep arrays and objects may nest in a document; the formats need less than ten."""
 
 Json = dict[str, Any]
 
@@ -30,7 +34,11 @@ def canonical_json(document: Json) -> bytes:
 def parse_canonical_json(raw: bytes) -> Json:
     """Decode bytes that `canonical_json` could have written, and no others."""
     document = parse_json(raw)
-    if canonical_json(document) != raw:
+    try:
+        canonical = canonical_json(document)
+    except RecursionError as error:
+        raise InvalidInput("document.too_deep", "the file nests too deeply") from error
+    if canonical != raw:
         raise InvalidInput(
             "document.not_canonical",
             "the file is not in canonical form (RFC 8785), so its bytes are not those that were signed",
@@ -44,6 +52,7 @@ def parse_json(raw: bytes) -> Json:
 
     Raises InvalidInput; `path` names the offending value.
     """
+    _refuse_deep_nesting(raw)
     try:
         document = json.loads(
             raw.decode("utf-8"), parse_int=_bounded_int, object_pairs_hook=_object_with_its_duplicates
@@ -79,6 +88,23 @@ def _object_with_its_duplicates(pairs: list[tuple[str, Any]]) -> Json:
             duplicates.key = key
         unseen.discard(key)
     return duplicates
+
+
+_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def _refuse_deep_nesting(raw: bytes) -> None:
+    """Raise before the parser recurses: where a library lifted Python's limit, the stack would overflow."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for character in _JSON_STRING.sub(b"", raw):
+        if character in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise InvalidInput("document.too_deep", f"the file nests deeper than {MAX_DEPTH} levels")
+        elif character in b"]}":
+            depth -= 1
 
 
 def _bounded_int(text: str) -> int:

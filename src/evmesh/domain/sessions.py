@@ -42,15 +42,15 @@ TERMINAL: Final = frozenset({State.SETTLED, State.EXPIRED, State.REFUNDED})
 PLUGGED: Final = frozenset({State.CHARGING, State.SUSPENDED, State.STOPPING})
 """A transaction runs on the connector."""
 
-PROMISED: Final = frozenset(
-    {State.RESERVED, State.FUNDED, State.STARTING, State.CHARGING, State.SUSPENDED}
-)
+PROMISED: Final = frozenset({State.RESERVED, State.FUNDED, State.STARTING, State.CHARGING, State.SUSPENDED})
 """The planner owes this session energy."""
 
 
 class Event(StrEnum):
     """What moves a session."""
 
+    RESERVE = "reserve"
+    """How a session comes to be; it has no source state, and no row in the table."""
     FUND = "fund"
     START = "start"
     STARTED = "started"
@@ -202,6 +202,8 @@ class Session:
     request_deadline: int
     max_cost: int
     offer_signature: bytes
+    plan_sha256: str
+    """The schedule that promised the energy: what the receipt's plan row is from."""
     voucher_signature: bytes | None
     created_at: datetime
     changed_at: datetime
@@ -212,6 +214,8 @@ class Session:
     meter_start: Wh | None = None
     meter_last: Wh | None = None
     due: int | None = None
+    refund: int | None = None
+    """What goes back to the payer, in token units; noted before it is sent."""
     cause: str = ""
     flags: tuple[str, ...] = field(default=())
     """What an auditor should look at: `meter.register_went_back`, `promise.short`, …"""

@@ -122,3 +122,11 @@ class LimitProfile:
     expires_at: datetime
     periods: tuple[LimitPeriod, ...]
     source: str
+
+    def limit_at(self, instant: datetime) -> W | None:
+        """Give the limit at an instant; None before the first period and from the expiry on."""
+        if instant >= self.expires_at:
+            return None
+        offset_s = (instant - self.starts_at).total_seconds()
+        begun = [period.limit for period in self.periods if period.offset_s <= offset_s]
+        return begun[-1] if begun else None

@@ -1,0 +1,80 @@
+"""Platform time: one clock for all processes of a data directory, as fast as it is told to run.
+
+Time is an affine function of the machine's monotonic clock: an anchor and a rate. The anchor is
+kept in a small memory-mapped file, so every process reads the same time without asking anybody.
+Changing the rate moves the anchor to the present, so time never jumps and never goes back. Wall
+time is used once, when a real-time platform (speed 1) starts.
+"""
+
+import asyncio
+import mmap
+import struct
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+_ANCHOR = struct.Struct("<qqqqq")  # sequence, monotonic ns, platform us since 1970, rate in 1/1000, sequence
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_NAP_S = 0.25
+"""Sleepers look again this often, since the rate may have changed meanwhile."""
+
+
+class SharedClock:
+    """Reads platform time. Implements the port `Clock`."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), _ANCHOR.size)
+        self._last_us = 0
+
+    @property
+    def rate_permille(self) -> int:
+        """Seconds of platform time per 1000 seconds of wall time, at present."""
+        return self._anchor()[2]
+
+    def now(self) -> datetime:
+        """Give aware UTC."""
+        return _EPOCH + timedelta(microseconds=self._now_us())
+
+    def monotonic(self) -> float:
+        """Give seconds of platform time for intervals."""
+        return self._now_us() / 1_000_000
+
+    async def sleep_until(self, instant: datetime) -> None:
+        """Return once `now()` is at or past `instant`."""
+        while (left := (instant - self.now()).total_seconds()) > 0:
+            rate = max(self.rate_permille, 1) / 1000
+            await asyncio.sleep(min(left / rate, _LONGEST_NAP_S))
+
+    def _now_us(self) -> int:
+        monotonic_ns, platform_us, rate = self._anchor()
+        elapsed_ns = time.monotonic_ns() - monotonic_ns
+        now_us = platform_us + elapsed_ns * rate // 1_000_000
+        self._last_us = max(self._last_us, now_us)
+        return self._last_us
+
+    def _anchor(self) -> tuple[int, int, int]:
+        while True:  # a torn read shows as two sequence numbers that differ
+            before, monotonic_ns, platform_us, rate, after = _ANCHOR.unpack(self._map[: _ANCHOR.size])
+            if before == after:
+                return monotonic_ns, platform_us, rate
+
+
+class ClockMaster(SharedClock):
+    """Sets the rate. One process at a time is the master."""
+
+    @classmethod
+    def start(cls, path: Path, instant: datetime, rate_permille: int) -> "ClockMaster":
+        """Let platform time run from `instant`; replaces what the file held."""
+        platform_us = (instant - _EPOCH) // timedelta(microseconds=1)
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(_ANCHOR.pack(0, time.monotonic_ns(), platform_us, rate_permille, 0))
+        fresh.replace(path)
+        return cls(path)
+
+    def set_rate(self, rate_permille: int) -> None:
+        """Run faster or slower from here on."""
+        sequence = _ANCHOR.unpack(self._map[: _ANCHOR.size])[0] + 1
+        now_us = self._now_us()
+        raw = _ANCHOR.pack(sequence, time.monotonic_ns(), now_us, rate_permille, sequence)
+        self._map[: _ANCHOR.size] = raw

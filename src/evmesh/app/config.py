@@ -1,0 +1,198 @@
+"""One TOML site file: what stands where, what power costs, who comes to charge.
+
+This is the only file that reads configuration; each room is handed its own piece.
+"""
+
+import csv
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from evmesh.domain.errors import InvalidInput
+from evmesh.domain.ids import ConnectorRef, EvseId, StationId
+from evmesh.domain.money import Price
+from evmesh.domain.stations import BootInfo, Connector
+from evmesh.domain.units import Milliamp, W
+
+
+@dataclass(frozen=True, slots=True)
+class StationConfig:
+    """One charge point and its connectors."""
+
+    id: StationId
+    info: BootInfo
+    connectors: tuple[tuple[str, Connector], ...]
+    """(name, connector)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConfig:
+    """The charge points behind one distribution cabinet."""
+
+    name: str
+    capacity: W
+    stations: tuple[StationConfig, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """A site as its operator describes it."""
+
+    name: str
+    time_zone: ZoneInfo
+    start: datetime
+    groups: tuple[GroupConfig, ...]
+    prices: Path
+    sessions: Path | None
+
+    def connectors(self) -> dict[ConnectorRef, Connector]:
+        """Give every connector by its reference."""
+        return {
+            connector.ref: connector
+            for group in self.groups
+            for station in group.stations
+            for _, connector in station.connectors
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What energy costs the site, hour by hour of one recorded span that repeats.
+
+    `by_hour` is micro-currency per kWh for consecutive hours from `first`; after the last hour the
+    span repeats, in whole weeks, so that weekdays stay weekdays.
+    """
+
+    first: datetime
+    by_hour: tuple[Price, ...]
+
+    def price_at(self, instant: datetime) -> Price:
+        """Give the price of the hour that holds `instant`."""
+        weeks = max(1, len(self.by_hour) // (7 * 24))
+        hour = (instant - self.first) // timedelta(hours=1)
+        return self.by_hour[hour % min(len(self.by_hour), weeks * 7 * 24)]
+
+
+def load_site(path: Path) -> SiteConfig:
+    """Read a site file; raises InvalidInput with the path of the wrong entry."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InvalidInput("site.not_found", f"there is no site file at {path}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput("site.not_toml", f"{path} is not TOML: {error}") from error
+    site = _Reader(table, "")
+    try:
+        zone = ZoneInfo(site.text("time_zone"))
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise InvalidInput("site.unknown_time_zone", str(error), path="time_zone") from error
+    start = site.take("start", datetime)
+    if start.tzinfo is None:
+        raise InvalidInput("site.bad_entry", "write the start with its offset", path="start")
+    groups = tuple(_group(one) for one in site.tables("group"))
+    sessions = path.parent / site.text("sessions") if "sessions" in table else None
+    config = SiteConfig(site.text("name"), zone, start, groups, path.parent / site.text("prices"), sessions)
+    _refuse_duplicates(config)
+    return config
+
+
+def load_tariff(path: Path, zone: ZoneInfo) -> Tariff:
+    """Read `hour,price` rows: local wall time of the site, EUR/MWh with decimals; header optional.
+
+    EUR/MWh × 1000 is micro-currency per kWh. Local hours are taken as they stand: the hour that
+    summer time skips or repeats is the file's business.
+    """
+    prices: list[Price] = []
+    first: datetime | None = None
+    number = 0
+    try:
+        with path.open(newline="") as file:
+            for number, row in enumerate(csv.reader(file), 1):
+                if number == 1 and not row[0][:1].isdigit():
+                    continue
+                at = datetime.fromisoformat(row[0]).replace(tzinfo=zone)
+                first = first or at
+                prices.append(Price(int((Decimal(row[1]) * 1000).to_integral_value())))
+    except FileNotFoundError as error:
+        raise InvalidInput("site.not_found", f"there is no price file at {path}", path="prices") from error
+    except (ValueError, IndexError, InvalidOperation) as error:
+        raise InvalidInput("site.bad_prices", f"{path}, line {number}: {error}", path="prices") from error
+    if first is None:
+        raise InvalidInput("site.bad_prices", f"{path} holds no price", path="prices")
+    return Tariff(first, tuple(prices))
+
+
+class _Reader:
+    """Takes typed entries out of a TOML table, naming what is missing or wrong."""
+
+    def __init__(self, table: dict[str, Any], at: str) -> None:
+        self._table = table
+        self._at = at
+
+    def take(self, key: str, kind: type) -> Any:
+        value = self._table.get(key)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise InvalidInput(
+                "site.bad_entry", f"{key} must be given, as {kind.__name__}", path=f"{self._at}{key}"
+            )
+        return value
+
+    def text(self, key: str) -> str:
+        return str(self.take(key, str))
+
+    def number(self, key: str, least: int) -> int:
+        value = int(self.take(key, int))
+        if value < least:
+            raise InvalidInput("site.bad_entry", f"{key} is at least {least}", path=f"{self._at}{key}")
+        return value
+
+    def tables(self, key: str) -> list["_Reader"]:
+        found = self._table.get(key)
+        if not isinstance(found, list) or not found:
+            raise InvalidInput(
+                "site.bad_entry", f"at least one [[{key}]] must be given", path=f"{self._at}{key}"
+            )
+        return [_Reader(one, f"{self._at}{key}[{number}].") for number, one in enumerate(found)]
+
+
+def _group(reader: _Reader) -> GroupConfig:
+    name = reader.text("name")
+    stations = tuple(_station(one, name) for one in reader.tables("station"))
+    return GroupConfig(name, W(reader.number("capacity_w", 0)), stations)
+
+
+def _station(reader: _Reader, group: str) -> StationConfig:
+    station = StationId.parse(reader.text("id"))
+    info = BootInfo(reader.text("vendor"), reader.text("model"), reader.text("serial"), "")
+    connectors = tuple(_connector(one, station, group) for one in reader.tables("connector"))
+    return StationConfig(station, info, connectors)
+
+
+def _connector(reader: _Reader, station: StationId, group: str) -> tuple[str, Connector]:
+    connector = Connector(
+        ref=ConnectorRef(station, reader.number("number", 1)),
+        evse_id=EvseId.parse(reader.text("evse_id")),
+        rating=W(reader.number("rating_w", 1)),
+        phases=reader.number("phases", 1),
+        max_current=Milliamp(reader.number("max_current_ma", 6000)),
+        group=group,
+        latitude_udeg=reader.number("latitude_udeg", -90_000_000),
+        longitude_udeg=reader.number("longitude_udeg", -180_000_000),
+        price=Price(reader.number("price", 0)),
+    )
+    return reader.text("name"), connector
+
+
+def _refuse_duplicates(site: SiteConfig) -> None:
+    seen: set[str] = set()
+    for group in site.groups:
+        for station in group.stations:
+            for name, connector in station.connectors:
+                for key in (name, str(connector.ref), str(connector.evse_id)):
+                    if key in seen:
+                        raise InvalidInput("site.duplicate", f"{key} stands twice in the site file")
+                    seen.add(key)

@@ -1,0 +1,137 @@
+"""The receipt, `evmesh.receipt/1`: one charge as a file that anybody can check.
+
+Final when the meter is: what follows (claim, refund, reward) comes in documents of its own that
+name the receipt's hash. `verify/receipt.py` says what must hold between the members.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import ClassVar, Final
+
+from evmesh.domain.canonical import Json, parse_canonical_json
+from evmesh.domain.errors import InvalidInput
+from evmesh.domain.ids import Address, SessionId
+from evmesh.domain.money import Price
+from evmesh.domain.receipt_parts import (
+    ChainRef,
+    MeterEntry,
+    MeterKey,
+    PlanRow,
+    SignedVoucher,
+    StationRef,
+    TreeHead,
+)
+from evmesh.domain.signed_document import SIGNATURE_BYTES, SignedDocument
+from evmesh.domain.signed_types import ChargeRequest, SessionOffer
+from evmesh.domain.strict import StrictFields, checked_integer, write_bytes
+from evmesh.domain.units import Wh
+
+MAX_RECEIPT_BYTES: Final = 1 << 20
+MAX_CURVE_POINTS: Final = 20_000
+MAX_VOUCHERS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt(SignedDocument):
+    """One charge, signed by the payee.
+
+    `curve` is the load curve as (seconds since the start, register); `price` is micro-currency
+    per kWh; `cost` and `due` are token units, due is what the budget leaves of the cost. Of the
+    vouchers the highest must be there, the others may be.
+    """
+
+    FORMAT: ClassVar[str] = "evmesh.receipt/1"
+
+    session: SessionId
+    chain: ChainRef
+    station: StationRef
+    request: ChargeRequest
+    request_signature: bytes
+    offer: SessionOffer
+    offer_signature: bytes
+    start: MeterEntry
+    stop: MeterEntry
+    tree: TreeHead
+    curve: tuple[tuple[int, Wh], ...]
+    energy: Wh
+    price: Price
+    cost: int
+    due: int
+    vouchers: tuple[SignedVoucher, ...]
+    plan: PlanRow
+    payee: Address
+    meter_key: MeterKey
+    signature: bytes = b""
+
+    def content(self) -> Json:
+        """Give all members but `format` and `signature`."""
+        return {
+            "session": self.session.text,
+            "chain": self.chain.to_json(),
+            "station": self.station.to_json(),
+            "request": self.request.to_document(),
+            "request_signature": write_bytes(self.request_signature),
+            "offer": self.offer.to_document(),
+            "offer_signature": write_bytes(self.offer_signature),
+            "start": self.start.to_json(),
+            "stop": self.stop.to_json(),
+            "tree": self.tree.to_json(),
+            "curve": [list(point) for point in self.curve],
+            "energy_wh": self.energy,
+            "price": self.price,
+            "cost": str(self.cost),
+            "due": str(self.due),
+            "vouchers": [voucher.to_json() for voucher in self.vouchers],
+            "plan": self.plan.to_json(),
+            "payee": self.payee.text,
+            "meter_key": self.meter_key.to_json(),
+        }
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "Receipt":
+        """Read the very bytes that `encode` gives; raises InvalidInput, with the path, on any others.
+
+        Says nothing on whether the receipt is true.
+        """
+        if len(raw) > MAX_RECEIPT_BYTES:
+            raise InvalidInput("document.too_large", f"{len(raw)} bytes are no receipt")
+        members = StrictFields(parse_canonical_json(raw))
+        members.literal("format", cls.FORMAT)
+        receipt = cls(
+            session=members.parsed("session", SessionId.parse),
+            chain=ChainRef.read(members.object("chain")),
+            station=StationRef.read(members.object("station")),
+            request=ChargeRequest.from_document(members.take("request"), "request"),
+            request_signature=members.bytes_of("request_signature", SIGNATURE_BYTES),
+            offer=SessionOffer.from_document(members.take("offer"), "offer"),
+            offer_signature=members.bytes_of("offer_signature", SIGNATURE_BYTES),
+            start=MeterEntry.read(members.object("start")),
+            stop=MeterEntry.read(members.object("stop")),
+            tree=TreeHead.read(members.object("tree")),
+            curve=tuple(_point(item, path) for item, path in members.array("curve", MAX_CURVE_POINTS)),
+            energy=Wh(members.integer("energy_wh")),
+            price=Price(members.integer("price")),
+            cost=members.units("cost"),
+            due=members.units("due"),
+            vouchers=tuple(
+                SignedVoucher.read(StrictFields(item, path))
+                for item, path in members.array("vouchers", MAX_VOUCHERS)
+            ),
+            plan=PlanRow.read(members.object("plan")),
+            payee=members.address("payee"),
+            meter_key=MeterKey.read(members.object("meter_key")),
+            signature=members.bytes_of("signature", SIGNATURE_BYTES),
+        )
+        members.done()
+        return receipt
+
+
+def receipt_hash(raw: bytes) -> bytes:
+    """Give the SHA-256 by which settlement and reward name a receipt: over all bytes of the file."""
+    return sha256(raw).digest()
+
+
+def _point(item: object, path: str) -> tuple[int, Wh]:
+    if not isinstance(item, list) or len(item) != 2:
+        raise InvalidInput("document.bad_value", "a point is [seconds, register]", path=path)
+    return (checked_integer(item[0], f"{path}[0]"), Wh(checked_integer(item[1], f"{path}[1]")))

@@ -1,0 +1,137 @@
+"""JSON-RPC 2.0 to an EVM node over HTTP."""
+
+import itertools
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from evmesh.domain.errors import ProtocolViolation, Unavailable
+from evmesh.domain.ids import Address
+from evmesh.ledger.reasons import reason_of, refused_by_contract
+
+_REVERTED: Final = 3
+"""The error code of a revert, of geth and everybody who followed."""
+
+
+class NodeRefused(ProtocolViolation):
+    """The node answered with an error that is no revert; `message` is its own wording."""
+
+    def __init__(self, method: str, message: str) -> None:
+        super().__init__(
+            "chain.node_refused", f"the node refused {method}: {message[:300]}", do="see the node's own log"
+        )
+        self.message = message.lower()
+
+
+class JsonRpc:
+    """One node. An async context manager; calls may run at the same time.
+
+    Raises Unavailable `chain.away` where the node does not answer, Refused where a contract said no,
+    NodeRefused for any other error, ProtocolViolation where the answer is not JSON-RPC.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 30) -> None:
+        self.url = url
+        self._ids = itertools.count(1)
+        # A node is named by its URL alone: proxies of the environment are for the web.
+        self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def call(self, method: str, *params: object) -> Any:
+        """Call one method and give its result."""
+        answer = await self._post(self._request(method, params))
+        if not isinstance(answer, dict):
+            raise _not_json_rpc(self.url)
+        return _result_of(method, answer)
+
+    async def batch(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Any]:
+        """Call several methods in one round trip; the first error is raised."""
+        if not calls:
+            return []
+        requests = [self._request(method, params) for method, params in calls]
+        answer = await self._post(requests)
+        if not isinstance(answer, list):
+            raise _not_json_rpc(self.url)
+        by_id = {item.get("id"): item for item in answer if isinstance(item, dict)}
+        if any(request["id"] not in by_id for request in requests):
+            raise _not_json_rpc(self.url)
+        return [_result_of(request["method"], by_id[request["id"]]) for request in requests]
+
+    async def chain_id(self) -> int:
+        return int(await self.call("eth_chainId"), 16)
+
+    async def block_number(self) -> int:
+        return int(await self.call("eth_blockNumber"), 16)
+
+    async def block_time(self) -> int:
+        """Give the newest block's timestamp, in seconds since 1970."""
+        return int((await self.call("eth_getBlockByNumber", "latest", False))["timestamp"], 16)
+
+    async def read(self, to: Address, data: bytes, *, sender: Address | None = None) -> bytes:
+        """Call a contract at the newest block and give what it returns."""
+        transaction = {"to": to.text, "data": "0x" + data.hex()}
+        if sender is not None:
+            transaction["from"] = sender.text
+        return from_hex(await self.call("eth_call", transaction, "latest"))
+
+    async def read_many(self, calls: Sequence[tuple[Address, bytes]]) -> list[bytes]:
+        """Call several contracts in one round trip, in order."""
+        answers = await self.batch(
+            [("eth_call", ({"to": to.text, "data": "0x" + data.hex()}, "latest")) for to, data in calls]
+        )
+        return [from_hex(answer) for answer in answers]
+
+    def _request(self, method: str, params: Sequence[object]) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
+
+    async def _post(self, body: object) -> Any:
+        try:
+            response = await self._http.post(self.url, json=body)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise Unavailable(
+                "chain.away", f"the node at {self.url} does not answer ({type(error).__name__})", do=_START
+            ) from error
+        if response.status_code in (429, 502, 503, 504):
+            raise Unavailable("chain.away", f"the node at {self.url} is busy ({response.status_code})")
+        try:
+            return response.json()
+        except ValueError as error:
+            raise _not_json_rpc(self.url) from error
+
+
+_START: Final = "check the address, or start a chain with `evmesh chain run`"
+
+
+def from_hex(text: object) -> bytes:
+    """Read the 0x form of bytes."""
+    if not isinstance(text, str) or not text.startswith("0x"):
+        raise ProtocolViolation("chain.not_json_rpc", f"the node sent {str(text)[:60]!r} for bytes")
+    return bytes.fromhex(text[2:])
+
+
+def _result_of(method: str, answer: dict[str, Any]) -> Any:
+    error = answer.get("error")
+    if error is None:
+        return answer.get("result")
+    if not isinstance(error, dict):
+        raise NodeRefused(method, str(error))
+    message, reason = str(error.get("message", "")), reason_of(error.get("data"))
+    if reason or error.get("code") == _REVERTED or "execution reverted" in message.lower():
+        raise refused_by_contract(reason)
+    raise NodeRefused(method, message)
+
+
+def _not_json_rpc(url: str) -> ProtocolViolation:
+    return ProtocolViolation("chain.not_json_rpc", f"{url} does not speak JSON-RPC", do="check the address")

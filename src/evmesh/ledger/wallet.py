@@ -1,0 +1,78 @@
+"""A driver's wallet on this machine: one key and a node. Implements the port Wallet.
+
+It signs and reads and never sends: a driver needs no gas.
+"""
+
+from evmesh.domain.errors import Refused
+from evmesh.domain.ids import Address
+from evmesh.domain.money import MAX_UNITS, format_units
+from evmesh.domain.signed_types import TopUp
+from evmesh.domain.typed_data import Domain, digest
+from evmesh.ledger.escrow import TabReader
+from evmesh.ledger.rpc import JsonRpc
+from evmesh.ledger.signatures import keccak256
+from evmesh.ledger.token import Permit, Token
+from evmesh.ports import Contracts, DepositOrder, Signer
+
+
+class LocalWallet:
+    """The key stays in the signer."""
+
+    def __init__(self, signer: Signer, rpc: JsonRpc, contracts: Contracts) -> None:
+        self._signer = signer
+        self._contracts = contracts
+        self._token = Token(rpc, contracts.token, contracts.chain_id)
+        self._tabs = TabReader(rpc, contracts.charge_tab)
+
+    @property
+    def address(self) -> Address:
+        return self._signer.address
+
+    def sign(self, digest: bytes) -> bytes:
+        """Give the 64-byte EIP-2098 signature."""
+        return self._signer.sign(digest)
+
+    async def balance(self) -> int:
+        """Give the token units that the driver holds, outside the escrow."""
+        return await self._token.balance(self.address)
+
+    async def deposit_order(self, payee: Address, ceiling: int, deadline: int) -> DepositOrder | None:
+        """Sign what raises the tab to `ceiling`; None where it is there already.
+
+        Raises Refused `wallet.too_little` where the balance does not reach, `tab.exit_begun` where the
+        driver is leaving this tab.
+        """
+        if not 0 < ceiling <= MAX_UNITS:
+            raise Refused("wallet.out_of_range", f"a tab cannot hold {ceiling} units", do="deposit less")
+        tab = await self._tabs.tab(payee, self.address)
+        value = ceiling - tab.ceiling
+        if value <= 0:
+            return None
+        if tab.exit_at:
+            raise Refused("tab.exit_begun", "you are leaving this tab", do="finish the exit first")
+        balance = await self.balance()
+        if balance < value:
+            raise Refused(
+                "wallet.too_little",
+                f"the wallet holds {format_units(balance)}, and {format_units(value)} are needed",
+                do=f"send {format_units(value - balance)} to {self.address}",
+            )
+        top_up = TopUp(payee=payee, epoch=tab.epoch, ceiling=ceiling, deadline=deadline)
+        permit = Permit(
+            owner=self.address,
+            spender=self._contracts.charge_tab,
+            value=value,
+            nonce=await self._token.permit_nonce(self.address),
+            deadline=deadline,
+        )
+        escrow = Domain(self._contracts.chain_id, self._contracts.charge_tab)
+        return DepositOrder(
+            payer=self.address,
+            payee=payee,
+            epoch=tab.epoch,
+            ceiling=ceiling,
+            value=value,
+            deadline=deadline,
+            permit_signature=self.sign(digest(await self._token.domain(), permit, keccak256)),
+            top_up_signature=self.sign(digest(escrow, top_up, keccak256)),
+        )

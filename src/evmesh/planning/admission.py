@@ -1,0 +1,146 @@
+"""Say yes or no to one more car, without breaking a promise to any other.
+
+A request is accepted if and only if everything accepted before stays feasible with it. A no comes
+with its certificate, and with the nearest wishes that would have been a yes.
+"""
+
+from dataclasses import dataclass, replace
+
+from evmesh.domain.problem import Problem, Request, problem_sha256
+from evmesh.domain.schedule import Offer, Refusal, Schedule
+from evmesh.domain.units import Wh
+from evmesh.planning.arrays import to_arrays
+from evmesh.planning.greedy import fill
+from evmesh.planning.optimiser import solve
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Everybody is served in full; `problem` holds the candidate last, `schedule` proves the plan."""
+
+    problem: Problem
+    schedule: Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRequest:
+    """The candidate does not fit; `certificate` proves it for `problem`, which holds it last."""
+
+    problem: Problem
+    certificate: Refusal
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """What would be accepted: most energy by that departure, earliest departure for that energy."""
+        return self.certificate.offers or ()
+
+
+@dataclass(frozen=True, slots=True)
+class OfferProof:
+    """An offer's own proof: a schedule for it, and the refusal of 1 Wh more or of one step earlier.
+
+    Each stands for the problem beside it, since a certificate is bound to its problem's bytes.
+    """
+
+    accepted: Accepted
+    next_best: RefusedRequest
+
+
+def admit(problem_without: Problem, candidate: Request) -> Accepted | RefusedRequest:
+    """Decide about `candidate`, where `problem_without` holds all that was accepted before.
+
+    Raises InvalidInput where the candidate's id is taken or its window leaves the horizon.
+    """
+    problem = problem_without.with_requests([*problem_without.requests, candidate])
+    answer = solve(problem)
+    if isinstance(answer, Schedule):
+        return Accepted(problem, answer)
+    return RefusedRequest(problem, replace(answer, offers=find_offers(problem_without, candidate)))
+
+
+def solve_with_candidate(problem: Problem, candidate_id: str, *, sha256: str) -> Schedule | Refusal:
+    """Solve a problem that holds the candidate already; a refusal carries its offers.
+
+    Raises InvalidInput `problem.unknown_id`.
+    """
+    candidate = problem.request(candidate_id)
+    answer = solve(problem, sha256=sha256)
+    if isinstance(answer, Schedule):
+        return answer
+    return replace(answer, offers=find_offers(problem.without(candidate_id), candidate))
+
+
+def find_offers(problem_without: Problem, candidate: Request) -> tuple[Offer, ...]:
+    """Give a refused candidate the nearest wishes that fit; none where nothing at all fits.
+
+    Most energy by that departure comes first, then the earliest departure for that energy, which
+    looks no further than the problem's horizon: beyond it no supply is known.
+    """
+    offers = []
+    energy_wh = _most_energy_wh(problem_without, candidate)
+    if energy_wh:
+        offers.append(Offer(departure=candidate.departure, energy_wh=energy_wh))
+    departure = _earliest_departure(problem_without, candidate)
+    if departure is not None:
+        offers.append(Offer(departure=departure, energy_wh=candidate.energy_wh))
+    return tuple(offers)
+
+
+def prove_offer(problem_without: Problem, candidate: Request, offer: Offer) -> OfferProof | None:
+    """Give the offer's schedule and the refusal of the next better wish; None if it is not the best.
+
+    The next better wish is one step earlier where the offer moves the departure, else 1 Wh more.
+    """
+    accepted = admit(problem_without, _as_offered(candidate, offer))
+    if offer.departure > candidate.departure:
+        better = replace(offer, departure=offer.departure - 1)
+    else:
+        better = replace(offer, energy_wh=Wh(offer.energy_wh + 1))
+    refused = admit(problem_without, _as_offered(candidate, better))
+    if isinstance(accepted, Accepted) and isinstance(refused, RefusedRequest):
+        return OfferProof(accepted, refused)
+    return None
+
+
+def _as_offered(candidate: Request, offer: Offer) -> Request:
+    return replace(candidate, departure=offer.departure, energy_wh=offer.energy_wh)
+
+
+def _most_energy_wh(problem_without: Problem, candidate: Request) -> Wh:
+    """Give what is left for the candidate by its own departure, at most what it asked for.
+
+    The others can always have theirs first: a flow that serves them can be grown to the greatest
+    one without taking anything back from their sources. So the candidate's part is the rest.
+    """
+    wish = min(candidate.energy_wh, candidate.max_wh * candidate.window_steps)
+    problem = problem_without.with_requests(
+        [*problem_without.requests, replace(candidate, energy_wh=Wh(wish))]
+    )
+    missing_wh = sum(fill(to_arrays(problem)).missing_wh.tolist())
+    return Wh(max(0, wish - missing_wh)) if _fits(problem_without) else Wh(0)
+
+
+def _earliest_departure(problem_without: Problem, candidate: Request) -> int | None:
+    """Search by halves: a later departure never makes a request harder to serve."""
+
+    def fits(departure: int) -> bool:
+        later = replace(candidate, departure=departure)
+        return _fits(problem_without.with_requests([*problem_without.requests, later]))
+
+    too_early, enough = candidate.departure, problem_without.steps
+    if too_early >= enough or not fits(enough):
+        return None
+    while enough - too_early > 1:
+        middle = (too_early + enough) // 2
+        if fits(middle):
+            enough = middle
+        else:
+            too_early = middle
+    return enough
+
+
+def _fits(problem: Problem) -> bool:
+    return isinstance(solve(problem, sha256=_NO_FILE), Schedule)
+
+
+_NO_FILE = problem_sha256(b"")

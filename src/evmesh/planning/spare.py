@@ -1,0 +1,108 @@
+"""Give back what a car does not draw: charge others earlier with it, where that costs no more.
+
+Stated needs are often too high, so planned energy goes unused every few minutes. Between two
+plans the group may hand it on: a car that is there now and has energy planned for later takes
+some of it now. It is done only while a Wh now costs no more than the Wh that it replaces, by the
+prices of the segments at the margin, so handing on never makes the plan dearer; at equal cost
+earlier is better, since more cars leave early than late.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from evmesh.domain.errors import InvalidInput
+from evmesh.domain.problem import Problem, Request, SupplySegment
+from evmesh.domain.schedule import Schedule, ScheduleRow
+from evmesh.domain.units import Wh
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Energy that a car takes now instead of in `from_step`."""
+
+    id: str
+    wh: Wh
+    from_step: int
+
+
+def hand_on(problem: Problem, schedule: Schedule, step: int, draws: Mapping[str, Wh]) -> tuple[Extra, ...]:
+    """Share out what the step has unused, given what some cars will really draw in it.
+
+    `draws` holds only cars that draw less than planned; they get nothing more. All others are
+    taken to draw their plan. Dearest later step first, then the latest, then by id. The sum of
+    Extra and plan stays within every request's max_wh and within the step's supply.
+    Raises InvalidInput `spare.bad_draw` for a car that draws more than its plan.
+    """
+    load = schedule.loads()
+    rows = {row.id: row for row in schedule.rows}
+    for request_id, drawn in draws.items():
+        planned = rows[request_id].at(step) if request_id in rows else Wh(0)
+        if not 0 <= drawn <= planned:
+            raise InvalidInput("spare.bad_draw", f"{drawn} Wh of {planned} planned", path=request_id)
+        load[step] -= planned - drawn
+    segments = problem.segments_by_step()
+    takers = [request for request in problem.requests if request.id not in draws]
+    extras: list[Extra] = []
+    room = {request.id: request.max_wh - rows[request.id].at(step) for request in takers}
+    for later in sorted(range(step + 1, problem.steps), key=lambda one: (-schedule.step_price[one], -one)):
+        for request in sorted(_there_in_both(takers, step), key=lambda one: one.id):
+            wish = min(room[request.id], rows[request.id].at(later))
+            moved = _movable_wh(segments[step], load[step], segments[later], load[later], wish)
+            if moved:
+                room[request.id] -= moved
+                load[step] += moved
+                load[later] -= moved
+                extras.append(Extra(request.id, Wh(moved), later))
+    return tuple(extras)
+
+
+def _there_in_both(requests: list[Request], step: int) -> list[Request]:
+    """Keep who is there now; a row is empty outside its window, so later needs no check."""
+    return [request for request in requests if request.arrival <= step < request.departure]
+
+
+def _movable_wh(
+    now: list[SupplySegment], load_now: int, later: list[SupplySegment], load_later: int, wish: int
+) -> int:
+    """Give how much of `wish` can move from later to now while each Wh costs no more than before."""
+    moved = 0
+    while moved < wish:
+        cost, room = _next_up(now, load_now + moved)
+        saved, used = _next_down(later, load_later - moved)
+        if not room or not used or cost > saved:
+            break
+        moved += min(room, used, wish - moved)
+    return moved
+
+
+def _next_up(cheapest_first: list[SupplySegment], load: int) -> tuple[int, int]:
+    """Give the price of the next Wh on top of the load, and how many there are at that price."""
+    for segment in cheapest_first:
+        if load < segment.cap_wh:
+            return segment.price, segment.cap_wh - load
+        load -= segment.cap_wh
+    return 0, 0
+
+
+def _next_down(cheapest_first: list[SupplySegment], load: int) -> tuple[int, int]:
+    """Give the price of the last Wh of the load, and how many there are at that price."""
+    last = (0, 0)
+    for segment in cheapest_first:
+        if load <= 0:
+            break
+        last = (segment.price, min(load, segment.cap_wh)) if segment.cap_wh else last
+        load -= segment.cap_wh
+    return last
+
+
+def row_with(row: ScheduleRow, step: int, extras: tuple[Extra, ...]) -> ScheduleRow:
+    """Give a car's row with its extras moved from their steps to `step`."""
+    mine = [extra for extra in extras if extra.id == row.id]
+    if not mine:
+        return row
+    first, end = min(step, row.first), max(step + 1, row.end)
+    wh = [row.at(at) for at in range(first, end)]
+    for extra in mine:
+        wh[step - first] = Wh(wh[step - first] + extra.wh)
+        wh[extra.from_step - first] = Wh(wh[extra.from_step - first] - extra.wh)
+    return ScheduleRow(row.id, first, tuple(wh))

@@ -1,0 +1,220 @@
+"""What transitions owe the outside is sent here, after the commit, until it is known to be done.
+
+Each effect is idempotent at its receiver (an idTag, a transaction id, a purpose key), so it may be
+sent again after a crash at any point. Messages to stations do not wait for one another; what goes
+to the chain goes in the order in which it was owed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+import structlog
+
+from evmesh.domain.errors import EvmeshError, Refused, Unavailable
+from evmesh.domain.sessions import Effect, EffectKind, Event, Session, State
+from evmesh.ports import ChargePoint, Claim, Escrow, Mined, Notary
+from evmesh.services.directory import METER_STREAM, Operator
+from evmesh.services.payments import find
+from evmesh.services.settlements import Settlements
+from evmesh.services.transitions import Transitions, Work
+
+_log = structlog.get_logger(__name__)
+_RETRY_S = (0.2, 0.5, 1, 2, 5, 10, 30)
+"""Wall seconds before an effect is tried again."""
+
+_POLL_S = 0.2
+
+_TO_STATION = frozenset({EffectKind.REMOTE_START, EffectKind.REMOTE_STOP})
+
+_RELEVANT: Mapping[EffectKind, State] = {
+    EffectKind.REMOTE_START: State.STARTING,
+    EffectKind.REMOTE_STOP: State.STOPPING,
+    EffectKind.CLAIM: State.METERED,
+    EffectKind.REFUND: State.REFUNDING,
+}
+"""The state in which an effect still matters; an anchor always does."""
+
+Finish = Callable[[Work, Session], Awaitable[None]]
+"""What an effect changes once it is done, in the transaction that closes it."""
+
+
+class Effects:
+    """Runs until cancelled; wakes whenever a session moves."""
+
+    name = "effects"
+
+    def __init__(
+        self,
+        transitions: Transitions,
+        operator: Operator,
+        stations: ChargePoint,
+        escrow: Escrow,
+        notary: Notary,
+        settlements: Settlements,
+    ) -> None:
+        self._transitions = transitions
+        self._operator = operator
+        self._stations = stations
+        self._escrow = escrow
+        self._notary = notary
+        self._settlements = settlements
+        self._handlers: Mapping[EffectKind, Callable[[Effect, Session], Awaitable[Finish]]] = {
+            EffectKind.REMOTE_START: self._remote_start,
+            EffectKind.REMOTE_STOP: self._remote_stop,
+            EffectKind.ANCHOR: self._anchor,
+            EffectKind.CLAIM: self._claim,
+            EffectKind.REFUND: self._refund,
+        }
+        self._retry_at: dict[int, float] = {}
+        self._running: set[int] = set()
+        self._owed_since: dict[int, float] = {}
+
+    @property
+    def oldest_wait_s(self) -> float:
+        """How long the oldest effect that nothing delays has been owed, in wall seconds."""
+        fresh = (since for number, since in self._owed_since.items() if number not in self._retry_at)
+        now = asyncio.get_running_loop().time()
+        return now - min(fresh, default=now)
+
+    async def run(self) -> None:
+        """Send what is owed, for ever."""
+        moved = self._transitions.moves()
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                moved.clear()
+                async with self._transitions.read() as unit:
+                    pending = await unit.pending_effects()
+                self._note_waiting(pending, loop.time())
+                for effects in self._ready(pending, loop.time()):
+                    self._running.update(effect.number for effect in effects)
+                    group.create_task(self._send_in_order(effects))
+                try:
+                    async with asyncio.timeout(_POLL_S):
+                        await moved.wait()
+                except TimeoutError:
+                    pass  # a retry may be due
+
+    def _note_waiting(self, pending: Sequence[Effect], now: float) -> None:
+        self._owed_since = {one.number: self._owed_since.get(one.number, now) for one in pending}
+        self._retry_at = {n: at for n, at in self._retry_at.items() if n in self._owed_since}
+
+    def _ready(self, pending: Sequence[Effect], now: float) -> list[list[Effect]]:
+        """Give what may be sent now: each station message alone, the chain's as one queue."""
+        due = [one for one in pending if self._retry_at.get(one.number, 0) <= now]
+        batches = [[one] for one in due if one.kind in _TO_STATION and one.number not in self._running]
+        to_chain = [one for one in pending if one.kind not in _TO_STATION]
+        if to_chain and not any(one.number in self._running for one in to_chain):
+            queue = [one for one in to_chain if one in due]
+            if queue:
+                batches.append(queue)
+        return batches
+
+    async def _send_in_order(self, effects: Sequence[Effect]) -> None:
+        try:
+            for effect in effects:
+                try:
+                    await self._send(effect)
+                except (Unavailable, Refused) as error:
+                    self._delay(effect, error)
+                    if isinstance(error, Unavailable):
+                        break  # the others would meet the same
+        finally:
+            self._running.difference_update(effect.number for effect in effects)
+
+    def _delay(self, effect: Effect, error: EvmeshError) -> None:
+        wait_s = _RETRY_S[min(effect.attempts, len(_RETRY_S) - 1)]
+        self._retry_at[effect.number] = asyncio.get_running_loop().time() + wait_s
+        _log.warning(
+            "effect.delayed",
+            effect=effect.kind,
+            session=effect.session.text,
+            code=error.code,
+            what=error.what,
+            retry_in_s=wait_s,
+        )
+
+    async def _send(self, effect: Effect) -> None:
+        async with self._transitions.read() as unit:
+            session = await unit.session(effect.session)
+            await unit.effect_tried(effect.number)
+        if session is None:
+            raise AssertionError(f"effect {effect.number} has no session")
+        finish: Finish = _nothing
+        if _RELEVANT.get(effect.kind, session.state) is session.state:
+            self._transitions.checkpoint(f"{effect.kind}:before_send")
+            finish = await self._handlers[effect.kind](effect, session)
+            self._transitions.checkpoint(f"{effect.kind}:after_send")
+        async with self._transitions.begin() as work:
+            await work.unit.effect_done(effect.number)
+            await finish(work, await find(work, effect.session))
+
+    async def _remote_start(self, effect: Effect, session: Session) -> Finish:
+        accepted = await self._stations.remote_start(session.terms.connector, session.id_tag)
+        if accepted or effect.attempts > 0:
+            # A start that was sent before may run already, and is then refused as a second one: the
+            # transaction, or the time-out of the state, will tell.
+            return _nothing
+        return _refund_rejected
+
+    async def _remote_stop(self, effect: Effect, session: Session) -> Finish:
+        if session.transaction_id is None:
+            return _nothing
+        await self._stations.remote_stop(session.terms.connector.station, session.transaction_id)
+        return _nothing  # rejected: it has ended already, and its StopTransaction is on its way
+
+    async def _anchor(self, effect: Effect, session: Session) -> Finish:
+        async with self._transitions.read() as unit:
+            head = await unit.head_of(session.id)
+        if head is not None:
+            await self._notary.anchor(METER_STREAM, *head, key=f"anchor:{session.id}")
+        return _nothing
+
+    async def _claim(self, effect: Effect, session: Session) -> Finish:
+        mined: list[Mined] = []
+        terms = session.terms
+        if session.due:
+            if session.voucher_signature is None:
+                raise AssertionError(f"session {session.id} charged without a voucher")
+            claim = Claim(
+                payer=terms.payer,
+                epoch=terms.epoch,
+                cumulative=terms.base + terms.budget,
+                amount=terms.base + session.due,
+                signature=session.voucher_signature,
+            )
+            mined.append(await self._escrow.claim([claim], key=f"claim:{session.id}"))
+            tab = await self._escrow.tab(self._operator.payee.address, terms.payer)
+            if tab.epoch == terms.epoch and tab.spent < claim.amount:
+                raise Refused("claim.not_counted", f"the escrow did not count the claim of {session.id}")
+
+        async def settle(work: Work, session: Session) -> None:
+            settled = await work.apply(session, Event.SETTLE, "claimed" if mined else "nothing_due")
+            await self._settlements.issue(work, settled, "claim", mined)
+
+        return settle
+
+    async def _refund(self, effect: Effect, session: Session) -> Finish:
+        mined: list[Mined] = []
+        tab = await self._escrow.tab(self._operator.payee.address, session.terms.payer)
+        if tab.epoch == session.terms.epoch:
+            async with self._transitions.read() as unit:
+                await unit.touch_session(replace(session, refund=tab.ceiling - tab.spent))
+        if tab.epoch == session.terms.epoch or session.refund is not None:
+            mined.append(await self._escrow.refund(session.terms.payer, tab, key=f"refund:{session.id}"))
+
+        async def refunded(work: Work, session: Session) -> None:
+            moved = await work.apply(session, Event.REFUNDED, session.cause)
+            await self._settlements.issue(work, moved, "refund", mined)
+
+        return refunded
+
+
+async def _nothing(work: Work, session: Session) -> None:
+    """Finish an effect that moves nothing: what it asked for will be heard from the station."""
+
+
+async def _refund_rejected(work: Work, session: Session) -> None:
+    if session.state is State.STARTING:
+        await work.apply(session, Event.REFUND, "station.rejected")

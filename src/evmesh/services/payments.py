@@ -1,0 +1,129 @@
+"""Money is secured before energy flows: the voucher, the last look at the plan, the start.
+
+Prepaid: the driver's escrow tab holds the budget, and a voucher for base + budget is in the
+operator's hands before the station is told to start. Only what was metered is claimed of it.
+"""
+
+from datetime import UTC, datetime
+
+from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
+from evmesh.domain.ids import SessionId
+from evmesh.domain.sessions import Event, Session, State, StopCause, transition
+from evmesh.domain.signed_types import StopRequest, Voucher
+from evmesh.domain.typed_data import digest
+from evmesh.domain.units import Wh
+from evmesh.ports import Escrow, Signatures
+from evmesh.services.directory import Directory, Operator
+from evmesh.services.plans import Planner
+from evmesh.services.transitions import Transitions, Work
+
+_STOP_WORD_VALID_S = 600
+"""How far a stop request's own time may be from the platform's."""
+
+
+class Payments:
+    """Takes vouchers and a driver's word to stop; both are known by their signature."""
+
+    def __init__(
+        self,
+        transitions: Transitions,
+        directory: Directory,
+        planner: Planner,
+        escrow: Escrow,
+        signatures: Signatures,
+        operator: Operator,
+    ) -> None:
+        self._transitions = transitions
+        self._directory = directory
+        self._planner = planner
+        self._escrow = escrow
+        self._signatures = signatures
+        self._operator = operator
+
+    async def voucher(self, id: SessionId, epoch: int, cumulative: int, signature: bytes) -> Session:
+        """Take the voucher for a session's whole budget, then start; the same voucher again is no error.
+
+        Raises IntegrityFailure for another's signature, InvalidInput for another amount or epoch,
+        Refused where the escrow does not hold the money or the reservation is gone.
+        """
+        async with self._transitions.begin() as work:
+            session = await find(work, id)
+        if session.voucher_signature == signature:
+            return session
+        self._check_voucher(session, epoch, cumulative, signature)
+        tab = await self._escrow.tab(self._operator.payee.address, session.terms.payer)
+        if tab.epoch != epoch or tab.exit_at or tab.ceiling < cumulative:
+            raise Refused(
+                "voucher.underfunded",
+                f"the escrow holds {tab.ceiling - tab.spent} units for this, "
+                f"the session needs {session.terms.budget}",
+                do="deposit the difference, then send the voucher again",
+            )
+        async with self._transitions.begin() as work:
+            session = await find(work, id)
+            if session.voucher_signature == signature:
+                return session
+            session = await work.apply(session, Event.FUND, "voucher", voucher_signature=signature)
+        return await self.start(id)
+
+    async def start(self, id: SessionId) -> Session:
+        """Check admission once more and send the station its start, or give the money back."""
+        async with self._transitions.begin() as work:
+            session = await find(work, id)
+            if session.state is not State.FUNDED:
+                return session
+            group = self._directory.groups[self._directory.by_asset(session.terms.asset).connector.group]
+            _, short = await self._planner.replan(work.unit, group, work.now)
+            if short.get(session.id.text, Wh(0)) > 0 or session.terms.departure <= work.now:
+                return await work.apply(session, Event.REFUND, "admission.no_longer_fits")
+            return await work.apply(session, Event.START, "admitted")
+
+    async def stop(self, id: SessionId, at: int, signature: bytes) -> Session:
+        """Stop on the driver's signed word; before a start that gives the money back."""
+        word = digest(self._operator.domain, StopRequest(id.to_bytes32(), at), self._signatures.keccak256)
+        signer = self._signatures.recover(word, signature)
+        async with self._transitions.begin() as work:
+            session = await find(work, id)
+            if signer != session.terms.payer:
+                raise IntegrityFailure("stop.wrong_signature", "the stop is not signed by the payer")
+            if abs(work.now.timestamp() - at) > _STOP_WORD_VALID_S:
+                raise InvalidInput(
+                    "stop.stale",
+                    f"the stop was signed for {datetime.fromtimestamp(min(at, 2**33), UTC):%H:%M:%S} UTC, "
+                    f"it is {work.now:%H:%M:%S}",
+                    do="sign it again",
+                )
+            return await self._stop(work, session)
+
+    async def _stop(self, work: Work, session: Session) -> Session:
+        if session.state in transition(State.CHARGING, Event.STOP).sources:
+            return await work.apply(session, Event.STOP, StopCause.DRIVER)
+        if session.state is State.RESERVED:
+            return await work.apply(session, Event.EXPIRE, StopCause.DRIVER)
+        if session.state in (State.FUNDED, State.STARTING):
+            return await work.apply(session, Event.REFUND, StopCause.DRIVER)
+        return session
+
+    def _check_voucher(self, session: Session, epoch: int, cumulative: int, signature: bytes) -> None:
+        terms = session.terms
+        if epoch != terms.epoch or cumulative != terms.base + terms.budget:
+            raise InvalidInput(
+                "voucher.other_amount",
+                f"the offer asks for a voucher of {terms.base + terms.budget} units in epoch {terms.epoch}",
+                do="sign base + budget of the session offer",
+                path="cumulative",
+            )
+        voucher = Voucher(self._operator.payee.address, epoch, cumulative)
+        signed = digest(self._operator.domain, voucher, self._signatures.keccak256)
+        if self._signatures.recover(signed, signature) != terms.payer:
+            raise IntegrityFailure(
+                "voucher.wrong_signature", "the voucher is not signed by the session's payer"
+            )
+
+
+async def find(work: Work, id: SessionId) -> Session:
+    """Give a session; raises InvalidInput `session.unknown`."""
+    session = await work.unit.session(id)
+    if session is None:
+        raise InvalidInput("session.unknown", f"there is no session {id}")
+    return session

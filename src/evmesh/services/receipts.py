@@ -1,0 +1,139 @@
+"""The receipt of a session that was metered, and the settlement that follows it."""
+
+from collections.abc import Sequence
+
+from evmesh.domain.errors import IntegrityFailure
+from evmesh.domain.merkle import MerkleLog
+from evmesh.domain.money import cost_of
+from evmesh.domain.readings import Reading
+from evmesh.domain.receipt import Receipt
+from evmesh.domain.receipt_parts import (
+    ChainRef,
+    MeterEntry,
+    MeterKey,
+    PlanRow,
+    SignedVoucher,
+    StationRef,
+    TreeHead,
+)
+from evmesh.domain.sessions import Session
+from evmesh.domain.signed_document import SignedDocument
+from evmesh.domain.signed_types import SessionOffer
+from evmesh.domain.typed_data import digest
+from evmesh.domain.units import Wh
+from evmesh.ports import Contracts, NotaryLeaf, Signatures, StoredPlan
+from evmesh.services.directory import METER_STREAM, Directory, Operator
+from evmesh.services.plans import parse_plan, request_of
+from evmesh.services.transitions import Work
+
+
+class Receipts:
+    """Writes documents that the payee signs."""
+
+    def __init__(self, directory: Directory, operator: Operator, signatures: Signatures) -> None:
+        self._directory = directory
+        self._operator = operator
+        self._signatures = signatures
+
+    async def issue(
+        self, work: Work, session: Session, offer: SessionOffer, head: tuple[int, bytes]
+    ) -> bytes:
+        """Write, sign and store the receipt of a metered session; `head` is (size, root) to be anchored."""
+        place = self._directory.by_asset(session.terms.asset)
+        leaves = await work.unit.session_leaves(session.id)
+        stored = await work.unit.plan_of(session.plan_sha256)
+        if len(leaves) < 2 or stored is None or session.voucher_signature is None or session.due is None:
+            raise IntegrityFailure("receipt.incomplete", f"session {session.id} lacks its evidence")
+        first, last = leaves[0], leaves[-1]
+        curve = _curve(leaves)
+        energy = session.delivered
+        receipt = Receipt(
+            session=session.id,
+            chain=chain_ref(self._operator.contracts),
+            station=StationRef(place.asset, place.code, place.connector.evse_id, place.connector.ref.station),
+            request=request_of(session),
+            request_signature=session.request_signature,
+            offer=offer,
+            offer_signature=session.offer_signature,
+            start=_entry(first, work.log, head[0]),
+            stop=_entry(last, work.log, head[0]),
+            tree=TreeHead(self._operator.notary, METER_STREAM, *head),
+            curve=curve,
+            energy=energy,
+            price=session.terms.price,
+            cost=cost_of(energy, session.terms.price),
+            due=session.due,
+            vouchers=(
+                SignedVoucher(
+                    session.terms.epoch,
+                    session.terms.base + session.terms.budget,
+                    session.voucher_signature,
+                ),
+            ),
+            plan=plan_row(stored, session),
+            payee=self._operator.payee.address,
+            meter_key=MeterKey(self._operator.gateway.address, "gateway"),
+        )
+        raw = self.sign(receipt)
+        await work.unit.save_document(session.id, Receipt.FORMAT, raw)
+        return raw
+
+    def sign(self, document: SignedDocument) -> bytes:
+        """Give a document's canonical bytes with the payee's signature."""
+        signed = digest(self._operator.domain, document.to_sign(), self._signatures.keccak256)
+        return document.signed(self._operator.payee.sign(signed)).encode()
+
+
+def chain_ref(contracts: Contracts) -> ChainRef:
+    """Give the chain as documents name it."""
+    return ChainRef(
+        chain_id=contracts.chain_id,
+        charge_tab=contracts.charge_tab,
+        registry=contracts.registry,
+        notary=contracts.notary,
+        token=contracts.token,
+    )
+
+
+def plan_row(stored: StoredPlan, session: Session) -> PlanRow:
+    """Give the session's own row of a stored plan."""
+    plan = parse_plan(stored)
+    row = plan.schedule.row(stored.pseudonyms[session.id.text])
+    grid = plan.problem.grid
+    return PlanRow(
+        problem_sha256=bytes.fromhex(stored.problem_sha256),
+        schedule_sha256=bytes.fromhex(stored.schedule_sha256),
+        start=grid.start,
+        step_s=grid.step_s,
+        id=row.id,
+        first=row.first,
+        wh=tuple(row.wh),
+        step_price=tuple(plan.schedule.step_price[row.first : row.end]),
+    )
+
+
+def _entry(leaf: NotaryLeaf, log: MerkleLog, size: int) -> MeterEntry:
+    return MeterEntry(
+        meter=leaf.meter,
+        seq=leaf.seq,
+        salt=leaf.salt,
+        prev_hash=leaf.prev_hash,
+        payload=leaf.payload,
+        index=leaf.index,
+        proof=tuple(log.inclusion_proof(leaf.index, size)),
+    )
+
+
+def _curve(leaves: Sequence[NotaryLeaf]) -> tuple[tuple[int, Wh], ...]:
+    """Give (seconds since the start, register) of each second in which something was read.
+
+    Of several readings within one second the first and the last of the session stay.
+    """
+    readings = [Reading.parse(leaf.payload) for leaf in leaves]
+    begun, ended = readings[0], readings[-1]
+    points = {begun.at: begun.register}
+    for reading in readings[1:-1]:
+        if begun.at < reading.at < ended.at:
+            points[reading.at] = reading.register
+    points[ended.at] = ended.register
+    return tuple((int((at - begun.at).total_seconds()), register) for at, register in points.items())

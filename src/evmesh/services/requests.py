@@ -1,0 +1,278 @@
+"""A driver asks, and gets a promise with its proof, or a refusal with its proof and what would fit."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
+from evmesh.domain.ids import Address, SessionId
+from evmesh.domain.money import cost_of
+from evmesh.domain.schedule import Refusal
+from evmesh.domain.sessions import (
+    NO_CAR_TIMEOUT,
+    RESERVATION_TTL,
+    ChargeTerms,
+    Session,
+    State,
+)
+from evmesh.domain.signed_types import ChargeRequest, SessionOffer
+from evmesh.domain.station_code import ALPHABET
+from evmesh.domain.stations import ConnectorStatus
+from evmesh.domain.time_grid import STEP_S
+from evmesh.domain.typed_data import digest, hash_struct
+from evmesh.domain.units import Wh
+from evmesh.planning.admission import RefusedRequest
+from evmesh.ports import Escrow, Randomness, RefusalRecord, Signatures, Tab
+from evmesh.services.directory import Directory, Operator, Place
+from evmesh.services.live import LiveState
+from evmesh.services.plans import Plan, Planner, parse_plan, request_of, step_start
+from evmesh.services.transitions import Transitions, Work
+
+LONGEST_STAY = timedelta(days=7)
+REQUEST_VALID = timedelta(hours=1)
+"""How far ahead a request's own deadline may lie: nobody can be held to an old wish."""
+
+END_GRACE = timedelta(hours=1)
+"""How long after the departure a station may take to end the session; it is told to at the departure."""
+
+_OUT_OF_SERVICE = frozenset({ConnectorStatus.FAULTED, ConnectorStatus.UNAVAILABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A yes: the reservation, the operator's signed offer, and the plan that holds it."""
+
+    session: Session
+    offer: SessionOffer
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class NotPromised:
+    """A no: what is kept of it, and the certificate that proves it."""
+
+    record: RefusalRecord
+    certificate: Refusal
+
+
+class Requests:
+    """Admits drivers. Holds no state of its own."""
+
+    def __init__(
+        self,
+        transitions: Transitions,
+        directory: Directory,
+        planner: Planner,
+        live: LiveState,
+        escrow: Escrow,
+        signatures: Signatures,
+        operator: Operator,
+        randomness: Randomness,
+    ) -> None:
+        self._transitions = transitions
+        self._directory = directory
+        self._planner = planner
+        self._live = live
+        self._escrow = escrow
+        self._signatures = signatures
+        self._operator = operator
+        self._randomness = randomness
+
+    async def request(self, code: str, request: ChargeRequest, signature: bytes) -> Promise | NotPromised:
+        """Decide about a signed request; the same request again gets the same answer.
+
+        Raises InvalidInput for what the driver can mend, Refused where the connector or the driver
+        has an open session, IntegrityFailure for another's signature, Unavailable without a chain.
+        """
+        place = self._directory.by_code(code)
+        self._check_signature(place, request, signature)
+        async with self._transitions.begin() as work:
+            known = await work.unit.session_of_request(request.payer, request.nonce)
+            if known is not None:
+                return await self._promise(work, known)
+            self._check_times(request, work.now)
+        tab = await self._escrow.tab(self._operator.payee.address, request.payer)
+        async with self._transitions.begin() as work:
+            known = await work.unit.session_of_request(request.payer, request.nonce)
+            if known is not None:
+                return await self._promise(work, known)
+            await self._check_free(work, place, request.payer)
+            session = self._reservation(work.now, place, request, signature, tab)
+            return await self._decide(work, place, session)
+
+    async def _decide(self, work: Work, place: Place, session: Session) -> Promise | NotPromised:
+        group = self._directory.groups[place.connector.group]
+        answer = await self._planner.admit(work.unit, group, work.now, session)
+        if isinstance(answer, RefusedRequest):
+            record = _record(work.now, place, session, answer)
+            await work.unit.add_refusal(record)
+            return NotPromised(record, answer.certificate)
+        promised = self._with_offer(session, answer.stored.schedule_sha256)
+        await work.unit.save_plan(answer.stored)
+        await work.unit.add_session(promised, "accepted")
+        work.applied.append("reserve")
+        return Promise(promised, self.offer_of(promised), parse_plan(answer.stored))
+
+    async def _promise(self, work: Work, session: Session) -> Promise:
+        stored = await work.unit.plan_of(session.plan_sha256)
+        if stored is None:
+            raise IntegrityFailure("plan.missing", f"the plan of session {session.id} is not stored")
+        return Promise(session, self.offer_of(session), parse_plan(stored))
+
+    def offer_of(self, session: Session) -> SessionOffer:
+        """Give the offer that the operator signed for a session."""
+        terms = session.terms
+        return SessionOffer(
+            session=session.id.to_bytes32(),
+            payer=terms.payer,
+            payee=self._operator.payee.address,
+            epoch=terms.epoch,
+            base=terms.base,
+            asset=terms.asset,
+            price=terms.price,
+            budget=terms.budget,
+            start_by=int((session.created_at + RESERVATION_TTL + NO_CAR_TIMEOUT).timestamp()),
+            end_by=int((terms.departure + END_GRACE).timestamp()),
+            request=hash_struct(request_of(session), self._signatures.keccak256),
+        )
+
+    def _with_offer(self, session: Session, plan_sha256: str) -> Session:
+        offer = digest(self._operator.domain, self.offer_of(session), self._signatures.keccak256)
+        signature = self._operator.payee.sign(offer)
+        return replace(session, offer_signature=signature, plan_sha256=plan_sha256)
+
+    def _reservation(
+        self, now: datetime, place: Place, request: ChargeRequest, signature: bytes, tab: Tab
+    ) -> Session:
+        budget = cost_of(Wh(request.energy_wh), place.connector.price)
+        if request.max_cost < budget:
+            raise InvalidInput(
+                "request.max_cost_too_small",
+                f"{request.energy_wh} Wh cost {budget} units, more than the most you said",
+                do=f"allow at least {budget} units, or ask for less energy",
+                path="request.max_cost",
+            )
+        if tab.exit_at:
+            raise Refused(
+                "tab.exiting",
+                "this wallet is leaving its tab with the operator",
+                do="finish the exit, then ask again",
+            )
+        return Session(
+            id=SessionId.make(int(now.timestamp() * 1000), self._randomness(10)),
+            state=State.RESERVED,
+            terms=ChargeTerms(
+                payer=request.payer,
+                connector=place.connector.ref,
+                asset=place.asset,
+                arrival=now,
+                departure=datetime.fromtimestamp(request.departure, UTC),
+                energy=Wh(request.energy_wh),
+                flexible=request.flexible,
+                price=place.connector.price,
+                budget=budget,
+                base=tab.spent,
+                epoch=tab.epoch,
+            ),
+            id_tag="".join(ALPHABET[byte % 32] for byte in self._randomness(20)),
+            request_signature=signature,
+            request_nonce=request.nonce,
+            request_deadline=request.deadline,
+            max_cost=request.max_cost,
+            offer_signature=b"",
+            plan_sha256="",
+            voucher_signature=None,
+            created_at=now,
+            changed_at=now,
+            deadline=now + RESERVATION_TTL,
+        )
+
+    def _check_signature(self, place: Place, request: ChargeRequest, signature: bytes) -> None:
+        if request.asset != place.asset:
+            raise InvalidInput(
+                "request.other_asset",
+                f"the request names asset {request.asset}, the code is of asset {place.asset}",
+                path="request.asset",
+            )
+        signed = digest(self._operator.domain, request, self._signatures.keccak256)
+        if self._signatures.recover(signed, signature) != request.payer:
+            raise IntegrityFailure(
+                "request.wrong_signature",
+                "the request is not signed by its payer",
+                do="sign it again, for this chain and contract",
+                path="signature",
+            )
+
+    def _check_times(self, request: ChargeRequest, now: datetime) -> None:
+        if request.energy_wh == 0:
+            raise InvalidInput("request.no_energy", "the request asks for 0 Wh", path="request.energy_wh")
+        if not now.timestamp() <= request.deadline <= (now + REQUEST_VALID).timestamp():
+            raise InvalidInput(
+                "request.deadline",
+                "the request's own deadline has passed, or is more than an hour ahead",
+                do="sign it again with a deadline within the next hour of the platform's time",
+                path="request.deadline",
+            )
+        departure = datetime.fromtimestamp(min(request.departure, 2**33), UTC)
+        if departure <= now:
+            raise InvalidInput(
+                "request.departure_in_past",
+                f"the departure {departure:%Y-%m-%d %H:%M} UTC is not after now, {now:%Y-%m-%d %H:%M} UTC",
+                do="state when you will really leave",
+                path="request.departure",
+            )
+        soonest = step_start(now) + timedelta(seconds=2 * STEP_S)
+        if departure < soonest:
+            raise InvalidInput(
+                "request.departure_too_soon",
+                "no whole quarter of an hour is left until that departure",
+                do=f"state a departure from {soonest:%H:%M} UTC on",
+                path="request.departure",
+            )
+        if departure > now + LONGEST_STAY:
+            raise InvalidInput(
+                "request.departure_too_late",
+                "the departure is more than seven days ahead",
+                path="request.departure",
+            )
+
+    async def _check_free(self, work: Work, place: Place, payer: Address) -> None:
+        live = self._live.connector(place.connector.ref)
+        if place.connector.ref.station not in self._live.online or live.status in _OUT_OF_SERVICE:
+            raise Refused(
+                "station.out_of_service",
+                f"{place.connector.evse_id} is not in service at present",
+                do="choose another charge point",
+            )
+        for session in await work.unit.sessions(open_only=True):
+            if session.terms.connector == place.connector.ref and session.state not in (
+                State.METERED,
+                State.REFUNDING,
+            ):
+                raise Refused(
+                    "connector.taken",
+                    f"{place.connector.evse_id} is reserved or in use",
+                    do="choose another charge point",
+                )
+            if session.terms.payer == payer:
+                raise Refused(
+                    "payer.session_open",
+                    f"this wallet has an open session: {session.id}",
+                    do="wait until it is settled, or stop it",
+                )
+
+
+def _record(now: datetime, place: Place, session: Session, answer: RefusedRequest) -> RefusalRecord:
+    grid = answer.problem.grid
+    return RefusalRecord(
+        at=now,
+        asset=place.asset,
+        payer=session.terms.payer,
+        energy=session.terms.energy,
+        departure=session.terms.departure,
+        code="request.refused",
+        steps=answer.certificate.steps,
+        deficit=answer.certificate.deficit_wh,
+        offers=tuple(
+            (offer.energy_wh, grid.start + offer.departure * grid.length) for offer in answer.offers
+        ),
+    )

@@ -1,0 +1,257 @@
+"""What stations say, turned into durable facts: starts, registers, ends.
+
+Implements the port `ChargePointEvents`. A station hears an answer only after the database
+transaction that holds its message; what it sends twice is recognised by its content.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from evmesh.domain.ids import ConnectorRef, StationId
+from evmesh.domain.money import cost_of
+from evmesh.domain.readings import ReadingContext
+from evmesh.domain.sessions import PLUGGED, Event, Session, State, StopCause
+from evmesh.domain.stations import (
+    BootInfo,
+    ConnectorStatus,
+    MeterSample,
+    StartAnswer,
+    StartedTransaction,
+    StoppedTransaction,
+)
+from evmesh.domain.units import Wh
+from evmesh.services.directory import Directory
+from evmesh.services.live import LiveState
+from evmesh.services.meter_log import MeterLog
+from evmesh.services.receipts import Receipts
+from evmesh.services.requests import Requests
+from evmesh.services.transitions import Transitions, Work
+
+WENT_BACK = "meter.register_went_back"
+_CLOCK_SKEW = timedelta(minutes=5)
+"""A sample that claims to be further ahead than this is dated by its arrival."""
+
+_STOPPED_BY = {
+    "EVDisconnected": StopCause.UNPLUGGED,
+    "Local": StopCause.DRIVER,
+}
+
+
+class StationEvents:
+    """Keeps what stations say."""
+
+    def __init__(
+        self,
+        transitions: Transitions,
+        directory: Directory,
+        live: LiveState,
+        meter_log: MeterLog,
+        requests: Requests,
+        receipts: Receipts,
+    ) -> None:
+        self._transitions = transitions
+        self._directory = directory
+        self._live = live
+        self._meter_log = meter_log
+        self._requests = requests
+        self._receipts = receipts
+
+    async def booted(self, station: StationId, info: BootInfo) -> bool:
+        """Say whether this station belongs to the site."""
+        return station in self._directory.stations
+
+    async def connected(self, station: StationId) -> None:
+        """Note that a station can be reached."""
+        self._live.online.add(station)
+        self._transitions.tell()
+
+    async def disconnected(self, station: StationId) -> None:
+        """Note that a station is away; its sessions go on by themselves."""
+        self._live.online.discard(station)
+        for place in self._directory.places:
+            if place.connector.ref.station == station:
+                # who knows what it holds when it comes back
+                self._live.connector(place.connector.ref).profile = None
+        self._transitions.tell()
+
+    async def status(
+        self, connector: ConnectorRef, status: ConnectorStatus, error: str, at: datetime
+    ) -> None:
+        """Keep a status; a pause and its end move the session."""
+        async with self._transitions.begin() as work:
+            await work.unit.set_status(connector, status, error, min(at, work.now))
+            for session in await work.unit.sessions(open_only=True):
+                if session.terms.connector == connector:
+                    await _follow_status(work, session, status)
+        live = self._live.connector(connector)
+        live.status, live.error = status, error
+
+    async def authorize(self, station: StationId, id_tag: str) -> bool:
+        """Say whether this idTag may charge at this station now."""
+        async with self._transitions.begin() as work:
+            session = await work.unit.session_of_tag(id_tag)
+        return (
+            session is not None
+            and session.terms.connector.station == station
+            and (session.state is State.STARTING or session.state in PLUGGED)
+        )
+
+    async def started(self, start: StartedTransaction) -> StartAnswer:
+        """Store a start whatever it is; it is accepted where it is a funded session's."""
+        async with self._transitions.begin() as work:
+            session = await work.unit.session_of_tag(start.id_tag)
+            mine = session is not None and session.terms.connector == start.connector
+            transaction = await work.unit.start_transaction(start, session.id if session and mine else None)
+            if session is None or not mine:
+                return StartAnswer(transaction.id, accepted=False)
+            if session.state is State.STARTING and transaction.stop is None:
+                await self._begin_session(work, session, start, transaction.id)
+                return StartAnswer(transaction.id, accepted=True)
+            same = session.transaction_id == transaction.id
+            return StartAnswer(transaction.id, accepted=same)
+
+    async def _begin_session(
+        self, work: Work, session: Session, start: StartedTransaction, transaction_id: int
+    ) -> None:
+        place = self._directory.by_asset(session.terms.asset)
+        at = min(start.at, work.now + _CLOCK_SKEW)
+        before = await work.unit.meter_register(start.connector)
+        flags = session.flags
+        if before is not None and start.meter_start < before[1]:
+            flags = (*flags, WENT_BACK)
+        await self._meter_log.append(
+            work, place.meter, at, start.meter_start, ReadingContext.START, session.id
+        )
+        await work.unit.set_register(start.connector, at, start.meter_start)
+        await work.apply(
+            session,
+            Event.STARTED,
+            "started",
+            transaction_id=transaction_id,
+            started_at=at,
+            meter_start=start.meter_start,
+            meter_last=start.meter_start,
+            flags=flags,
+        )
+
+    async def metered(
+        self, connector: ConnectorRef, transaction_id: int | None, samples: Sequence[MeterSample]
+    ) -> None:
+        """Keep registers; those of a running transaction are evidence, and may end the session.
+
+        Late values do not revive a session, and a register that goes back is flagged, never billed.
+        """
+        async with self._transitions.begin() as work:
+            session = await self._session_of(work, connector.station, transaction_id)
+            if session is not None and session.state not in PLUGGED:
+                session = None
+            for sample in samples:
+                session = await self._keep_sample(work, connector, session, sample)
+            if session is not None:
+                await _stop_if_enough(work, session)
+        for sample in samples[-1:]:
+            self._live.note_sample(session, connector, sample)
+
+    async def _keep_sample(
+        self, work: Work, connector: ConnectorRef, session: Session | None, sample: MeterSample
+    ) -> Session | None:
+        if sample.register is None:
+            return session
+        at = min(sample.at, work.now + _CLOCK_SKEW)
+        before = await work.unit.meter_register(connector)
+        if before is not None and at <= before[0]:
+            return session  # sent again, or a second value of the same instant
+        if before is not None and sample.register < before[1]:
+            if session is not None and WENT_BACK not in session.flags:
+                session = replace(session, flags=(*session.flags, WENT_BACK))
+                await work.unit.touch_session(session)
+            return session
+        await work.unit.set_register(connector, at, sample.register)
+        if session is None or session.meter_start is None or sample.register < session.meter_start:
+            return session
+        place = self._directory.by_asset(session.terms.asset)
+        await self._meter_log.append(
+            work, place.meter, at, sample.register, ReadingContext.SAMPLE, session.id
+        )
+        session = replace(session, meter_last=sample.register)
+        await work.unit.touch_session(session)
+        return session
+
+    async def stopped(self, stop: StoppedTransaction) -> None:
+        """Store an end; a running session is metered by it, once."""
+        async with self._transitions.begin() as work:
+            transaction = await work.unit.transaction(stop.station, stop.transaction_id)
+            if transaction is None or transaction.stop is not None:
+                return  # never ours, or sent again
+            connector = transaction.start.connector
+            session = await self._session_of(work, stop.station, stop.transaction_id)
+            running = session if session is not None and session.state in PLUGGED else None
+            for sample in stop.samples:
+                running = await self._keep_sample(work, connector, running, sample)
+            await work.unit.stop_transaction(stop)
+            if running is None:
+                return
+            cause = running.cause if running.state is State.STOPPING else _cause_of(stop.reason)
+            await self.meter(work, running, min(stop.at, work.now + _CLOCK_SKEW), stop.meter_stop, cause)
+        self._live.forget(running.id, connector)
+
+    async def meter(self, work: Work, session: Session, at: datetime, register: Wh, cause: str) -> None:
+        """End a session at a register: bill it, write the receipt, owe the anchor and the claim."""
+        place = self._directory.by_asset(session.terms.asset)
+        last = session.meter_last or Wh(0)
+        flags = session.flags
+        if register < last:
+            register, flags = last, (*flags, WENT_BACK)
+        newest = await work.unit.meter_register(session.terms.connector)
+        at = max(at, newest[0]) if newest else at
+        await work.unit.set_register(session.terms.connector, at, register)
+        await self._meter_log.append(work, place.meter, at, register, ReadingContext.STOP, session.id)
+        energy = Wh(register - (session.meter_start or 0))
+        metered = await work.apply(
+            session,
+            Event.METER,
+            cause,
+            stopped_at=at,
+            meter_last=register,
+            due=min(cost_of(energy, session.terms.price), session.terms.budget),
+            flags=flags,
+        )
+        head = (work.log.size, work.log.root())
+        await work.unit.save_head(session.id, *head)
+        await self._receipts.issue(work, metered, self._requests.offer_of(metered), head)
+
+    async def _session_of(self, work: Work, station: StationId, transaction_id: int | None) -> Session | None:
+        if transaction_id is None:
+            return None
+        transaction = await work.unit.transaction(station, transaction_id)
+        if transaction is None or transaction.session is None:
+            return None
+        session = await work.unit.session(transaction.session)
+        ours = session is not None and session.transaction_id == transaction_id
+        return session if ours else None
+
+
+async def _follow_status(work: Work, session: Session, status: ConnectorStatus) -> None:
+    if session.state is State.CHARGING and status in (
+        ConnectorStatus.SUSPENDED_EV,
+        ConnectorStatus.SUSPENDED_EVSE,
+    ):
+        await work.apply(session, Event.SUSPEND, status)
+    elif session.state is State.SUSPENDED and status is ConnectorStatus.CHARGING:
+        await work.apply(session, Event.RESUME, status)
+
+
+async def _stop_if_enough(work: Work, session: Session) -> None:
+    """Stop at the energy that was asked for, or where the next kWh would pass the budget."""
+    if session.state not in (State.CHARGING, State.SUSPENDED):
+        return
+    terms = session.terms
+    if session.delivered >= terms.energy:
+        await work.apply(session, Event.STOP, StopCause.DELIVERED)
+    elif terms.price and cost_of(session.delivered, terms.price) >= terms.budget:
+        await work.apply(session, Event.STOP, StopCause.BUDGET)
+
+
+def _cause_of(reason: str) -> StopCause:
+    return _STOPPED_BY.get(reason, StopCause.STATION)

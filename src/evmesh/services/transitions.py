@@ -1,0 +1,102 @@
+"""The only way a session changes: one row of the table, one database transaction.
+
+A unit of work collects transitions; when its block ends they are durable together with their
+journal rows and the effects that they owe. Only then is anybody told.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from evmesh.domain.merkle import MerkleLog
+from evmesh.domain.sessions import Event, JournalRow, Session, transition
+from evmesh.ports import Checkpoint, Clock, Store, Unit
+
+
+@dataclass(slots=True)
+class Work:
+    """One open unit of work: its time, its database transaction, the tree as this unit sees it."""
+
+    unit: Unit
+    now: datetime
+    log: MerkleLog
+    applied: list[str] = field(default_factory=list)
+
+    async def apply(self, session: Session, event: Event, cause: str, **facts: Any) -> Session:
+        """Move `session` along the table; `facts` are fields that change with it.
+
+        Raises Refused `session.wrong_state`. The caller has checked the row's guard.
+        """
+        row = transition(session.state, event)
+        moved = replace(
+            session,
+            state=row.target,
+            changed_at=self.now,
+            deadline=self.now + row.timeout if row.timeout else None,
+            cause=cause,
+            **facts,
+        )
+        journal = JournalRow(0, self.now, session.id, event, session.state, row.target, cause)
+        await self.unit.save_session(moved, journal, row.effects)
+        self.applied.append(event)
+        return moved
+
+
+class Transitions:
+    """Opens units of work, one at a time, and tells the others what has changed."""
+
+    def __init__(self, store: Store, clock: Clock, checkpoint: Checkpoint) -> None:
+        self._store = store
+        self._clock = clock
+        self.checkpoint = checkpoint
+        self._log: MerkleLog | None = None
+        self._on_change: list[asyncio.Event] = []
+        self._on_move: list[asyncio.Event] = []
+
+    def changes(self) -> asyncio.Event:
+        """Give an event that is set when anything that is shown has changed; the listener clears it."""
+        return _listen(self._on_change)
+
+    def moves(self) -> asyncio.Event:
+        """Give an event that is set when a session has moved or been made; the listener clears it."""
+        return _listen(self._on_move)
+
+    def tell(self) -> None:
+        """Wake who shows things: something has changed."""
+        for listener in self._on_change:
+            listener.set()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Unit]:
+        """Open a unit that only looks: nobody is told."""
+        async with self._store.begin() as unit:
+            yield unit
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Work]:
+        """Open a unit of work; everything in it is durable when the block has ended."""
+        async with self._store.begin() as unit:
+            log, self._log = self._log, None  # a unit that fails leaves no tree behind
+            if log is None:
+                log = MerkleLog(await unit.leaf_hashes())
+            work = Work(unit, self._clock.now(), log)
+            yield work
+            for event in work.applied:
+                self.checkpoint(f"{event}:before_commit")
+        self._log = log
+        for event in work.applied:
+            self.checkpoint(f"{event}:after_commit")
+        if work.applied:
+            for listener in self._on_move:
+                listener.set()
+        self.tell()
+
+
+def _listen(listeners: list[asyncio.Event]) -> asyncio.Event:
+    listener = asyncio.Event()
+    listener.set()
+    listeners.append(listener)
+    return listener

@@ -1,0 +1,94 @@
+"""The write-ahead journal of ledger transactions. Implements the port `TransactionJournal`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+
+from evmesh.domain.ids import Address
+from evmesh.ports import JournaledTransaction, Mined
+from evmesh.store import schema
+from evmesh.store.database import Database
+
+
+class ChainJournal:
+    """Transactions by purpose, durable before they are sent."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, key: str) -> JournaledTransaction | None:
+        """Give the transaction that was written for this purpose, if any."""
+        rows = await self._select(schema.chain_transactions.c.key == key)
+        return rows[0] if rows else None
+
+    async def write(self, transaction: JournaledTransaction) -> None:
+        """Store before the first send; replaces the row of the same key."""
+        table = schema.chain_transactions
+        async with self._database.begin() as unit:
+            await unit.execute(delete(table).where(table.c.key == transaction.key))
+            await unit.execute(
+                insert(table).values(
+                    key=transaction.key,
+                    sender=transaction.sender.text,
+                    nonce=transaction.nonce,
+                    raw=transaction.raw,
+                    tx_hash=transaction.tx_hash,
+                    **_block_of(transaction.outcome),
+                )
+            )
+
+    async def unmined(self, sender: Address) -> Sequence[JournaledTransaction]:
+        """Give what is not known to be mined, in nonce order."""
+        table = schema.chain_transactions
+        return await self._select((table.c.sender == sender.text) & table.c.block.is_(None))
+
+    async def mined(self, key: str, outcome: Mined) -> None:
+        """Record the block."""
+        table = schema.chain_transactions
+        async with self._database.begin() as unit:
+            await unit.execute(update(table).where(table.c.key == key).values(**_block_of(outcome)))
+
+    async def since_block(self, sender: Address, block: int) -> Sequence[JournaledTransaction]:
+        """Give what was mined in `block` or later, in nonce order."""
+        table = schema.chain_transactions
+        return await self._select((table.c.sender == sender.text) & (table.c.block >= block))
+
+    async def with_prefix(self, prefix: str, limit: int) -> Sequence[JournaledTransaction]:
+        """Give what has been mined for one kind of purpose (`anchor:`), newest first."""
+        table = schema.chain_transactions
+        async with self._database.begin() as unit:
+            rows = await unit.execute(
+                select(table)
+                .where(table.c.key.startswith(prefix, autoescape=True), table.c.block.is_not(None))
+                .order_by(table.c.nonce.desc())
+                .limit(limit)
+            )
+            return [_transaction_of(row) for row in rows.mappings()]
+
+    async def _select(self, condition: Any) -> list[JournaledTransaction]:
+        table = schema.chain_transactions
+        async with self._database.begin() as unit:
+            rows = await unit.execute(select(table).where(condition).order_by(table.c.nonce))
+            return [_transaction_of(row) for row in rows.mappings()]
+
+
+def _block_of(outcome: Mined | None) -> dict[str, int | None]:
+    return {
+        "block": outcome.block if outcome else None,
+        "gas_used": outcome.gas_used if outcome else None,
+    }
+
+
+def _transaction_of(row: RowMapping) -> JournaledTransaction:
+    outcome = None
+    if row["block"] is not None:
+        outcome = Mined(row["tx_hash"], row["block"], row["gas_used"])
+    return JournaledTransaction(
+        key=row["key"],
+        sender=Address(row["sender"]),
+        nonce=row["nonce"],
+        raw=row["raw"],
+        tx_hash=row["tx_hash"],
+        outcome=outcome,
+    )

@@ -1,0 +1,236 @@
+"""The tables, and the column types that keep money and time exact on every database."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+
+class Units(TypeDecorator[int]):
+    """Token units as an int: TEXT on SQLite, whose NUMERIC is a float; NUMERIC(78,0) elsewhere."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Numeric(78, 0))
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> Any:
+        return None if value is None else str(value) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        return None if value is None else int(value)
+
+
+class Instant(TypeDecorator[datetime]):
+    """Aware UTC: fixed-width text that sorts on SQLite, TIMESTAMP WITH TIME ZONE elsewhere."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String(27) if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None or isinstance(value, datetime):
+            return value
+        return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("payer", String(42), nullable=False, index=True),
+    Column("station", String(48), nullable=False),
+    Column("connector", Integer, nullable=False),
+    Column("asset", Integer, nullable=False),
+    Column("arrival", Instant, nullable=False),
+    Column("departure", Instant, nullable=False),
+    Column("energy_wh", Integer, nullable=False),
+    Column("flexible", Boolean, nullable=False),
+    Column("price", Integer, nullable=False),
+    Column("budget", Units, nullable=False),
+    Column("base", Units, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("id_tag", String(20), nullable=False, unique=True),
+    Column("request_signature", LargeBinary, nullable=False),
+    Column("request_nonce", LargeBinary, nullable=False),
+    Column("request_deadline", Integer, nullable=False),
+    Column("max_cost", Units, nullable=False),
+    Column("offer_signature", LargeBinary, nullable=False),
+    Column("plan_sha256", String(64), nullable=False),
+    Column("voucher_signature", LargeBinary),
+    Column("created_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("deadline", Instant),
+    Column("transaction_id", Integer),
+    Column("started_at", Instant),
+    Column("stopped_at", Instant),
+    Column("meter_start", Integer),
+    Column("meter_last", Integer),
+    Column("due", Units),
+    Column("refund", Units),
+    Column("cause", Text, nullable=False),
+    Column("flags", JSON, nullable=False),
+    UniqueConstraint("payer", "request_nonce"),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("session", String(36), nullable=False, index=True),
+    Column("event", String(16), nullable=False),
+    Column("source", String(16)),
+    Column("target", String(16), nullable=False),
+    Column("cause", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+effects = Table(
+    "effects",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("session", String(36), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("done", Boolean, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+
+ocpp_transactions = Table(
+    "ocpp_transactions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("station", String(48), nullable=False),
+    Column("connector", Integer, nullable=False),
+    Column("id_tag", String(20), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("meter_start", Integer, nullable=False),
+    Column("session", String(36)),
+    Column("stopped_at", Instant),
+    Column("meter_stop", Integer),
+    Column("stop_reason", String(20)),
+    UniqueConstraint("station", "connector", "id_tag", "at", "meter_start"),
+    sqlite_autoincrement=True,
+)
+
+connectors = Table(
+    "connectors",
+    metadata,
+    Column("station", String(48), primary_key=True),
+    Column("connector", Integer, primary_key=True),
+    Column("status", String(16)),
+    Column("error", String(50)),
+    Column("status_at", Instant),
+    Column("register_wh", Integer),
+    Column("register_at", Instant),
+)
+
+notary_leaves = Table(
+    "notary_leaves",
+    metadata,
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("meter", String(60), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("salt", LargeBinary(32), nullable=False),
+    Column("prev_hash", LargeBinary(32), nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("session", String(36), index=True),
+    UniqueConstraint("meter", "seq"),
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("session", String(36), primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("root", LargeBinary(32), nullable=False),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("schedule_sha256", String(64), nullable=False, unique=True),
+    Column("problem_sha256", String(64), nullable=False),
+    Column("group", String(60), nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("start", Instant, nullable=False),
+    Column("problem", LargeBinary, nullable=False),
+    Column("schedule", LargeBinary, nullable=False),
+    Column("pseudonyms", JSON, nullable=False),
+    Index(None, "group", "start", "number"),
+    sqlite_autoincrement=True,
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("session", String(36), primary_key=True),
+    Column("format", String(40), primary_key=True),
+    Column("raw", LargeBinary, nullable=False),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("asset", Integer, nullable=False),
+    Column("payer", String(42), nullable=False),
+    Column("energy_wh", Integer, nullable=False),
+    Column("departure", Instant, nullable=False),
+    Column("code", String(60), nullable=False),
+    Column("steps", JSON, nullable=False),
+    Column("deficit_wh", Integer, nullable=False),
+    Column("offers", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+chain_transactions = Table(
+    "chain_transactions",
+    metadata,
+    Column("key", String(120), primary_key=True),
+    Column("sender", String(42), nullable=False),
+    Column("nonce", Integer, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("tx_hash", String(66), nullable=False),
+    Column("block", Integer),
+    Column("gas_used", Integer),
+    UniqueConstraint("sender", "nonce"),
+)

@@ -1,0 +1,236 @@
+"""Sessions, their journal and what they owe the outside, as rows."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from evmesh.domain.ids import Address, ConnectorRef, SessionId, StationId
+from evmesh.domain.money import Price
+from evmesh.domain.sessions import (
+    TERMINAL,
+    ChargeTerms,
+    Effect,
+    EffectKind,
+    Event,
+    JournalRow,
+    Session,
+    State,
+)
+from evmesh.domain.units import Wh
+from evmesh.ports import RefusalRecord
+from evmesh.store import schema
+
+
+class SessionRows:
+    """The part of a unit of work that knows sessions."""
+
+    _connection: AsyncConnection
+
+    async def add_session(self, session: Session, cause: str) -> None:
+        """Insert with its first journal row, an event that has no source."""
+        await self._connection.execute(insert(schema.sessions).values(_row_of(session)))
+        await self._write_journal(
+            JournalRow(0, session.created_at, session.id, Event.RESERVE, None, session.state, cause)
+        )
+
+    async def save_session(
+        self, session: Session, journal: JournalRow, effects: Sequence[EffectKind]
+    ) -> None:
+        """Write the row after a transition, its journal row, and what is owed."""
+        await self.touch_session(session)
+        await self._write_journal(journal)
+        for kind in effects:
+            await self._connection.execute(
+                insert(schema.effects).values(
+                    session=session.id.text, kind=kind, created_at=journal.at, attempts=0, done=False
+                )
+            )
+
+    async def touch_session(self, session: Session) -> None:
+        """Write facts that are no transition."""
+        table = schema.sessions
+        await self._connection.execute(
+            update(table).where(table.c.id == session.id.text).values(_row_of(session))
+        )
+
+    async def session(self, session: SessionId) -> Session | None:
+        """Give one session."""
+        return await self._one_session(schema.sessions.c.id == session.text)
+
+    async def session_of_tag(self, id_tag: str) -> Session | None:
+        """Give the session whose idTag this is."""
+        return await self._one_session(schema.sessions.c.id_tag == id_tag)
+
+    async def session_of_request(self, payer: Address, nonce: bytes) -> Session | None:
+        """Give the session that this very request made."""
+        table = schema.sessions
+        return await self._one_session((table.c.payer == payer.text) & (table.c.request_nonce == nonce))
+
+    async def sessions(self, *, open_only: bool, limit: int = 1000) -> Sequence[Session]:
+        """Newest first."""
+        table = schema.sessions
+        query = select(table).order_by(table.c.id.desc()).limit(limit)
+        if open_only:
+            query = query.where(table.c.state.not_in(sorted(TERMINAL)))
+        rows = await self._connection.execute(query)
+        return [_session_of(row) for row in rows.mappings()]
+
+    async def journal(self, session: SessionId) -> Sequence[JournalRow]:
+        """Give a session's transitions, oldest first."""
+        table = schema.journal
+        rows = await self._connection.execute(
+            select(table).where(table.c.session == session.text).order_by(table.c.number)
+        )
+        return [
+            JournalRow(
+                number=row["number"],
+                at=row["at"],
+                session=session,
+                event=Event(row["event"]),
+                source=State(row["source"]) if row["source"] else None,
+                target=State(row["target"]),
+                cause=row["cause"],
+            )
+            for row in rows.mappings()
+        ]
+
+    async def pending_effects(self) -> Sequence[Effect]:
+        """Give what is owed, oldest first."""
+        table = schema.effects
+        rows = await self._connection.execute(
+            select(table).where(table.c.done.is_(False)).order_by(table.c.number)
+        )
+        return [
+            Effect(
+                row["number"],
+                SessionId(row["session"]),
+                EffectKind(row["kind"]),
+                row["created_at"],
+                row["attempts"],
+            )
+            for row in rows.mappings()
+        ]
+
+    async def effect_tried(self, number: int) -> None:
+        """Count an attempt."""
+        table = schema.effects
+        await self._connection.execute(
+            update(table).where(table.c.number == number).values(attempts=table.c.attempts + 1)
+        )
+
+    async def effect_done(self, number: int) -> None:
+        """Close what is known to have arrived."""
+        table = schema.effects
+        await self._connection.execute(update(table).where(table.c.number == number).values(done=True))
+
+    async def add_refusal(self, refusal: RefusalRecord) -> None:
+        """Keep a no with its certificate."""
+        await self._connection.execute(
+            insert(schema.refusals).values(
+                at=refusal.at,
+                asset=refusal.asset,
+                payer=refusal.payer.text,
+                energy_wh=refusal.energy,
+                departure=refusal.departure,
+                code=refusal.code,
+                steps=list(refusal.steps),
+                deficit_wh=refusal.deficit,
+                offers=[[energy, departure.isoformat()] for energy, departure in refusal.offers],
+            )
+        )
+
+    async def refusals(self, limit: int) -> Sequence[RefusalRecord]:
+        """Newest first."""
+        table = schema.refusals
+        rows = await self._connection.execute(select(table).order_by(table.c.number.desc()).limit(limit))
+        return [
+            RefusalRecord(
+                at=row["at"],
+                asset=row["asset"],
+                payer=Address(row["payer"]),
+                energy=Wh(row["energy_wh"]),
+                departure=row["departure"],
+                code=row["code"],
+                steps=tuple(row["steps"]),
+                deficit=Wh(row["deficit_wh"]),
+                offers=tuple((Wh(energy), datetime.fromisoformat(at)) for energy, at in row["offers"]),
+            )
+            for row in rows.mappings()
+        ]
+
+    async def last_instant(self) -> datetime | None:
+        """Give the newest time in any record."""
+        newest: list[datetime] = []
+        for column in (schema.journal.c.at, schema.connectors.c.status_at, schema.connectors.c.register_at):
+            found = (await self._connection.execute(select(func.max(column)))).scalar()
+            if found is not None:
+                newest.append(found)
+        return max(newest, default=None)
+
+    async def _one_session(self, condition: Any) -> Session | None:
+        rows = await self._connection.execute(select(schema.sessions).where(condition))
+        row = rows.mappings().first()
+        return None if row is None else _session_of(row)
+
+    async def _write_journal(self, row: JournalRow) -> None:
+        await self._connection.execute(
+            insert(schema.journal).values(
+                at=row.at,
+                session=row.session.text,
+                event=row.event,
+                source=row.source,
+                target=row.target,
+                cause=row.cause,
+            )
+        )
+
+
+_PLAIN = (
+    "state id_tag request_signature request_nonce request_deadline max_cost offer_signature plan_sha256 "
+    "voucher_signature created_at changed_at deadline transaction_id started_at stopped_at meter_start meter_last "
+    "due refund cause"
+).split()
+
+
+def _row_of(session: Session) -> dict[str, Any]:
+    terms = session.terms
+    return {
+        **{name: getattr(session, name) for name in _PLAIN},
+        "id": session.id.text,
+        "payer": terms.payer.text,
+        "station": terms.connector.station.text,
+        "connector": terms.connector.connector,
+        "asset": terms.asset,
+        "arrival": terms.arrival,
+        "departure": terms.departure,
+        "energy_wh": terms.energy,
+        "flexible": terms.flexible,
+        "price": terms.price,
+        "budget": terms.budget,
+        "base": terms.base,
+        "epoch": terms.epoch,
+        "flags": list(session.flags),
+    }
+
+
+def _session_of(row: RowMapping) -> Session:
+    terms = ChargeTerms(
+        payer=Address(row["payer"]),
+        connector=ConnectorRef(StationId(row["station"]), row["connector"]),
+        asset=row["asset"],
+        arrival=row["arrival"],
+        departure=row["departure"],
+        energy=Wh(row["energy_wh"]),
+        flexible=row["flexible"],
+        price=Price(row["price"]),
+        budget=row["budget"],
+        base=row["base"],
+        epoch=row["epoch"],
+    )
+    plain = {name: row[name] for name in _PLAIN}
+    session = Session(id=SessionId(row["id"]), terms=terms, flags=tuple(row["flags"]), **plain)
+    return replace(session, state=State(row["state"]))

@@ -1,0 +1,152 @@
+"""Everybody's values into the store: read a batch, commit it, and only then acknowledge it.
+
+The broker keeps a persistent session for the ingest and hands out again what was not acknowledged, so a
+kill at any point costs nothing: what was committed twice is one row. A batch is what has arrived while
+the last one was being written; nothing waits for a batch to fill up.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from aiomqtt import Client, Message
+
+from evmesh.domain.errors import ProtocolViolation
+from evmesh.ports import Clock
+from evmesh.telemetry.connection import Inbox, MqttConfig, log, open_client, stay_connected, subscribe
+from evmesh.telemetry.presence import Presence
+from evmesh.telemetry.ranges import Acks, ack_topic, encode_ack
+from evmesh.telemetry.store import ReadingWriter, Row, SetAside
+from evmesh.telemetry.topics import (
+    PUBLISHER_FILTER,
+    VALUE_FILTER,
+    Reading,
+    decode,
+    is_publisher_topic,
+    received,
+)
+
+CLIENT_ID: Final = "evmesh-ingest"
+BATCH_AT_MOST: Final = 1_000
+UNGUARDED_AT_MOST: Final = 20_000
+ACK_EVERY_S: Final = 0.5
+
+
+@dataclass(slots=True)
+class IngestCounts:
+    """What this ingest has done since it was made."""
+
+    batches: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    set_aside: int = 0
+    dropped: int = 0
+    """Messages of QoS 0 that came faster than they could be stored."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    rows: list[Row]
+    set_aside: list[SetAside]
+    readings: list[Reading]
+
+
+class Ingest:
+    """A service that stores every value it hears. Raises Unavailable where the store is away.
+
+    Two ingests at one broker need different client ids. A message that is no reading is set aside with
+    the reason, and acknowledged: it would be no better the next time.
+    """
+
+    name = "telemetry-ingest"
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        store: ReadingWriter,
+        clock: Clock,
+        *,
+        client_id: str = CLIENT_ID,
+        batch_at_most: int = BATCH_AT_MOST,
+        ack_every_s: float = ACK_EVERY_S,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._clock = clock
+        self._client_id = client_id
+        self._batch_at_most = batch_at_most
+        self._ack_every_s = ack_every_s
+        self._acks = Acks()
+        self._presence = Presence()
+        self.counts = IngestCounts()
+
+    async def run(self) -> None:
+        """Store what comes, for ever; comes back by itself when the broker does."""
+        await stay_connected(self.name, self._config, self._ingest_while_connected)
+
+    async def _ingest_while_connected(self) -> None:
+        inbox = Inbox(UNGUARDED_AT_MOST, guarded=True)
+        client = open_client(self._config, identifier=self._client_id, persistent=True, inbox=inbox)
+        # aiomqtt has no word of its own for acknowledging by hand; its paho client has.
+        client._client.manual_ack_set(True)
+        try:
+            async with client:
+                # Said anew each time: the broker answers with all retained values, whatever its queue lost.
+                await subscribe(client, PUBLISHER_FILTER, VALUE_FILTER)
+                log.info("mqtt.connected", service=self.name, port=self._config.port)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._consume(client, inbox))
+                    group.create_task(self._say_what_is_stored(client))
+        finally:
+            self.counts.dropped += inbox.dropped
+
+    async def _consume(self, client: Client, inbox: Inbox) -> None:
+        messages = client.messages
+        while True:
+            first = await anext(messages)
+            arrived = [first, *inbox.rest(self._batch_at_most - 1)]
+            batch = self._read(arrived)
+            written = await self._store.write(batch.rows, batch.set_aside)
+            # From here on the batch is on the disk, whatever happens to us or to the broker.
+            for message in arrived:
+                if message.qos:
+                    client._client.ack(message.mid, message.qos)
+            for reading in batch.readings:
+                self._acks.add(reading)
+            self.counts.batches += 1
+            self.counts.stored += written.stored
+            self.counts.duplicates += written.duplicates
+            self.counts.set_aside += len(batch.set_aside) + written.contradicting
+
+    async def _say_what_is_stored(self, client: Client) -> None:
+        """Publish `ack/{charger}`, at a slow beat so that an acknowledgement covers many readings."""
+        while True:
+            await asyncio.sleep(self._ack_every_s)
+            for ack in self._acks.take():
+                await client.publish(ack_topic(ack.charger), encode_ack(ack), qos=1)
+
+    def _read(self, messages: list[Message]) -> _Batch:
+        batch = _Batch([], [], [])
+        now = self._clock.now()
+        for message in messages:
+            topic = message.topic.value
+            payload = message.payload
+            try:
+                reading = decode(topic, payload)
+            except ProtocolViolation as error:
+                log.warning("telemetry.set_aside", topic=topic, code=error.code, what=error.what)
+                batch.set_aside.append(SetAside(topic, payload, error.code, error.what, now))
+                continue
+            if is_publisher_topic(topic):
+                changes = self._presence.publisher_said(reading, now)
+            else:
+                shown = received(reading, now)
+                batch.readings.append(reading)
+                batch.rows.append(
+                    Row(shown.value, reading.identity, now, topic, payload, reading.boot, reading.seq)
+                )
+                changes = self._presence.charger_said(reading, now)
+            batch.rows += [
+                Row(change.value, change.identity, now, topic, payload, reading.boot) for change in changes
+            ]
+        return batch

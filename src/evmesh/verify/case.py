@@ -1,0 +1,105 @@
+"""What the checks of a receipt look at: the receipt itself, and whatever else is at hand."""
+
+from dataclasses import dataclass
+
+from evmesh.domain.errors import EvmeshError
+from evmesh.domain.ids import Address
+from evmesh.domain.readings import Reading
+from evmesh.domain.receipt import Receipt
+from evmesh.domain.trust import Trust
+from evmesh.domain.typed_data import Domain, TypedStruct, digest, hash_struct
+from evmesh.ports import Signatures
+from evmesh.verify.report import require
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFiles:
+    """A group's problem and schedule, as the bytes of their files."""
+
+    problem: bytes
+    schedule: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFacts:
+    """What the chain says on one receipt.
+
+    `contracts_answer` is False where something else, or nothing, is at the receipt's contracts; then
+    the rest means nothing, as it does where `chain_id` is another. `newest_size` and `newest_root`
+    are the newest head of the receipt's publisher and stream. `roots` are those that logs show as
+    anchored at the receipt's tree size; None where the logs could not be read (nodes prune them).
+    `owner` is None where the registry has no such asset.
+    """
+
+    chain_id: int
+    contracts_answer: bool = False
+    newest_size: int = 0
+    newest_root: bytes = bytes(32)
+    roots: tuple[bytes, ...] | None = None
+    owner: Address | None = None
+    price: int = 0
+    spent: int = 0
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One receipt under examination. `start` and `stop` are None where their payloads cannot be read."""
+
+    receipt: Receipt
+    signatures: Signatures
+    trust: Trust | None = None
+    plan_files: PlanFiles | None = None
+    chain: ChainFacts | None = None
+    start: Reading | None = None
+    stop: Reading | None = None
+
+    @classmethod
+    def open(
+        cls,
+        receipt: Receipt,
+        signatures: Signatures,
+        trust: Trust | None,
+        plan_files: PlanFiles | None,
+        chain: ChainFacts | None,
+    ) -> "Case":
+        """Put together what is at hand."""
+        start, stop = _readable(receipt.start.payload), _readable(receipt.stop.payload)
+        return cls(receipt, signatures, trust, plan_files, chain, start, stop)
+
+    def request_hash(self) -> bytes:
+        """Give the struct hash by which offer and pseudonym name the request."""
+        return hash_of(self.receipt.request, self.signatures)
+
+    def require_signer(self, signer: Address, value: TypedStruct, signature: bytes, path: str) -> None:
+        """Raise IntegrityFailure where `signer` did not sign `value` under the receipt's domain."""
+        require_signer(self.signatures, self.receipt.chain.domain, signer, value, signature, path)
+
+
+def require_signer(
+    signatures: Signatures,
+    domain: Domain,
+    signer: Address,
+    value: TypedStruct,
+    signature: bytes,
+    path: str,
+) -> None:
+    """Raise IntegrityFailure `signature.malformed` or `signature.other_signer` unless `signer` signed."""
+    try:
+        found = signatures.recover(digest(domain, value, signatures.keccak256), signature)
+    except EvmeshError as error:
+        error.path = path
+        raise
+    require(found == signer, "signature.other_signer", f"not signed by {signer}", path)
+
+
+def hash_of(value: TypedStruct, signatures: Signatures) -> bytes:
+    """Give the struct hash of a value."""
+    return hash_struct(value, signatures.keccak256)
+
+
+def _readable(payload: bytes) -> Reading | None:
+    try:
+        return Reading.parse(payload)
+    except EvmeshError:
+        return None

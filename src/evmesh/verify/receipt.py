@@ -1,0 +1,76 @@
+"""Check a receipt: everything that its members claim of each other, and of what else is at hand.
+
+The list below is what a receipt must show, in the order in which a careful reader would look.
+Offline it proves that the receipt is consistent; whose keys they are is for a trust file or the
+chain to say. What was not checked is reported as such.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from evmesh.domain.canonical import parse_canonical_json
+from evmesh.domain.errors import EvmeshError
+from evmesh.domain.receipt import Receipt
+from evmesh.domain.trust import Trust
+from evmesh.ports import Signatures
+from evmesh.verify import receipt_chain, receipt_meter, receipt_money, receipt_plan, receipt_terms
+from evmesh.verify.case import Case, ChainFacts, PlanFiles
+from evmesh.verify.report import Check, Finding, Report, Status, run
+
+CHECKS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (
+    ("payee signature", receipt_terms.payee_signature),
+    ("trusted chain", receipt_terms.trusted_chain),
+    ("trusted payee", receipt_terms.trusted_payee),
+    ("trusted publisher", receipt_terms.trusted_publisher),
+    ("trusted meter", receipt_terms.trusted_meter),
+    ("charge request", receipt_terms.charge_request),
+    ("session offer", receipt_terms.session_offer),
+    ("offer binding", receipt_terms.offer_binding),
+    ("station code", receipt_terms.station_code),
+    ("readings", receipt_meter.readings),
+    ("meter chain", receipt_meter.meter_chain),
+    ("inclusion", receipt_meter.inclusion),
+    ("deadlines", receipt_terms.deadlines),
+    ("load curve", receipt_meter.load_curve),
+    ("energy", receipt_meter.energy),
+    ("cost", receipt_money.cost),
+    ("due", receipt_money.due),
+    ("vouchers", receipt_money.vouchers),
+    ("plan row", receipt_plan.plan_row),
+    ("plan optimality", receipt_plan.plan_optimality),
+    ("registry", receipt_chain.registry),
+    ("anchor", receipt_chain.anchor),
+    ("settlement", receipt_chain.settlement),
+)
+
+
+def verify_receipt(
+    raw: bytes,
+    signatures: Signatures,
+    trust: Trust | None = None,
+    plan_files: PlanFiles | None = None,
+    chain: ChainFacts | None = None,
+) -> Report:
+    """Check the bytes of an `evmesh.receipt/1` file; never raises for what is in them."""
+    form = (
+        run("canonical form", partial(_canonical, raw)),
+        run("shape", partial(_shaped, raw)),
+    )
+    try:
+        receipt = Receipt.parse(raw)
+    except EvmeshError:
+        unread = "the receipt cannot be read"
+        return Report(form + tuple(Check(name, Status.NOT_CHECKED, unread) for name, _ in CHECKS))
+    case = Case.open(receipt, signatures, trust, plan_files, chain)
+    return Report(form + tuple(run(name, partial(check, case)) for name, check in CHECKS))
+
+
+def _canonical(raw: bytes) -> Finding:
+    parse_canonical_json(raw)
+    return f"{len(raw)} bytes of canonical JSON"
+
+
+def _shaped(raw: bytes) -> Finding:
+    Receipt.parse(raw)
+    return f"every member of {Receipt.FORMAT}, and no other"

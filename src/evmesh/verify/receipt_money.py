@@ -1,0 +1,48 @@
+"""What it cost, what is due, and whether the driver's vouchers cover it."""
+
+from evmesh.domain.money import cost_of
+from evmesh.domain.signed_types import Voucher
+from evmesh.verify.case import Case
+from evmesh.verify.report import Finding, require
+
+
+def cost(case: Case) -> Finding:
+    """Check the cost by the one pricing function."""
+    receipt = case.receipt
+    exact = cost_of(receipt.energy, receipt.price)
+    require(
+        receipt.cost == exact,
+        "cost.differs",
+        f"⌊{receipt.energy} × {receipt.price} ÷ 1000⌋ is {exact}",
+        "cost",
+    )
+    return f"⌊{receipt.energy} Wh × {receipt.price} ÷ 1000⌋ = {exact}"
+
+
+def due(case: Case) -> Finding:
+    """Check that no more is due than the cost, and no more than the budget."""
+    receipt, budget = case.receipt, case.receipt.offer.budget
+    exact = min(receipt.cost, budget)
+    require(receipt.due == exact, "due.differs", f"of {receipt.cost} within {budget}, {exact} is due", "due")
+    return f"{exact} of {receipt.cost}, within the budget of {budget}"
+
+
+def vouchers(case: Case) -> Finding:
+    """Check that the payer signed each voucher, and that the last covers base and due."""
+    receipt, offer = case.receipt, case.receipt.offer
+    highest = offer.base
+    for number, signed in enumerate(receipt.vouchers):
+        path = f"vouchers[{number}]"
+        require(signed.epoch == offer.epoch, "voucher.other_epoch", f"epoch {signed.epoch}", f"{path}.epoch")
+        require(
+            signed.cumulative > highest,
+            "voucher.out_of_order",
+            f"{signed.cumulative} is not above {highest}",
+            f"{path}.cumulative",
+        )
+        highest = signed.cumulative
+        voucher = Voucher(receipt.payee, signed.epoch, signed.cumulative)
+        case.require_signer(receipt.request.payer, voucher, signed.signature, f"{path}.signature")
+    owed = offer.base + receipt.due
+    require(highest >= owed, "voucher.too_little", f"{highest} does not cover {owed}", "vouchers")
+    return f"{len(receipt.vouchers)} signed by {receipt.request.payer} cover {owed}"

@@ -1,0 +1,83 @@
+"""What was planned for the car, and whether that was the cheapest plan for its whole group."""
+
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from evmesh.domain.errors import IntegrityFailure
+from evmesh.domain.money import Price, energy_within
+from evmesh.domain.problem import Problem, parse_problem
+from evmesh.domain.receipt_parts import pseudonym_of
+from evmesh.domain.schedule import Schedule, parse_schedule
+from evmesh.domain.strict import unix_seconds
+from evmesh.verify.case import Case
+from evmesh.verify.report import Finding, NotChecked, require
+from evmesh.verify.schedule import verify_schedule
+
+
+def plan_row(case: Case) -> Finding:
+    """Check that the row is this session's, ends by the departure, and plans the energy asked for.
+
+    Less may be planned only where the budget pays for no more.
+    """
+    plan, request = case.receipt.plan, case.receipt.request
+    pseudonym = pseudonym_of(case.request_hash())
+    require(plan.id == pseudonym, "plan.other_row", f"this session's row is {pseudonym}", "plan.row.id")
+    require(
+        len(plan.step_price) == len(plan.wh) > 0,
+        "plan.other_length",
+        "there must be one price per planned step",
+        "plan.step_price",
+    )
+    end = unix_seconds(plan.start) + (plan.first + len(plan.wh)) * plan.step_s
+    require(
+        end <= request.departure, "plan.after_departure", "the plan goes on after the departure", "plan.row"
+    )
+    planned = sum(plan.wh)
+    paid_for = energy_within(case.receipt.offer.budget, Price(case.receipt.offer.price))
+    promised = request.energy_wh if paid_for is None else min(request.energy_wh, paid_for)
+    require(
+        promised <= planned <= request.energy_wh,
+        "plan.other_energy",
+        f"{planned} Wh planned, {request.energy_wh} Wh asked for",
+        "plan.row.wh",
+    )
+    return f"{planned} Wh in {len(plan.wh)} steps that end by the departure"
+
+
+def plan_optimality(case: Case) -> Finding:
+    """Check, where the group's files are at hand, that they are the ones and that the plan is optimal."""
+    plan, files = case.receipt.plan, case.plan_files
+    if files is None:
+        return NotChecked("the group's problem and schedule files were not given")
+    for name, raw, named in (
+        ("problem", files.problem, plan.problem_sha256),
+        ("schedule", files.schedule, plan.schedule_sha256),
+    ):
+        same = sha256(raw).digest() == named
+        require(same, f"plan.other_{name}", f"not the {name} that the receipt names", f"plan.{name}_sha256")
+    verdict = verify_schedule(files.problem, files.schedule)
+    require(verdict.ok, verdict.code, "the certificate does not hold", f"schedule {verdict.path}")
+    problem, schedule = parse_problem(files.problem), parse_schedule(files.schedule)
+    if not isinstance(schedule, Schedule):
+        raise IntegrityFailure("plan.refused", "the file refuses the request", path="plan.schedule_sha256")
+    row = schedule.row(plan.id)
+    end = plan.first + len(plan.wh)
+    for holds, path in (
+        ((problem.grid.start, problem.grid.step_s) == (plan.start, plan.step_s), "plan.start"),
+        ((row.first, row.wh) == (plan.first, plan.wh), "plan.row"),
+        (schedule.step_price[plan.first : end] == plan.step_price, "plan.step_price"),
+    ):
+        require(holds, "plan.row_differs", "the receipt shows other values than the schedule", path)
+    _require_whole_window(case, problem)
+    return f"least cost for all {len(schedule.rows)} cars of the group"
+
+
+def _require_whole_window(case: Case, problem: Problem) -> None:
+    """A flexible driver's car was planned until the departure that the driver signed, not a shorter stay."""
+    request = case.receipt.request
+    if not request.flexible:
+        return
+    planned = problem.request(case.receipt.plan.id).departure
+    departure = min(request.departure, unix_seconds(problem.grid.end))  # what is later may be no date
+    signed = problem.grid.steps_ended_by(datetime.fromtimestamp(departure, UTC))
+    require(planned == signed, "plan.other_window", f"planned to step {planned}, not {signed}", "plan.row")

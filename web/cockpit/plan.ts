@@ -1,0 +1,45 @@
+/** A group's plan as rows of power and price, for the chart and for the table beside it. */
+
+import type { Plan } from '../kit/api-types'
+
+export interface PlanStep {
+  /** ms since 1970; half-open. */
+  from: number
+  until: number
+  /** What is planned to flow, on average over the step. */
+  loadW: bigint
+  /** What all supply segments of the step can give together. */
+  supplyW: bigint
+  /** λ, micro-currency per kWh. */
+  price: bigint
+}
+
+export function planSteps(plan: Plan): PlanStep[] {
+  const supply = new Map<number, bigint>()
+  for (const segment of plan.supply) {
+    supply.set(segment.step, (supply.get(segment.step) ?? 0n) + BigInt(segment.cap_wh))
+  }
+  const start = Date.parse(plan.start)
+  const stepMs = plan.step_s * 1000
+  const watts = (wh: bigint): bigint => (wh * 3_600_000n) / BigInt(Math.round(stepMs))
+  return plan.step_price.map((price, step) => ({
+    from: start + step * stepMs,
+    until: start + (step + 1) * stepMs,
+    loadW: watts(BigInt(plan.load_wh[step] ?? 0)),
+    supplyW: watts(supply.get(step) ?? 0n),
+    price: BigInt(price),
+  }))
+}
+
+/** What a chart says in one sentence: its highest load, and between what its price moves. Null without steps. */
+export function outline(steps: PlanStep[]): { peak: PlanStep; low: bigint; high: bigint } | null {
+  const [first, ...others] = steps
+  if (first === undefined) return null
+  let [peak, low, high] = [first, first.price, first.price]
+  for (const step of others) {
+    if (step.loadW > peak.loadW) peak = step
+    if (step.price < low) low = step.price
+    if (step.price > high) high = step.price
+  }
+  return { peak, low, high }
+}

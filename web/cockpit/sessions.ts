@@ -1,0 +1,85 @@
+/** What the page makes of a session's state: where it stands on its way, where it is shown, in which colour. */
+
+import type { Session, Snapshot } from '../kit/api-types'
+import type { Tone } from '../kit/components/Badge.svelte'
+
+/** No more energy flows. Metered is one of them: the receipt is final, only the money still moves. */
+const FINISHED = new Set(['metered', 'settled', 'expired', 'refunding', 'refunded'])
+const WAY = ['reserved', 'funded', 'starting', 'charging', 'metered', 'settled']
+const BEFORE_ENERGY = WAY.slice(0, 3)
+
+const TONES: Record<string, Tone> = {
+  reserved: 'wait',
+  funded: 'wait',
+  starting: 'active',
+  charging: 'go',
+  suspended: 'wait',
+  stopping: 'active',
+  metered: 'active',
+  settled: 'go',
+  expired: 'calm',
+  refunding: 'wait',
+  refunded: 'calm',
+}
+
+const STATUS_TONES: Record<string, Tone> = {
+  Available: 'calm',
+  Preparing: 'active',
+  Charging: 'go',
+  SuspendedEVSE: 'wait',
+  SuspendedEV: 'wait',
+  Finishing: 'active',
+  Reserved: 'wait',
+  Occupied: 'active',
+  Unavailable: 'bad',
+  Faulted: 'bad',
+}
+
+export const isFinished = (session: Session): boolean => FINISHED.has(session.state)
+export const stateTone = (state: string): Tone => TONES[state] ?? 'calm'
+export const statusTone = (status: string): Tone => STATUS_TONES[status] ?? 'calm'
+
+export interface WayPoint {
+  /** The state whose name stands there. */
+  state: string
+  at: 'done' | 'now' | 'open'
+}
+
+/** Give the way of a session from its reservation to its settlement, or to the end that it took instead. */
+export function wayOf(session: Session): WayPoint[] {
+  const { state } = session
+  if (state === 'expired') return ends(['reserved'], 'expired')
+  if (state === 'refunding' || state === 'refunded') {
+    const passed = new Set(session.timeline.map((row) => row.target))
+    return ends(
+      BEFORE_ENERGY.filter((step) => passed.has(step)),
+      state,
+    )
+  }
+  const within = state === 'suspended' || state === 'stopping' ? 'charging' : state
+  const here = WAY.indexOf(within)
+  return WAY.map((step, index) => ({
+    state: step === within ? state : step,
+    at: index < here || state === 'settled' ? 'done' : index === here ? 'now' : 'open',
+  }))
+}
+
+function ends(passed: string[], last: string): WayPoint[] {
+  const done = passed.map((state): WayPoint => ({ state, at: 'done' }))
+  return [...done, { state: last, at: last === 'refunding' ? 'now' : 'done' }]
+}
+
+export interface News {
+  refused: Snapshot['refusals']
+  finished: Session[]
+}
+
+/** What happened between two snapshots that is worth saying aloud. */
+export function news(before: Snapshot, after: Snapshot): News {
+  const known = new Set(before.refusals.map((refusal) => `${refusal.at} ${refusal.code}`))
+  const wasRunning = new Set(before.sessions.filter((session) => !isFinished(session)).map((session) => session.id))
+  return {
+    refused: after.refusals.filter((refusal) => !known.has(`${refusal.at} ${refusal.code}`)),
+    finished: after.sessions.filter((session) => wasRunning.has(session.id) && isFinished(session) && session.receipt),
+  }
+}

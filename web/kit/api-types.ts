@@ -1,0 +1,173 @@
+/**
+ * What the platform's HTTP API answers, as it stands in JSON: the snapshot of the site, and a problem (RFC 9457).
+ *
+ * Names and units are the wire's: `_w` watt, `_wh` watt-hours, `price` micro-currency per kWh. `parse.ts` checks an answer
+ * against these types field by field; fields that a page does not know are let through.
+ */
+
+/** RFC 3339, UTC. */
+export type Instant = string
+/** A whole number of the token's smallest unit, in decimal digits: for `BigInt`, never for `Number`. */
+export type Units = string
+/** 0x and lower-case hex digits. */
+export type Hex = string
+
+export interface Snapshot {
+  site: Site
+  now: Instant
+  /** Platform seconds in one real second. */
+  speed: number
+  chain: Chain
+  groups: Group[]
+  /** Newest first. */
+  sessions: Session[]
+  refusals: Refusal[]
+  balances: Balances
+  anchors: Anchor[]
+}
+
+export interface Site {
+  name: string
+  /** IANA name; times are shown in it. */
+  time_zone: string
+}
+
+export interface Chain {
+  chain_id: number
+  block: number
+}
+
+export interface Group {
+  name: string
+  capacity_w: number
+  power_w: number
+  charge_points: ChargePoint[]
+  plan: Plan | null
+}
+
+export interface ChargePoint {
+  code: string
+  evse_id: string
+  charge_point: string
+  connector: number
+  rating_w: number
+  price: number
+  /** OCPP's own word: Available, Preparing, Charging, SuspendedEV, … */
+  status: string
+  online: boolean
+  power_w: number
+  limit_w: number | null
+  soc_percent: number | null
+  session: string | null
+}
+
+export interface Plan {
+  made_at: Instant
+  start: Instant
+  step_s: number
+  /** Any number of segments per step; their sum is what the step can give. */
+  supply: SupplySegment[]
+  /** λ of each step. */
+  step_price: number[]
+  load_wh: number[]
+}
+
+export interface SupplySegment {
+  step: number
+  cap_wh: number
+  price: number
+}
+
+export interface Session {
+  id: string
+  /** reserved funded starting charging suspended stopping metered settled expired refunding refunded */
+  state: string
+  code: string
+  charge_point: string
+  connector: number
+  payer: Hex
+  arrival: Instant
+  departure: Instant
+  energy_wh: number
+  delivered_wh: number
+  power_w: number
+  limit_w: number | null
+  price: number
+  cost: Units
+  budget: Units
+  due: Units | null
+  started_at: Instant | null
+  stopped_at: Instant | null
+  cause: string
+  flags: string[]
+  /** Why the power is what it is. */
+  reason: string
+  receipt: boolean
+  timeline: Transition[]
+}
+
+export interface Transition {
+  at: Instant
+  event: string
+  source: string | null
+  target: string
+  cause: string
+}
+
+export interface Refusal {
+  at: Instant
+  code: string
+  energy_wh: number
+  departure: Instant
+  /** By how much the certificate's steps are short; with no steps, by how much the request's own window is. */
+  deficit_wh: number
+  /** How many steps the certificate names. */
+  steps: number
+  /** The first and the last moment of those steps, where the platform tells them. */
+  from: Instant | null
+  until: Instant | null
+  offers: Offer[]
+}
+
+export interface Offer {
+  energy_wh: number
+  departure: Instant
+}
+
+export interface Balances {
+  operator: {
+    address: Hex
+    /** Claimed, still in the escrow. */
+    earned: Units
+    /** In the operator's account. */
+    paid_out: Units
+  }
+  /** All tokens that the escrow holds. */
+  escrow: Units
+  drivers: DriverTab[]
+}
+
+export interface DriverTab {
+  payer: Hex
+  spent: Units
+  ceiling: Units
+}
+
+export interface Anchor {
+  at: Instant
+  stream: string
+  /** Leaves in the tree. */
+  size: number
+  root: Hex
+  tx_hash: Hex
+  block: number
+}
+
+/** RFC 9457, as the platform fills it in. */
+export interface Problem {
+  title: string
+  status: number
+  detail: string
+  code: string
+  do: string
+}

@@ -1,0 +1,145 @@
+/**
+ * The platform's HTTP API for pages: one live stream that comes back by itself.
+ *
+ * The stream is read with fetch rather than EventSource, because EventSource hides the server's keep-alive comments: a
+ * phone that changed networks would wait on a dead connection for ever. Here silence ends a connection.
+ */
+
+import type { Problem, Snapshot } from './api-types'
+import { NotUnderstood, parseProblem, parseSnapshot } from './parse'
+import { EventParser } from './sse'
+
+/** The platform writes at least a comment every 15 s; three missed ones mean that nobody is there. */
+const SILENCE_MS = 45_000
+const FIRST_RETRY_MS = 500
+const LAST_RETRY_MS = 15_000
+
+/** Why there is no live data just now. `away`: no answer at all. */
+export type Trouble =
+  | { kind: 'away' }
+  | { kind: 'problem'; problem: Problem }
+  | { kind: 'status'; status: number }
+  | { kind: 'not_understood'; path: string; expected: string }
+
+export interface Listener {
+  onSnapshot(snapshot: Snapshot): void
+  /** The stream is gone; the next try comes in `retryMs`. */
+  onTrouble(trouble: Trouble, retryMs: number): void
+}
+
+class Troubled extends Error {
+  constructor(readonly trouble: Trouble) {
+    super(trouble.kind)
+  }
+}
+
+/** Follows `GET /v1/events` until it is closed. */
+export class SiteStream {
+  #stopped = new AbortController()
+  #attempt = 0
+  #wake: () => void = () => {}
+
+  constructor(
+    private readonly listener: Listener,
+    private readonly url = '/v1/events',
+  ) {}
+
+  async run(): Promise<void> {
+    while (!this.#stopped.signal.aborted) {
+      const trouble = await this.#follow()
+      if (this.#stopped.signal.aborted) return
+      const retryMs = backoff(this.#attempt++)
+      this.listener.onTrouble(trouble, retryMs)
+      await this.#pause(retryMs)
+    }
+  }
+
+  /** Try again now, where it waits for the next try: the network is back, the page is looked at again. */
+  retryNow(): void {
+    this.#attempt = 0
+    this.#wake()
+  }
+
+  close(): void {
+    this.#stopped.abort()
+    this.#wake()
+  }
+
+  /** Read one connection to its end, and say why it ended. */
+  async #follow(): Promise<Trouble> {
+    const connection = new AbortController()
+    const end = (): void => connection.abort()
+    this.#stopped.signal.addEventListener('abort', end)
+    try {
+      await this.#read(connection)
+    } catch (error) {
+      if (error instanceof Troubled) return error.trouble
+      if (error instanceof NotUnderstood) return { kind: 'not_understood', path: error.path, expected: error.expected }
+      throw error
+    } finally {
+      this.#stopped.signal.removeEventListener('abort', end)
+      connection.abort()
+    }
+    return { kind: 'away' }
+  }
+
+  async #read(connection: AbortController): Promise<void> {
+    let silence = setTimeout(() => connection.abort(), SILENCE_MS)
+    try {
+      const response = await fetch(this.url, {
+        headers: { accept: 'text/event-stream' },
+        cache: 'no-store',
+        signal: connection.signal,
+      }).catch(nobodyThere)
+      if (!response.ok || response.body === null) throw new Troubled(await troubleOf(response))
+      const parser = new EventParser()
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
+      for (;;) {
+        const { done, value } = await reader.read().catch(nobodyThere)
+        if (done) return
+        clearTimeout(silence)
+        silence = setTimeout(() => connection.abort(), SILENCE_MS)
+        for (const event of parser.push(value)) if (event.name === 'snapshot') this.#take(event.data)
+      }
+    } finally {
+      clearTimeout(silence)
+    }
+  }
+
+  #take(data: string): void {
+    const snapshot = parseSnapshot(data)
+    this.#attempt = 0
+    this.listener.onSnapshot(snapshot)
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+}
+
+/** 0.5 s, doubled each time up to 15 s, and up to a quarter more so that a thousand pages do not come back at once. */
+export function backoff(attempt: number, random: () => number = Math.random): number {
+  const base = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempt, 10))
+  return Math.round(base * (1 + random() / 4))
+}
+
+/** A connection that fails or falls silent is trouble; every other error is ours, and is not caught. */
+function nobodyThere(): never {
+  throw new Troubled({ kind: 'away' })
+}
+
+async function troubleOf(response: Response): Promise<Trouble> {
+  const problem = parseProblem(await response.text().catch(nobodyThere))
+  return problem === null ? { kind: 'status', status: response.status } : { kind: 'problem', problem }
+}
+
+/** Where a session's receipt is, byte for byte as it was signed. */
+export function receiptUrl(session: string): string {
+  return `/v1/receipts/${encodeURIComponent(session)}`
+}

@@ -48,13 +48,12 @@ def run() -> list[Figure]:
     """Measure on one chain; raises AssertionError where a ceiling of the design is passed."""
     with running_anvil() as chain:
         world = World.build(chain)
-        figures = [
+        return [
             *_registry(chain, world),
             *_notary(chain, world),
             *_deposits(chain, world),
             *_claims(chain, world),
         ]
-    return figures
 
 
 def _figure(name: str, gas: float, ceiling: float | None = None, baseline: float | None = None) -> Figure:

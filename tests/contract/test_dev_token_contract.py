@@ -145,8 +145,8 @@ def test_a_cancelled_authorization_moves_nothing(
     token: Contract, driver: Person, station: Person, thief: Person
 ) -> None:
     fields = "address authorizer,bytes32 nonce"
+    forged = signed(token, thief, "CancelAuthorization", fields, driver.address, NONCE)
     with pytest.raises(Reverted, match="token: wrong signature"):
-        forged = signed(token, thief, "CancelAuthorization", fields, driver.address, NONCE)
         token.send("cancelAuthorization", driver.address, NONCE, *forged, sender=thief.address)
     cancel = signed(token, driver, "CancelAuthorization", fields, driver.address, NONCE)
     token.send("cancelAuthorization", driver.address, NONCE, *cancel, sender=thief.address)

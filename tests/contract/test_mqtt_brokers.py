@@ -149,7 +149,8 @@ def test_the_npm_broker_says_which_port_it_took(tmp_path: Path) -> None:
 def test_the_npm_broker_refuses_a_directory_that_another_one_uses(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running_broker("aedes", tmp_path) as broker:
-            second = subprocess.run([*broker.command.argv[:-1], "0"], capture_output=True, text=True, timeout=20)
+            argv = [*broker.command.argv[:-1], "0"]
+            second = subprocess.run(argv, capture_output=True, text=True, timeout=20)
             assert second.returncode == 1
             assert "cannot open" in second.stderr
 
@@ -175,7 +176,9 @@ async def test_a_server_that_is_no_broker_does_not_pass_for_one() -> None:
     assert "not the answer of a broker" in failure.value.what
 
 
-def test_a_machine_without_any_broker_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_any_broker_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(broker_module, "_SBIN", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
@@ -196,6 +199,8 @@ def test_a_node_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.skipif(shutil.which("mosquitto", path="/usr/bin:/usr/sbin") is None, reason="no Mosquitto")
-def test_mosquitto_goes_first_also_where_it_is_not_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mosquitto_goes_first_also_where_it_is_not_on_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert broker_command(tmp_path).kind == "mosquitto"

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from ocpp.routing import on
@@ -124,7 +124,9 @@ class LibraryStation(ChargePoint):  # type: ignore[misc]  # the library ships no
         self.register += step_wh
         await self.call(
             call.MeterValues(
-                connector_id=1, transaction_id=self.transaction_id, meter_value=[self._sample("Sample.Periodic")]
+                connector_id=1,
+                transaction_id=self.transaction_id,
+                meter_value=[self._sample("Sample.Periodic")],
             )
         )
 
@@ -159,7 +161,7 @@ class LibraryStation(ChargePoint):  # type: ignore[misc]  # the library ships no
 
     def _stamp(self) -> str:
         # Whole seconds, as many stations write them.
-        return (self._now() + timedelta(0)).replace(microsecond=0).isoformat()
+        return self._now().replace(microsecond=0).isoformat()
 
     @on("RemoteStartTransaction")  # type: ignore[untyped-decorator]
     def _on_remote_start(self, id_tag: str, connector_id: int = 1, **_: Any) -> Any:

@@ -1,7 +1,7 @@
 /** What the page makes of a session's state: where it stands on its way, where it is shown, in which colour. */
 
 import type { Session, Snapshot } from '../kit/api-types'
-import type { Tone } from '../kit/components/Badge.svelte'
+import type { Tone } from '../kit/components/props'
 
 /** No more energy flows. Metered is one of them: the receipt is final, only the money still moves. */
 const FINISHED = new Set(['metered', 'settled', 'expired', 'refunding', 'refunded'])

@@ -86,7 +86,7 @@ function list<T>(check: Check<T>): Check<T[]> {
 }
 
 function object<T extends object>(shape: { [Key in keyof T]-?: Check<T[Key]> }): Check<T> {
-  const fields = Object.entries(shape) as [keyof T & string, Check<T[keyof T]>][]
+  const fields = Object.entries(shape) as [keyof T & string, Check<T[keyof T & string]>][]
   return (value, path) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new NotUnderstood(path, 'an object')
     const given = value as Record<string, unknown>

@@ -61,6 +61,11 @@ export function powerNumber(w: Whole, locale: Locale): string {
   return decimal(w, 3, 1, locale)
 }
 
+/** Show a limit or rating in kW with all decimals that it has, up to two: `22 kW`, `7.36 kW`. */
+export function rating(w: Whole, locale: Locale): string {
+  return `${decimal(w, 3, 2, locale, 0)}${SPACE}kW`
+}
+
 /** Show a count with its thousands apart. */
 export function count(value: Whole, locale: Locale): string {
   return decimal(value, 0, 0, locale)

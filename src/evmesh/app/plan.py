@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from evmesh.app.errors import exit_on_error
+from evmesh.app.files import STDIN, read_input, require_one_stdin
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.problem import parse_problem, problem_sha256
 from evmesh.domain.schedule import Refusal, Schedule, write_schedule
@@ -17,7 +18,7 @@ from evmesh.planning.admission import solve_with_candidate
 from evmesh.planning.optimiser import solve
 from evmesh.verify.schedule import Verdict, verify_schedule
 
-STDIO = "-"
+STDOUT = STDIN  # the same dash
 
 app = typer.Typer(name="plan", help="Plan charging, and check plans.", no_args_is_help=True)
 
@@ -56,7 +57,7 @@ def solve_command(
     problem: ProblemFile,
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE", help="where the answer goes")
-    ] = STDIO,
+    ] = STDOUT,
     candidate: Annotated[
         str | None, typer.Option(metavar="ID", help="the request to make offers to when not all fit")
     ] = None,
@@ -64,7 +65,7 @@ def solve_command(
 ) -> None:
     """Write the cheapest schedule (exit 0), or the proof that there is none (exit 3)."""
     with exit_on_error(json_output):
-        raw = _read(problem)
+        raw = read_input(problem)
         parsed = parse_problem(raw)
         sha256 = problem_sha256(raw)
         if candidate is None:
@@ -72,10 +73,10 @@ def solve_command(
         else:
             answer = solve_with_candidate(parsed, candidate, sha256=sha256)
         _write(output, write_schedule(answer))
-        if output != STDIO:
+        if output != STDOUT:
             typer.echo(json.dumps(_summary(answer, output)) if json_output else _sentence(answer))
     if isinstance(answer, Refusal):
-        if not json_output and output == STDIO:
+        if not json_output and output == STDOUT:
             typer.echo(_sentence(answer), err=True)
         raise typer.Exit(Refused.exit_code)
 
@@ -84,9 +85,8 @@ def solve_command(
 def verify_command(problem: ProblemFile, schedule: ScheduleFile, json_output: AsJson = False) -> None:
     """Check the certificate of a schedule or of a refusal (exit 0 if it holds, 6 if not)."""
     with exit_on_error(json_output):
-        if problem == schedule == STDIO:
-            raise InvalidInput("file.stdin_twice", "stdin cannot be both files", do="name one of them")
-        verdict = verify_schedule(_read(problem), _read(schedule))
+        require_one_stdin(problem, schedule)
+        verdict = verify_schedule(read_input(problem), read_input(schedule))
         typer.echo(json.dumps({"ok": verdict.ok, "code": verdict.code, "path": verdict.path}))
     if not verdict.ok:
         if not json_output:
@@ -115,20 +115,9 @@ def _summary(answer: Schedule | Refusal, output: str) -> dict[str, object]:
     return {"ok": False, "status": "infeasible", "deficit_wh": answer.deficit_wh, "output": output}
 
 
-def _read(name: str) -> bytes:
-    if name == STDIO:
-        return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise InvalidInput(
-            "file.unreadable", f"{name}: {error.strerror}", do="check the name of the file"
-        ) from error
-
-
 def _write(name: str, content: bytes) -> None:
     """Write whole or not at all: a failure leaves what stood there before."""
-    if name == STDIO:
+    if name == STDOUT:
         sys.stdout.buffer.write(content + b"\n" if sys.stdout.isatty() else content)  # redirected: the bytes
         sys.stdout.buffer.flush()
         return

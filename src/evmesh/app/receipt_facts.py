@@ -25,10 +25,7 @@ async def read_chain_facts(url: str, receipt: Receipt) -> ChainFacts:
                 [
                     (chain.registry, encode_call("asset(uint256)", receipt.station.asset)),
                     (chain.notary, encode_call("newest(address,bytes32)", tree.publisher, tree.stream)),
-                    (
-                        chain.charge_tab,
-                        encode_call("tab(address,address)", receipt.payee, receipt.request.payer),
-                    ),
+                    (chain.charge_tab, encode_call("tab(address,address)", receipt.payee, payer)),
                 ]
             )
             facts, place, _ = decode_values(("uint256", "uint256", "bytes32"), asset)

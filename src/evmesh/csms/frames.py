@@ -7,6 +7,7 @@
 Pure: bytes in, one frame out, never an exception. OCPP-J 1.6 specification, section 4.
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -15,6 +16,9 @@ import msgspec
 
 MAX_ID_CHARACTERS: Final = 255
 """The standard says 36; stations with longer ids exist, and an id is only ever echoed."""
+
+MAX_DEPTH: Final = 32
+"""Objects within arrays within objects: OCPP 1.6 needs 6."""
 
 _MAX_DESCRIPTION: Final = 255
 _SHOWN_BYTES: Final = 300
@@ -89,12 +93,12 @@ _encoder: Final = msgspec.json.Encoder()
 
 def decode(raw: bytes) -> Frame:
     """Read one frame; what cannot be read comes back as a BadFrame that says why."""
+    if _too_deep(raw):
+        return BadFrame(None, f"nested deeper than {MAX_DEPTH}, or not closed")
     try:
         parts = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return BadFrame(None, f"not JSON: {error}")
-    except RecursionError:
-        return BadFrame(None, "nested too deeply")
     if not isinstance(parts, list):
         return BadFrame(None, f"a frame is an array, this is {_json_kind(parts)}")
     if len(parts) < 2:
@@ -108,6 +112,28 @@ def decode(raw: bytes) -> Frame:
     if kind == 2:
         return _call(id_, rest)
     return _call_result(id_, rest) if kind == 3 else _call_error(id_, rest)
+
+
+# An unclosed text matches to the end, and nothing is tried twice: linear in whatever is sent.
+_TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def _too_deep(raw: bytes) -> bool:
+    """Say whether a frame is nested beyond MAX_DEPTH.
+
+    The decoder recurses, and leans on Python's recursion limit; libraries raise that (`py_ecc`, of the
+    Ethereum ones, to 100,000), and then 100 kB of brackets overflow the stack and end the process.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = _TEXT.sub(b"", raw).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):  # each round takes the innermost level away
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return False
+    return True
 
 
 def _call(id_: str, rest: list[Any]) -> Call | BadFrame:

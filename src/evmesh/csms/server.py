@@ -63,6 +63,11 @@ class Csms:
         finally:
             await server.wait_closed()
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether stations can connect now."""
+        return self._listening.is_set()
+
     async def listening(self) -> int:
         """Wait until stations can connect; give the port."""
         await self._listening.wait()

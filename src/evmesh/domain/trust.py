@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from evmesh.domain.canonical import Json, parse_json
+from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import Address
 from evmesh.domain.receipt_parts import ChainRef
 from evmesh.domain.strict import StrictFields, checked_address
@@ -44,10 +45,13 @@ class Trust:
         meters: dict[str, Address] = {}
         for item, path in members.array("meters", MAX_TRUSTED):
             meter = StrictFields(item, path)
-            meters[meter.text("id")] = meter.address("key")
+            name = meter.text("id")
+            if name in meters:
+                raise InvalidInput("trust.doubled_meter", f"{name} stands twice", path=meter.path("id"))
+            meters[name] = meter.address("key")
             meter.done()
         trust = cls(
-            chain=ChainRef.read(StrictFields(members.take("chain"), "chain")),
+            chain=ChainRef.read(members.object("chain")),
             payees=_addresses(members, "payees"),
             publishers=_addresses(members, "publishers"),
             meters=meters,

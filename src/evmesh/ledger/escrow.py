@@ -2,30 +2,28 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from enum import StrEnum
 from typing import Final
 
-from eth_abi.abi import encode
-
-from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
+from evmesh.domain.errors import InvalidInput, Refused
 from evmesh.domain.ids import Address
-from evmesh.domain.money import MAX_UNITS, format_units
-from evmesh.domain.signed_types import Close, Exit, Voucher
-from evmesh.domain.typed_data import Domain, digest
+from evmesh.domain.money import format_units
+from evmesh.domain.signed_types import Close, Exit, TopUp
+from evmesh.domain.typed_data import Domain, TypedStruct, digest
 from evmesh.ledger.abi import decode_values, encode_call
+from evmesh.ledger.claims import MAX_ROWS, RowFate, claim_row, fates_of
 from evmesh.ledger.quota import RelayQuota
+from evmesh.ledger.reasons import refused_by_contract
 from evmesh.ledger.relayer import Relayer
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import (
     EthereumSignatures,
-    compact_signature,
     compact_words,
+    compacted,
     keccak256,
     split_signature,
 )
 from evmesh.ports import Claim, Clock, DepositOrder, Mined, Signer, Tab
 
-MAX_ROWS: Final = 200
 _TAB: Final = ("uint256",) * 4
 _DEPOSIT: Final = (
     "deposit_with_permit(address,address,uint256,uint256,uint256,uint256,uint256,"
@@ -34,17 +32,6 @@ _DEPOSIT: Final = (
 _CLOSE: Final = "close(address,address,uint256,uint256,uint256,uint256,uint256)"
 _CLAIM: Final = "claim(uint256[3][])"
 _CLOSE_HOLDS: Final = timedelta(days=1)
-
-
-class RowFate(StrEnum):
-    """What the contract would do with one row of a claim; the values are stable codes."""
-
-    SETTLED = "settled"
-    MALFORMED = "malformed"
-    NOT_THE_PAYER = "not_the_payer"
-    OTHER_EPOCH = "other_epoch"
-    STALE = "stale"
-    UNDERFUNDED = "underfunded"
 
 
 class TabReader:
@@ -105,7 +92,7 @@ class ChargeTab(TabReader):
         Raises Refused with the contract's reason, `relay.deposit_too_small`, or `relay.too_many`.
         """
         if await self._relayer.is_new(key):
-            self._check_policy(order, await self.tab(order.payee, order.payer))
+            self._check_order(order, await self.tab(order.payee, order.payer))
         permit_v, permit_r, permit_s = _permit_parts(order.permit_signature)
         data = encode_call(
             _DEPOSIT,
@@ -114,7 +101,7 @@ class ChargeTab(TabReader):
             order.epoch,
             order.ceiling,
             order.deadline,
-            *compact_words(_compact(order.top_up_signature)),
+            *compact_words(compacted(order.top_up_signature)),
             order.value,
             order.deadline,
             permit_v,
@@ -131,7 +118,7 @@ class ChargeTab(TabReader):
         """
         if not 0 < len(claims) <= MAX_ROWS:
             raise InvalidInput("claim.too_many", f"1 to {MAX_ROWS} rows go into one claim")
-        data = encode_call(_CLAIM, [_row(claim) for claim in claims])
+        data = encode_call(_CLAIM, [claim_row(claim) for claim in claims])
         if await self._operator.is_new(key):
             settled = int.from_bytes(await self._operator.simulate(self.contract, data), "big")
             if not settled:
@@ -140,17 +127,10 @@ class ChargeTab(TabReader):
         return await self._operator.submit(key, self.contract, data)
 
     async def claim_fates(self, claims: Sequence[Claim]) -> list[RowFate]:
-        """Say what the contract would do with each row now, by its own rules and in their order."""
-        payers = [claim.payer for claim in claims]
-        words = dict(zip(payers, await self.tabs(self._signer.address, payers), strict=True))
-        fates = []
-        for claim in claims:
-            fate = self._fate(claim, words[claim.payer])
-            if fate is RowFate.SETTLED:
-                tab = words[claim.payer]
-                words[claim.payer] = Tab(claim.amount, tab.ceiling, tab.exit_at, tab.epoch)
-            fates.append(fate)
-        return fates
+        """Say what the contract would do with each row now."""
+        payers = list({claim.payer for claim in claims})
+        tabs = dict(zip(payers, await self.tabs(self._signer.address, payers), strict=True))
+        return fates_of(claims, tabs, self._signer.address, self._domain)
 
     async def refund(self, payer: Address, tab: Tab, key: str) -> Mined:
         """Close the operator's tab with `payer` at what is spent already: the rest goes back."""
@@ -175,9 +155,8 @@ class ChargeTab(TabReader):
 
     async def begin_exit(self, payer: Address, epoch: int, signature: bytes, key: str) -> Mined:
         """Relay a driver's signed Exit from the operator's tab."""
-        signed = Exit(payee=self._signer.address, epoch=epoch)
-        if self._signatures.recover(digest(self._domain, signed, keccak256), signature) != payer:
-            raise IntegrityFailure("tab.exit_not_signed_by_payer", "the driver did not sign this exit")
+        leaving = Exit(payee=self._signer.address, epoch=epoch)
+        self._require_signed(leaving, signature, payer, "tab: exit not signed by payer")
         if await self._relayer.is_new(key):
             self._quota.take(payer.text)
         data = encode_call(
@@ -185,7 +164,7 @@ class ChargeTab(TabReader):
             self._signer.address,
             payer,
             epoch,
-            *compact_words(_compact(signature)),
+            *compact_words(compacted(signature)),
         )
         return await self._relayer.submit(key, self.contract, data)
 
@@ -194,7 +173,14 @@ class ChargeTab(TabReader):
         data = encode_call("finish_exit(address,address)", self._signer.address, payer)
         return await self._relayer.submit(key, self.contract, data)
 
-    def _check_policy(self, order: DepositOrder, tab: Tab) -> None:
+    def _check_order(self, order: DepositOrder, tab: Tab) -> None:
+        """Refuse what we do not pay gas for. Signed first: nobody uses up another's quota."""
+        if order.payee != self._signer.address:
+            raise Refused(
+                "relay.other_payee", f"{order.payee} is not the operator here", do="ask its relayer"
+            )
+        top_up = TopUp(order.payee, order.epoch, order.ceiling, order.deadline)
+        self._require_signed(top_up, order.top_up_signature, order.payer, "tab: top-up not signed by payer")
         ceiling = tab.ceiling if order.epoch == tab.epoch else 0
         if 0 < order.ceiling - ceiling < self._quota.policy.min_deposit:
             raise Refused(
@@ -204,44 +190,12 @@ class ChargeTab(TabReader):
             )
         self._quota.take(order.payer.text)
 
-    def _fate(self, claim: Claim, tab: Tab) -> RowFate:
-        if not 0 <= claim.amount <= claim.cumulative <= MAX_UNITS:
-            return RowFate.MALFORMED
-        voucher = Voucher(payee=self._signer.address, epoch=claim.epoch, cumulative=claim.cumulative)
-        try:
-            signer = self._signatures.recover(digest(self._domain, voucher, keccak256), claim.signature)
-        except IntegrityFailure:
-            return RowFate.MALFORMED
-        checks = {
-            RowFate.NOT_THE_PAYER: signer != claim.payer,
-            RowFate.OTHER_EPOCH: claim.epoch != tab.epoch,
-            RowFate.STALE: claim.amount <= tab.spent,
-            RowFate.UNDERFUNDED: claim.amount > tab.ceiling,
-        }
-        return next((fate for fate, applies in checks.items() if applies), RowFate.SETTLED)
-
-
-def row_words(amount: int, cumulative: int, epoch: int, signature: bytes) -> list[int]:
-    """Give the three words of a claim row: r, vs, then amount 96 | cumulative 96 | epoch 32."""
-    if not (0 <= amount <= MAX_UNITS and 0 <= cumulative <= MAX_UNITS and 0 <= epoch < 2**32):
-        raise InvalidInput("claim.malformed", "amounts are below 2^96 and epochs below 2^32")
-    return [*compact_words(_compact(signature)), amount | cumulative << 96 | epoch << 192]
-
-
-def rows_hash(rows: Sequence[Sequence[int]]) -> bytes:
-    """Give what a payee signs in `Claim(bytes32 rows, …)`: keccak256(abi.encode(uint256[3][] rows))."""
-    return keccak256(encode(["uint256[3][]"], [[list(row) for row in rows]]))
-
-
-def _row(claim: Claim) -> list[int]:
-    return row_words(claim.amount, claim.cumulative, claim.epoch, claim.signature)
-
-
-def _compact(signature: bytes) -> bytes:
-    return signature if len(signature) == 64 else compact_signature(signature)
+    def _require_signed(self, value: TypedStruct, signature: bytes, signer: Address, reason: str) -> None:
+        if self._signatures.recover(digest(self._domain, value, keccak256), signature) != signer:
+            raise refused_by_contract(reason)
 
 
 def _permit_parts(signature: bytes) -> tuple[int, bytes, bytes]:
     """Give v, r and s, the way EIP-2612 takes them."""
-    r, s, parity = split_signature(_compact(signature))
+    r, s, parity = split_signature(compacted(signature))
     return 27 + parity, r.to_bytes(32, "big"), s.to_bytes(32, "big")

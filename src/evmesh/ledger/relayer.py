@@ -27,6 +27,7 @@ _ALREADY_THERE: Final = ("already known", "already imported", "known transaction
 _PRICE_REFUSED: Final = ("underpriced", "gas price", "max fee per gas less")
 _NO_GAS: Final = ("insufficient funds", "insufficient balance", "out of funds")
 
+_TRANSFER_GAS: Final = 21_000
 _GAS_MARGIN_PERCENT: Final = 125
 _GAS_MARGIN: Final = 20_000
 """What others do between the estimate and the block may cost a little more gas."""
@@ -148,15 +149,9 @@ class Relayer:
         if known is not None:
             if known.outcome is not None or await self._fate(known) in (Fate.MINED, Fate.PENDING):
                 return known  # somebody else was faster with the same purpose
-            # A failed transaction has used its nonce: a chain that lost it needs it again to close the gap.
-            await self._journal.write(replace(known, key=f"{key}#{known.nonce}"))
         nonce = self._next_nonce
         assert nonce is not None  # noqa: S101 - _send_all_again has set it
-        raw, tx_hash = replace(draft, nonce=nonce).sign(self._signer, self._chain_id)
-        row = JournaledTransaction(key=key, sender=self.address, nonce=nonce, raw=raw, tx_hash=tx_hash)
-        self._checkpoint("relayer.signed")
-        await self._journal.write(row)
-        self._checkpoint("relayer.written")
+        row = await self._write(key, replace(draft, nonce=nonce))
         self._next_nonce = None  # until the node has said yes, nobody may build on this nonce
         await self._send(row)
         row = await self._journal.find(key) or row
@@ -170,9 +165,9 @@ class Relayer:
         except NodeRefused as error:
             if any(word in error.message for word in _ALREADY_THERE):
                 return
-            if any(word in error.message for word in _PRICE_REFUSED):
-                return await self._send_at_todays_price(row, error)
-            raise self._explained(error) from error
+            if not any(word in error.message for word in _PRICE_REFUSED):
+                raise self._explained(error) from error
+            await self._send_at_todays_price(row, error)
 
     async def _send_at_todays_price(self, row: JournaledTransaction, error: NodeRefused) -> None:
         """Sign a transaction that the node does not want at its price anew, with the same nonce."""
@@ -190,20 +185,36 @@ class Relayer:
     async def _send_all_again(self) -> list[JournaledTransaction]:
         """Send what the journal holds and the chain does not, in nonce order. Called under the lock.
 
-        Gives the rows sent; afterwards the next nonce is the lowest that nobody uses.
+        Gives the rows sent; afterwards the next nonce is known, and none before it is missing.
         """
         used = int(await self.rpc.call("eth_getTransactionCount", self.address.text, "latest"), 16)
         rows = {row.nonce: row for row in await self._lost(used)}
         for row in await self._journal.unmined(self.address):
             if row.nonce >= used:
                 rows[row.nonce] = row
-        again = [rows[nonce] for nonce in sorted(rows)]
-        for row in again:
-            await self._send(row)
-        self._next_nonce = used
-        while self._next_nonce in rows:
-            self._next_nonce += 1
-        return again
+        self._next_nonce = max(rows, default=used - 1) + 1
+        for nonce in range(used, self._next_nonce):
+            if nonce not in rows:
+                rows[nonce] = await self._fill(nonce)
+            await self._send(rows[nonce])
+        return [rows[nonce] for nonce in sorted(rows)]
+
+    async def _fill(self, nonce: int) -> JournaledTransaction:
+        """Sign a transaction that does nothing, for a nonce that the chain needs again.
+
+        What used it has failed, on blocks that the chain has lost, and was signed anew since.
+        """
+        price = int(await self.rpc.call("eth_gasPrice"), 16)
+        nothing = LegacyTransaction(nonce, price, _TRANSFER_GAS, self.address, b"")
+        return await self._write(f"filler:{self.address}:{nonce}", nothing)
+
+    async def _write(self, key: str, transaction: LegacyTransaction) -> JournaledTransaction:
+        raw, tx_hash = transaction.sign(self._signer, self._chain_id)
+        row = JournaledTransaction(key, self.address, transaction.nonce, raw, tx_hash)
+        self._checkpoint("relayer.signed")
+        await self._journal.write(row)
+        self._checkpoint("relayer.written")
+        return row
 
     async def _lost(self, used: int) -> list[JournaledTransaction]:
         """Give what was mined once in a block that the chain no longer has; the journal is told first."""

@@ -36,8 +36,7 @@ class EthereumSignatures:
 
         Raises IntegrityFailure `signature.malformed` where nobody can have made it.
         """
-        compact = signature if len(signature) == 64 else compact_signature(signature)
-        r, s, parity = split_signature(compact)
+        r, s, parity = split_signature(compacted(signature))
         if len(digest) != 32 or not 0 < r < ORDER or not 0 < s <= ORDER // 2:
             raise malformed()
         recoverable = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([parity])
@@ -83,8 +82,10 @@ def compact_words(compact: bytes) -> tuple[int, int]:
     return int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:], "big")
 
 
-def compact_signature(signature: bytes) -> bytes:
-    """Make the 64-byte form of a 65-byte signature whose v is 0, 1, 27 or 28."""
+def compacted(signature: bytes) -> bytes:
+    """Give the 64-byte form of a signature of 64 bytes, or of 65 whose v is 0, 1, 27 or 28."""
+    if len(signature) == 64:
+        return signature
     if len(signature) != 65 or signature[64] not in (0, 1, 27, 28) or signature[32] & 0x80:
         raise malformed()
     parity = signature[64] % 27

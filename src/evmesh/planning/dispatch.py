@@ -168,13 +168,14 @@ class _Board:
                 one.id: tuple(Milliamp(current) for current in self.currents[one.id])
                 for one in self.connectors
             },
-            shortfall_wh={
-                one.id: Wh(self.due[one.id] * self._unit(one) // _MICROWATT_SECONDS_PER_WH)
-                for one in self.connectors
-            },
+            shortfall_wh={one.id: self._shortfall_wh(one) for one in self.connectors},
             placed_wh=self.placed_wh(),
             bound_wh=bound_wh,
         )
+
+    def _shortfall_wh(self, one: DispatchConnector) -> Wh:
+        carried = sum(self.currents[one.id]) * self._unit(one)
+        return Wh((max(0, one.due_wh) * _MICROWATT_SECONDS_PER_WH - carried) // _MICROWATT_SECONDS_PER_WH)
 
     def _unit(self, one: DispatchConnector) -> int:
         """Microwatt-seconds of one mA-slot."""

@@ -44,7 +44,8 @@ def hand_on(problem: Problem, schedule: Schedule, step: int, draws: Mapping[str,
     takers = [request for request in problem.requests if request.id not in draws]
     extras: list[Extra] = []
     room = {request.id: request.max_wh - rows[request.id].at(step) for request in takers}
-    for later in sorted(range(step + 1, problem.steps), key=lambda one: (-schedule.step_price[one], -one)):
+    saved = [_next_down(segments[at], load[at])[0] for at in range(problem.steps)]
+    for later in sorted(range(step + 1, problem.steps), key=lambda at: (-saved[at], -at)):
         for request in sorted(_there_in_both(takers, step), key=lambda one: one.id):
             wish = min(room[request.id], rows[request.id].at(later))
             moved = _movable_wh(segments[step], load[step], segments[later], load[later], wish)

@@ -21,11 +21,13 @@ from evmesh.domain.stations import (
     StoppedTransaction,
 )
 from evmesh.domain.units import Wh
+from evmesh.ports import Clock
 from evmesh.services.directory import Directory
 from evmesh.services.live import LiveState
 from evmesh.services.meter_log import MeterLog
 from evmesh.services.receipts import Receipts
 from evmesh.services.requests import Requests
+from evmesh.services.state_feed import StateFeed
 from evmesh.services.transitions import Transitions, Work
 
 WENT_BACK = "meter.register_went_back"
@@ -49,6 +51,8 @@ class StationEvents:
         meter_log: MeterLog,
         requests: Requests,
         receipts: Receipts,
+        feed: StateFeed,
+        clock: Clock,
     ) -> None:
         self._transitions = transitions
         self._directory = directory
@@ -56,6 +60,8 @@ class StationEvents:
         self._meter_log = meter_log
         self._requests = requests
         self._receipts = receipts
+        self._feed = feed
+        self._clock = clock
 
     async def booted(self, station: StationId, info: BootInfo) -> bool:
         """Say whether this station belongs to the site."""
@@ -64,6 +70,7 @@ class StationEvents:
     async def connected(self, station: StationId) -> None:
         """Note that a station can be reached."""
         self._live.online.add(station)
+        await self._feed.availability(station, True, self._clock.now())
         self._transitions.tell()
 
     async def disconnected(self, station: StationId) -> None:
@@ -73,6 +80,7 @@ class StationEvents:
             if place.connector.ref.station == station:
                 # who knows what it holds when it comes back
                 self._live.connector(place.connector.ref).profile = None
+        await self._feed.availability(station, False, self._clock.now())
         self._transitions.tell()
 
     async def status(
@@ -86,6 +94,8 @@ class StationEvents:
                     await _follow_status(work, session, status)
         live = self._live.connector(connector)
         live.status, live.error = status, error
+        if place := self._directory.by_ref(connector):
+            await self._feed.status(place, status, min(at, work.now))
 
     async def authorize(self, station: StationId, id_tag: str) -> bool:
         """Say whether this idTag may charge at this station now."""
@@ -150,8 +160,11 @@ class StationEvents:
                 session = await self._keep_sample(work, connector, session, sample)
             if session is not None:
                 await _stop_if_enough(work, session)
+        place = self._directory.by_ref(connector)
         for sample in samples[-1:]:
             self._live.note_sample(session, connector, sample)
+            if place is not None:
+                await self._feed.sample(place, sample, session)
 
     async def _keep_sample(
         self, work: Work, connector: ConnectorRef, session: Session | None, sample: MeterSample

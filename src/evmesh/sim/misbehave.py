@@ -11,6 +11,8 @@ from typing import Final
 
 from evmesh.domain.units import Wh
 
+_NOTHING: Final = Wh(0)
+
 
 @dataclass(frozen=True, slots=True)
 class Misbehaviour:
@@ -24,7 +26,7 @@ class Misbehaviour:
     """How long an answer to the CSMS is held back."""
     drop_mid_call_every: int = 0
     """Every n-th call loses the connection after it is sent and before its answer is read; 0 is never."""
-    register_goes_back: Wh = Wh(0)
+    register_goes_back: Wh = _NOTHING
     """Meter values (not start and stop) tell a register this much lower, every third time."""
     clock_skew: timedelta = timedelta(0)
     """Added to every timestamp the station writes."""

@@ -51,7 +51,7 @@ class OcppLink:
         self._clock = clock
         self._timing = timing
         self._calling = asyncio.Lock()
-        self._pending: dict[str, asyncio.Future[CallResult | CallError]] = {}
+        self._pending: dict[str, tuple[asyncio.Future[CallResult | CallError], Outgoing | None]] = {}
         self._calls = 0
         self._kept_sent = 0
 
@@ -81,6 +81,7 @@ class OcppLink:
             subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]  # a NewType of str in websockets
             additional_headers=headers,
             compression=None,
+            close_timeout=2,
             proxy=None,
             user_agent_header=None,
         ) as socket:
@@ -133,16 +134,14 @@ class OcppLink:
                 await outbox.wake.wait()
                 continue
             try:
-                answer = await self._call(socket, outgoing.action, outgoing.payload, outgoing.message_id)
+                await self._call(socket, outgoing.action, outgoing.payload, outgoing)
             except CallFailed:
                 await self._failed(outgoing)
                 continue
-            self._understand(outgoing, answer)
-            outbox.answered(outgoing)
             await self._maybe_repeat(socket, outgoing)
 
     def _understand(self, outgoing: Outgoing, answer: dict[str, Any]) -> None:
-        """Tell the station what an answer means to it."""
+        """Tell the station what an answer means to it, before the next frame is read: a command may follow."""
         accepted = (answer.get("idTagInfo") or {}).get("status") == "Accepted"
         if outgoing.action == "StartTransaction" and outgoing.queued is not None:
             transaction_id = answer.get("transactionId")
@@ -151,6 +150,7 @@ class OcppLink:
             self._station.start_answered(outgoing.queued.local, transaction_id, accepted=accepted)
         elif outgoing.action == "Authorize" and outgoing.connector is not None and accepted:
             self._station.authorised(outgoing.connector, str(outgoing.payload["idTag"]))
+        self._station.outbox.answered(outgoing)
 
     async def _failed(self, outgoing: Outgoing) -> None:
         """Try a transaction message again as often as TransactionMessageAttempts says, then drop it."""
@@ -173,12 +173,16 @@ class OcppLink:
             self._kept_sent += 1
             if self._kept_sent % every == 0:
                 try:
-                    await self._call(socket, outgoing.action, outgoing.payload, outgoing.message_id)
+                    await self._call(socket, outgoing.action, outgoing.payload)
                 except CallFailed:
                     return
 
     async def _call(
-        self, socket: ClientConnection, action: str, payload: dict[str, Any], message_id: str = ""
+        self,
+        socket: ClientConnection,
+        action: str,
+        payload: dict[str, Any],
+        outgoing: Outgoing | None = None,
     ) -> dict[str, Any]:
         """Send a CALL and wait for its answer; one at a time (OCPP-J section 4.1.1).
 
@@ -186,13 +190,14 @@ class OcppLink:
         """
         async with self._calling:
             self._calls += 1
-            call = Call(message_id or str(uuid.uuid4()), action, payload)
+            message_id = str(uuid.uuid4()) if outgoing is None else outgoing.message_id
+            call = Call(message_id, action, payload)
             future: asyncio.Future[CallResult | CallError] = asyncio.get_running_loop().create_future()
-            self._pending = {call.message_id: future}
+            self._pending = {message_id: (future, outgoing)}
             await socket.send(write_frame(call))
             every = self._station.misbehaviour.drop_mid_call_every
             if every and self._calls % every == 0:
-                await socket.close(1001)
+                socket.transport.abort()  # the network is gone: no closing handshake
                 raise _Lost
             try:
                 async with asyncio.timeout(self._timing.call_timeout_wall_s):
@@ -212,9 +217,12 @@ class OcppLink:
             if isinstance(frame, Call):
                 await self._answer(socket, frame)
                 continue
-            future = self._pending.pop(frame.message_id, None)
-            if future is not None and not future.done():
-                future.set_result(frame)
+            future, outgoing = self._pending.pop(frame.message_id, (None, None))
+            if future is None or future.done():
+                continue
+            if isinstance(frame, CallResult) and outgoing is not None:
+                self._understand(outgoing, frame.payload)
+            future.set_result(frame)
         raise _Lost
 
     async def _answer(self, socket: ClientConnection, call: Call) -> None:

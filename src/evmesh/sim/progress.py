@@ -69,7 +69,7 @@ class Progress:
     """Where the driver stands; empty before a free place was found."""
     stage: Stage = Stage.ARRIVED
     plugged: bool = False
-    asks: int = 0
+    refusals: int = 0
     ask: Ask | None = None
     accepted: Accepted | None = None
     received_wh: Wh | None = None

@@ -56,6 +56,10 @@ class Terms:
         voucher = Voucher(Address.parse(accepted.payee), accepted.epoch, cumulative)
         return {"epoch": accepted.epoch, "cumulative": str(cumulative), "signature": self._sign(voucher)}
 
+    def payee_of(self, accepted: Accepted) -> Address:
+        """Give the account that the offer is to be paid to."""
+        return Address.parse(accepted.payee)
+
     def stop_document(self, session: str, at: int) -> dict[str, Any]:
         """Give the body of POST /v1/sessions/{id}/stop."""
         stop = StopRequest(SessionId.parse(session).to_bytes32(), at)
@@ -93,9 +97,7 @@ class Terms:
             raise IntegrityFailure("offer.not_what_was_asked", f"the offer's {wrong[0]} differs")
         if self.signatures.recover(digest(self.domain, offer, keccak), signature) != payee:
             raise IntegrityFailure("offer.wrong_signer", "the offer is not signed by who is to be paid")
-        return Accepted(
-            session.text, offer.payee.text, offer.epoch, offer.base, offer.budget, offer.price
-        )
+        return Accepted(session.text, offer.payee.text, offer.epoch, offer.base, offer.budget, offer.price)
 
     def _request(self, ask: Ask) -> ChargeRequest:
         return ChargeRequest(

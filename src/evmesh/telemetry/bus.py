@@ -17,10 +17,10 @@ from evmesh.ports import Clock, TelemetryValue
 from evmesh.telemetry.connection import (
     Inbox,
     MqttConfig,
+    connected,
     log,
     open_client,
     stay_connected,
-    still_wanted,
     subscribe,
 )
 from evmesh.telemetry.outgoing import Outgoing, TopicQueues
@@ -76,6 +76,7 @@ class MqttBus:
         self._in_flight: list[Outgoing] = []
         self._seq: dict[str, int] = {}
         self._words = 0
+        self.connected = False
         self._something_to_send = asyncio.Event()
         self._all_sent = asyncio.Event()
         self._all_sent.set()
@@ -130,7 +131,6 @@ class MqttBus:
                         yield change
             except MqttError as error:
                 log.warning("mqtt.away", service="telemetry-values", port=self._config.port, error=str(error))
-                still_wanted()
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._config.longest_delay_s)
 
@@ -138,10 +138,12 @@ class MqttBus:
         topic = publisher_topic(self._publisher)
         now = self._clock.now()
         will = Will(topic, self._own(Availability.OFFLINE, 0, now), qos=1, retain=True)
-        async with open_client(self._config, identifier=f"evmesh-{self._publisher}", will=will) as client:
+        name = f"evmesh-{self._publisher}"
+        async with connected(open_client(self._config, identifier=name, will=will)) as client:
             birth = self._own(Availability.ONLINE, self._next_word(), now)
             await client.publish(topic, birth, qos=1, retain=True)
             log.info("mqtt.connected", service=self.name, port=self._config.port, waiting=self.waiting)
+            self.connected = True
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_notice_the_cut(client))
@@ -149,6 +151,8 @@ class MqttBus:
             except asyncio.CancelledError:
                 await self._say_goodbye(client, topic)
                 raise
+            finally:
+                self.connected = False
 
     async def _send(self, client: Client) -> None:
         # The order of a topic stays: what was sent, what was under way when the connection broke, the queue.
@@ -207,7 +211,7 @@ class _Follower:
 
     async def connected(self) -> AsyncGenerator[TelemetryValue]:
         """Give changes for as long as one connection lasts."""
-        async with open_client(self._config, inbox=Inbox(FOLLOW_AT_MOST)) as client:
+        async with connected(open_client(self._config, inbox=Inbox(FOLLOW_AT_MOST))) as client:
             await subscribe(client, PUBLISHER_FILTER, VALUE_FILTER)
             async for message in client.messages:
                 for change in self._changes(message.topic.value, message.payload):

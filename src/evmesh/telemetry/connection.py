@@ -5,7 +5,8 @@ never be acknowledged on a later one.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -90,31 +91,83 @@ def open_client(
 async def stay_connected(name: str, config: MqttConfig, connection: Callable[[], Awaitable[None]]) -> None:
     """Run `connection` for ever; when the broker goes away, come back with growing delays.
 
-    `connection` connects, works, and raises MqttError (or a group of nothing else) when it is cut. One
-    that lived longer than the longest delay starts the delays anew.
+    `connection` connects, works, and raises MqttError (alone or in a group) when it is cut; anything else
+    that it raises comes out of here. One that lived longer than the longest delay starts the delays anew.
     """
     loop = asyncio.get_running_loop()
     delay = config.first_delay_s
     while True:
         started = loop.time()
         try:
-            await connection()
-        except* MqttError as errors:
-            log.warning(
-                "mqtt.away", service=name, port=config.port, error=str(errors.exceptions[0]), retry_s=delay
-            )
-        still_wanted()
+            async with asyncio.TaskGroup() as group:
+                # A task of its own: a group whose task fails in the instant that it is cancelled tells of the
+                # failure only, and this loop would go round again after it was told to end.
+                attempt = group.create_task(_until_cut(connection))
+        except ExceptionGroup as errors:
+            raise _alone(errors) from None
+        log.warning("mqtt.away", service=name, port=config.port, error=attempt.result(), retry_s=delay)
         if loop.time() - started > config.longest_delay_s:
             delay = config.first_delay_s
         await asyncio.sleep(delay)
         delay = min(2 * delay, config.longest_delay_s)
 
 
-def still_wanted() -> None:
-    """Go on being cancelled: a client that cannot say goodbye hides the cancellation behind an MqttError."""
+async def _until_cut(connection: Callable[[], Awaitable[None]]) -> str:
+    """Run one connection; say how it ended."""
+    why = "closed"
+    try:
+        await connection()
+    except* MqttError as errors:
+        why = str(_alone(errors))
+    return why
+
+
+def _alone(error: Exception) -> Exception:
+    """Give the one error in a group; supervisors decide by its class. Several stay a group."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+@asynccontextmanager
+async def connected(client: Client) -> AsyncIterator[Client]:
+    """Connect, and disconnect at the end; what went wrong in between is what is raised.
+
+    aiomqtt alone can lose a cancellation twice: behind the MqttError of a goodbye that got no answer, and
+    in `asyncio.wait_for` of Python 3.11, which prefers an answer that comes in the same instant.
+    """
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    cancellations = 0 if task is None else task.cancelling()
+    await client.__aenter__()
+    try:
+        if task is not None and task.cancelling() > cancellations:
+            raise asyncio.CancelledError
+        yield client
+    except BaseException:
+        with suppress(MqttError):
+            await client.__aexit__(None, None, None)
+        raise
+    else:
+        await client.__aexit__(None, None, None)
+    finally:
+        # Why the connection ended is in a future that complains at its end when nobody asked it.
+        if client._disconnected.done() and not client._disconnected.cancelled():
+            client._disconnected.exception()
+
+
+def acknowledge_by_hand(client: Client) -> None:
+    """Keep the client from telling the broker that a message is done; call before connecting.
+
+    aiomqtt has no word of its own for this, nor for `acknowledge`; the paho client inside has.
+    """
+    client._client.manual_ack_set(True)
+
+
+def acknowledge(client: Client, messages: Iterable[Message]) -> None:
+    """Tell the broker that these are done. Only on the connection that they came over."""
+    for message in messages:
+        if message.qos:
+            client._client.ack(message.mid, message.qos)
 
 
 async def subscribe(client: Client, *filters: str) -> None:

@@ -13,7 +13,17 @@ from aiomqtt import Client, Message
 
 from evmesh.domain.errors import ProtocolViolation
 from evmesh.ports import Clock
-from evmesh.telemetry.connection import Inbox, MqttConfig, log, open_client, stay_connected, subscribe
+from evmesh.telemetry.connection import (
+    Inbox,
+    MqttConfig,
+    acknowledge,
+    acknowledge_by_hand,
+    connected,
+    log,
+    open_client,
+    stay_connected,
+    subscribe,
+)
 from evmesh.telemetry.presence import Presence
 from evmesh.telemetry.ranges import Acks, ack_topic, encode_ack
 from evmesh.telemetry.store import ReadingWriter, Row, SetAside
@@ -79,6 +89,7 @@ class Ingest:
         self._acks = Acks()
         self._presence = Presence()
         self.counts = IngestCounts()
+        self.connected = False
 
     async def run(self) -> None:
         """Store what comes, for ever; comes back by itself when the broker does."""
@@ -87,17 +98,18 @@ class Ingest:
     async def _ingest_while_connected(self) -> None:
         inbox = Inbox(UNGUARDED_AT_MOST, guarded=True)
         client = open_client(self._config, identifier=self._client_id, persistent=True, inbox=inbox)
-        # aiomqtt has no word of its own for acknowledging by hand; its paho client has.
-        client._client.manual_ack_set(True)
+        acknowledge_by_hand(client)
         try:
-            async with client:
+            async with connected(client):
                 # Said anew each time: the broker answers with all retained values, whatever its queue lost.
                 await subscribe(client, PUBLISHER_FILTER, VALUE_FILTER)
                 log.info("mqtt.connected", service=self.name, port=self._config.port)
+                self.connected = True
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._consume(client, inbox))
                     group.create_task(self._say_what_is_stored(client))
         finally:
+            self.connected = False
             self.counts.dropped += inbox.dropped
 
     async def _consume(self, client: Client, inbox: Inbox) -> None:
@@ -108,9 +120,7 @@ class Ingest:
             batch = self._read(arrived)
             written = await self._store.write(batch.rows, batch.set_aside)
             # From here on the batch is on the disk, whatever happens to us or to the broker.
-            for message in arrived:
-                if message.qos:
-                    client._client.ack(message.mid, message.qos)
+            acknowledge(client, arrived)
             for reading in batch.readings:
                 self._acks.add(reading)
             self.counts.batches += 1

@@ -248,3 +248,24 @@ def make_chain_facts(receipt: Receipt, **changes: Any) -> ChainFacts:
         epoch=EPOCH,
     )
     return replace(facts, **changes)
+
+
+def make_receipt_on(chain: ChainRef, asset: int, base: int, epoch: int) -> Receipt:
+    """The same charge on another chain, at another asset, from another state of the tab."""
+    request = make_request(asset=asset)
+    start, stop = (
+        unsigned.signed(sign(GATEWAY, unsigned.to_sign(), chain))
+        for unsigned in (make_reading(ReadingContext.START), make_reading(ReadingContext.STOP))
+    )
+    template = make_receipt(request=request, start=start, stop=stop)
+    offer = replace(template.offer, asset=asset, base=base, epoch=epoch)
+    voucher = Voucher(OPERATOR.address, epoch, base + BUDGET)
+    return resign(
+        template,
+        chain=chain,
+        station=replace(template.station, asset=asset, code=code_of(asset)),
+        request_signature=sign(DRIVER, request, chain),
+        offer=offer,
+        offer_signature=sign(OPERATOR, offer, chain),
+        vouchers=(SignedVoucher(epoch, base + BUDGET, sign(DRIVER, voucher, chain)),),
+    )

@@ -3,7 +3,7 @@
  * same ones (a test compares). A text with `one` and `other` is chosen by `n`.
  */
 
-import type { Locale } from '../units'
+import { count, type Locale } from '../units'
 import de from './de.json'
 import en from './en.json'
 
@@ -35,7 +35,7 @@ export function setLocale(chosen: Locale): void {
   }
 }
 
-/** Give the text of `key` in the language shown now, with its {placeholders} filled in. */
+/** Give the text of `key` in the language shown now, with its {placeholders} filled in: numbers, which are whole, as counts. */
 export function t(key: Key, params: Params = {}): string {
   return fill(lookUp(current.locale, key) ?? key, current.locale, params)
 }
@@ -57,7 +57,10 @@ function lookUp(inLocale: Locale, key: string): string | Plural | undefined {
 
 function fill(text: string | Plural, inLocale: Locale, params: Params): string {
   const chosen = typeof text === 'string' ? text : text[form(inLocale, params['n'])]
-  return chosen.replaceAll(/\{(\w+)\}/g, (hole, name: string) => String(params[name] ?? hole))
+  return chosen.replaceAll(/\{(\w+)\}/g, (hole, name: string) => {
+    const given = params[name] ?? hole
+    return typeof given === 'number' ? count(given, inLocale) : given
+  })
 }
 
 function form(inLocale: Locale, n: string | number | undefined): keyof Plural {

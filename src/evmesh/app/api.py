@@ -1,0 +1,228 @@
+"""The HTTP API: thin routes over the services. OpenAPI at /docs, the page at /."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from evmesh.app.api_models import RelayBody, RequestBody, StopBody, VoucherBody, unhex
+from evmesh.app.live_feed import LiveFeed
+from evmesh.app.problems import MAX_BODY_BYTES, install, problem
+from evmesh.app.snapshot import Snapshots, instant
+from evmesh.domain.errors import InvalidInput, Refused
+from evmesh.domain.ids import SessionId
+from evmesh.domain.money import parse_units
+from evmesh.domain.receipt import Receipt
+from evmesh.domain.sessions import Session
+from evmesh.domain.settlement import Settlement
+from evmesh.ports import Escrow
+from evmesh.services.directory import Directory
+from evmesh.services.payments import Payments, find
+from evmesh.services.receipts import plan_row
+from evmesh.services.requests import NotPromised, Promise, Requests
+from evmesh.services.transitions import Transitions
+
+Json = dict[str, Any]
+STATIC = Path(__file__).parent / "static"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """What the routes call."""
+
+    transitions: Transitions
+    directory: Directory
+    requests: Requests
+    payments: Payments
+    escrow: Escrow
+    snapshots: Snapshots
+    feed: LiveFeed
+    site: Callable[[], Awaitable[Json]]
+    is_ready: Callable[[], bool]
+
+
+def build_api(parts: ApiParts) -> FastAPI:
+    """Give the application."""
+    app = FastAPI(title="evmesh", description="Decentralised EV charging.", version="1")
+    install(app)
+    _add_health(app, parts)
+    _add_drivers(app, parts)
+    _add_views(app, parts)
+
+    @app.middleware("http")
+    async def bound_bodies(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        length = request.headers.get("content-length", "0")
+        chunked = "chunked" in request.headers.get("transfer-encoding", "")
+        if chunked or not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            return problem(
+                InvalidInput("api.too_large", f"a body has a known length of at most {MAX_BODY_BYTES} bytes")
+            )
+        return await call_next(request)
+
+    if STATIC.is_dir():
+        app.mount("/", StaticFiles(directory=STATIC, html=True), name="pages")
+    return app
+
+
+def _add_health(app: FastAPI, parts: ApiParts) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> Json:
+        return {"ok": True}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> JSONResponse:
+        ready = parts.is_ready()
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
+    @app.get("/v1/stations/{code}")
+    async def station(code: str) -> Json:
+        """What a driver who typed this code needs to know before asking."""
+        place = parts.directory.by_code(code)
+        async with parts.transitions.read() as unit:
+            open_here = [
+                one.id.text
+                for one in await unit.sessions(open_only=True)
+                if one.terms.connector == place.connector.ref
+            ]
+        return parts.snapshots.station(place, open_here[0] if open_here else None)
+
+    @app.post("/v1/requests", status_code=201)
+    async def requests(body: RequestBody) -> Response:
+        """Ask for energy by a departure. 201 is a promise with an offer; 409 a refusal with its proof."""
+        answer = await parts.requests.request(body.station, body.request.to_domain(), unhex(body.signature))
+        if isinstance(answer, NotPromised):
+            return _refusal(answer)
+        return JSONResponse(_promise(answer), 201)
+
+    @app.post("/v1/sessions/{id}/vouchers")
+    async def vouchers(id: str, body: VoucherBody) -> Json:
+        """Secure the money; the station is told to start."""
+        session = await parts.payments.voucher(
+            SessionId.parse(id), body.epoch, parse_units(body.cumulative, "cumulative"), unhex(body.signature)
+        )
+        return await _shown(parts, session)
+
+    @app.post("/v1/sessions/{id}/stop")
+    async def stop(id: str, body: StopBody) -> Json:
+        """Stop on the driver's word."""
+        session = await parts.payments.stop(SessionId.parse(id), body.at, unhex(body.signature))
+        return await _shown(parts, session)
+
+    @app.post("/v1/relay")
+    async def relay(body: RelayBody) -> Json:
+        """Send a deposit that the driver signed; the driver needs no gas."""
+        order = body.order.to_domain()
+        key = f"deposit:{order.payer}:{order.epoch}:{order.ceiling}:{body.order.top_up_signature[2:18]}"
+        mined = await parts.escrow.deposit(order, key)
+        return {"tx_hash": mined.tx_hash, "block": mined.block}
+
+
+def _add_views(app: FastAPI, parts: ApiParts) -> None:
+    @app.get("/v1/sessions/{id}")
+    async def session(id: str) -> Json:
+        """One session with its timeline."""
+        async with parts.transitions.begin() as work:
+            found = await find(work, SessionId.parse(id))
+        return await _shown(parts, found)
+
+    @app.get("/v1/receipts/{id}")
+    async def receipt(id: str) -> Response:
+        """The receipt's exact bytes."""
+        return await _document(parts, id, Receipt.FORMAT, "receipt")
+
+    @app.get("/v1/settlements/{id}")
+    async def settlement(id: str) -> Response:
+        """The settlement's exact bytes."""
+        return await _document(parts, id, Settlement.FORMAT, "settlement")
+
+    @app.get("/v1/plans/{schedule_sha256}/{part}")
+    async def plan(schedule_sha256: str, part: str) -> Response:
+        """The exact bytes of a plan's `problem` or `schedule`, for whoever checks a certificate."""
+        async with parts.transitions.read() as unit:
+            stored = await unit.plan_of(schedule_sha256)
+        if stored is None or part not in ("problem", "schedule"):
+            return problem(InvalidInput("plan.unknown", "there is no such plan"), status=404)
+        raw = stored.problem if part == "problem" else stored.schedule
+        return Response(raw, media_type="application/json")
+
+    @app.get("/v1/site")
+    async def site() -> Json:
+        """Everything the page shows."""
+        return await parts.site()
+
+    @app.get("/v1/events")
+    async def events() -> EventSourceResponse:
+        """The same, live: server-sent events named `snapshot`."""
+
+        async def stream() -> AsyncIterator[ServerSentEvent]:
+            async for snapshot in parts.feed.follow():
+                yield ServerSentEvent(snapshot, event="snapshot")
+
+        return EventSourceResponse(stream())
+
+
+async def _shown(parts: ApiParts, session: Session) -> Json:
+    async with parts.transitions.read() as unit:
+        return await parts.snapshots.session(unit, session)
+
+
+async def _document(parts: ApiParts, id: str, format: str, name: str) -> Response:
+    session = SessionId.parse(id)
+    async with parts.transitions.read() as unit:
+        raw = await unit.document(session, format)
+    if raw is None:
+        return problem(
+            Refused(f"{name}.not_yet", f"session {session} has no {name} yet", do="ask again later"),
+            status=404,
+        )
+    name = f"attachment; filename=evmesh-{name}-{session}.json"
+    return Response(raw, media_type="application/json", headers={"Content-Disposition": name})
+
+
+def _promise(promise: Promise) -> Json:
+    offer, terms = promise.offer, promise.session.terms
+    row = plan_row(promise.plan.stored, promise.session).to_json()
+    return {
+        "session": promise.session.id.text,
+        "offer": {
+            "session": "0x" + offer.session.hex(),
+            "payer": offer.payer.text,
+            "payee": offer.payee.text,
+            "epoch": offer.epoch,
+            "base": str(offer.base),
+            "asset": offer.asset,
+            "price": offer.price,
+            "budget": str(terms.budget),
+            "start_by": offer.start_by,
+            "end_by": offer.end_by,
+            "request": "0x" + offer.request.hex(),
+        },
+        "offer_signature": "0x" + promise.session.offer_signature.hex(),
+        "plan": row,
+    }
+
+
+def _refusal(answer: NotPromised) -> Response:
+    record = answer.record
+    error = Refused(
+        record.code,
+        "this energy does not fit until that departure",
+        do="take one of the offers" if record.offers else "choose another charge point or time",
+    )
+    return problem(
+        error,
+        certificate={"steps": list(record.steps), "deficit_wh": record.deficit},
+        offers=[{"energy_wh": energy, "departure": instant(at)} for energy, at in record.offers],
+    )

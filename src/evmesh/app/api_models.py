@@ -1,0 +1,109 @@
+"""What clients send, as the API's schema shows it. Money and uint96 are decimal strings."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from evmesh.domain.ids import Address
+from evmesh.domain.money import parse_units
+from evmesh.domain.signed_types import ChargeRequest
+from evmesh.ports import DepositOrder
+
+Hex32 = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
+HexSignature = Annotated[str, Field(pattern=r"^0x([0-9a-f]{128}|[0-9a-f]{130})$")]
+HexAddress = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+Units = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,28})$", description="token units")]
+Unix = Annotated[int, Field(ge=0, lt=2**63, description="seconds since 1970")]
+
+
+class Body(BaseModel):
+    """Base of all bodies: unknown members are refused, numbers are not guessed from strings."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class RequestValues(Body):
+    """The signed ChargeRequest."""
+
+    payer: HexAddress
+    asset: Annotated[int, Field(gt=0, lt=2**53)]
+    departure: Unix
+    energy_wh: Annotated[int, Field(ge=0, lt=2**31)]
+    flexible: bool
+    max_cost: Units
+    nonce: Hex32
+    deadline: Unix
+
+    def to_domain(self) -> ChargeRequest:
+        """Give the typed value that was signed."""
+        return ChargeRequest(
+            payer=Address.parse(self.payer),
+            asset=self.asset,
+            departure=self.departure,
+            energy_wh=self.energy_wh,
+            flexible=self.flexible,
+            max_cost=parse_units(self.max_cost, "request.max_cost"),
+            nonce=unhex(self.nonce),
+            deadline=self.deadline,
+        )
+
+
+class RequestBody(Body):
+    """A driver asks at the charge point with this code."""
+
+    station: Annotated[str, Field(min_length=1, max_length=40)]
+    request: RequestValues
+    signature: HexSignature
+
+
+class VoucherBody(Body):
+    """The voucher for a session's whole budget."""
+
+    epoch: Annotated[int, Field(ge=0, lt=2**32)]
+    cumulative: Units
+    signature: HexSignature
+
+
+class StopBody(Body):
+    """A driver's signed word to stop."""
+
+    at: Unix
+    signature: HexSignature
+
+
+class DepositValues(Body):
+    """A deposit that the payer signed."""
+
+    payer: HexAddress
+    payee: HexAddress
+    epoch: Annotated[int, Field(ge=0, lt=2**32)]
+    ceiling: Units
+    value: Units
+    deadline: Unix
+    permit_signature: HexSignature
+    top_up_signature: HexSignature
+
+    def to_domain(self) -> DepositOrder:
+        """Give the order that the escrow relays."""
+        return DepositOrder(
+            payer=Address.parse(self.payer),
+            payee=Address.parse(self.payee),
+            epoch=self.epoch,
+            ceiling=parse_units(self.ceiling, "order.ceiling"),
+            value=parse_units(self.value, "order.value"),
+            deadline=self.deadline,
+            permit_signature=unhex(self.permit_signature),
+            top_up_signature=unhex(self.top_up_signature),
+        )
+
+
+class RelayBody(Body):
+    """A transaction that we send for a driver, so that no driver needs gas."""
+
+    kind: Literal["deposit"]
+    order: DepositValues
+
+
+def unhex(text: str) -> bytes:
+    """Give the bytes of a checked hexadecimal member."""
+    return bytes.fromhex(text[2:])

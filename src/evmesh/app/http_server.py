@@ -1,0 +1,53 @@
+"""The HTTP server as a service."""
+
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+from evmesh.domain.errors import Refused
+
+
+class HttpServer:
+    """Serves on loopback until cancelled."""
+
+    name = "http"
+
+    def __init__(self, app: FastAPI, port: int) -> None:
+        self._app = app
+        self._port = port
+
+    async def run(self) -> None:
+        """Serve; raises Refused `http.port_in_use`."""
+        config = uvicorn.Config(
+            self._app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
+        server = _Server(config)
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", self._port))
+            except OSError as error:
+                raise Refused(
+                    "http.port_in_use",
+                    f"port {self._port} is somebody else's: {error.strerror}",
+                    do="name another with --port, or 0 for a free one",
+                ) from error
+            await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the platform, which ends its services in order."""
+
+    def install_signal_handlers(self) -> None:
+        """Install none."""
+
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        """Capture none."""
+        from contextlib import nullcontext
+
+        return nullcontext()

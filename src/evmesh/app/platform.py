@@ -1,0 +1,210 @@
+"""The one place that knows every class: joins ports and adapters into a running platform."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evmesh.app.api import ApiParts, build_api
+from evmesh.app.clock import ClockMaster
+from evmesh.app.config import SiteConfig, load_tariff
+from evmesh.app.failpoints import Failpoint
+from evmesh.app.http_server import HttpServer
+from evmesh.app.live_feed import LiveFeed
+from evmesh.app.pacer import Pacer
+from evmesh.app.registration import register_site, write_codes
+from evmesh.app.run_file import RunFile
+from evmesh.app.site_view import SiteView
+from evmesh.app.snapshot import Snapshots
+from evmesh.csms.config import CsmsConfig
+from evmesh.csms.server import Csms
+from evmesh.ledger.deploy import load_deployment
+from evmesh.ledger.escrow import ChargeTab
+from evmesh.ledger.keys import Keys, open_keys, open_secret
+from evmesh.ledger.notary import MeterNotary, NotaryReader
+from evmesh.ledger.quota import RelayPolicy, RelayQuota
+from evmesh.ledger.registry import AssetOwner, AssetRegistry
+from evmesh.ledger.relayer import Relayer, writer_lock
+from evmesh.ledger.rpc import JsonRpc
+from evmesh.ledger.signatures import EthereumSignatures
+from evmesh.ledger.token import Token
+from evmesh.ports import AsyncService, ChargePoint, Contracts
+from evmesh.services.caretaker import Caretaker
+from evmesh.services.control import Control
+from evmesh.services.directory import Directory, Operator
+from evmesh.services.effects import Effects
+from evmesh.services.live import LiveState
+from evmesh.services.meter_log import MeterLog
+from evmesh.services.payments import Payments
+from evmesh.services.plans import Planner, flat_tariff_supply
+from evmesh.services.receipts import Receipts
+from evmesh.services.requests import Requests
+from evmesh.services.settlements import Settlements
+from evmesh.services.state_feed import StateFeed
+from evmesh.services.stations import StationEvents
+from evmesh.services.transitions import Transitions
+from evmesh.store.chain import ChainJournal
+from evmesh.store.database import Database
+from evmesh.telemetry.bus import MqttBus
+from evmesh.telemetry.connection import MqttConfig
+from evmesh.telemetry.ingest import Ingest
+from evmesh.telemetry.store import SqliteReadings
+
+MIN_DEPOSIT = 100_000
+"""Token units below which a deposit is not worth its gas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The ledger adapters of one platform."""
+
+    keys: Keys
+    contracts: Contracts
+    rpc: JsonRpc
+    operator: Relayer
+    relayer: Relayer
+    notary: Relayer
+    journal: ChainJournal
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A list of services and nothing else: no getters, no state."""
+
+    services: tuple[AsyncService, ...]
+
+
+@asynccontextmanager
+async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIterator[Platform]:
+    """Join everything for a data directory; what is opened here is closed at the end."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(writer_lock(data / "keys" / "writer.lock"))
+        checkpoint = Failpoint(data / "failpoint")
+        clock = ClockMaster(data / run.clock)
+        database = Database(f"sqlite+aiosqlite:///{data / 'state.db'}")
+        stack.push_async_callback(database.close)
+        await database.migrate()
+        ledger = await _open_ledger(stack, data, run, database, checkpoint)
+        signatures = EthereumSignatures()
+        directory = await register_site(
+            site,
+            AssetOwner(AssetRegistry(ledger.rpc, ledger.contracts.registry), ledger.operator),
+            open_secret(data / "keys" / "operator.key"),
+            ledger.keys.gateway.address,
+            await ledger.rpc.block_number(),
+        )
+        write_codes(data, directory)
+        operator = Operator(
+            ledger.keys.operator, ledger.keys.gateway, ledger.keys.notary.address, ledger.contracts
+        )
+        mqtt = MqttConfig(host="127.0.0.1", port=run.mqtt_port)
+        bus = MqttBus(mqtt, clock)
+        telemetry = await stack.enter_async_context(SqliteReadings(data / "telemetry.db"))
+
+        transitions = Transitions(database, clock, checkpoint)
+        live = LiveState()
+        async with database.begin() as unit:
+            for ref, status in (await unit.statuses()).items():
+                live.connector(ref).status = status
+        supply = flat_tariff_supply(load_tariff(site.prices, site.time_zone).price_at)
+        planner = Planner(directory, supply, live, signatures.keccak256)
+        escrow = ChargeTab(
+            ledger.contracts.charge_tab,
+            operator.domain,
+            signer=ledger.keys.operator,
+            operator=ledger.operator,
+            relayer=ledger.relayer,
+            clock=clock,
+            quota=RelayQuota(RelayPolicy(min_deposit=MIN_DEPOSIT), clock),
+        )
+        receipts = Receipts(directory, operator, signatures)
+        requests = Requests(
+            transitions, directory, planner, live, escrow, signatures, operator, secrets.token_bytes
+        )
+        payments = Payments(transitions, directory, planner, escrow, signatures, operator)
+        events = StationEvents(
+            transitions,
+            directory,
+            live,
+            MeterLog(operator, signatures, secrets.token_bytes),
+            requests,
+            receipts,
+            StateFeed(bus, directory),
+            clock,
+        )
+        csms = Csms(events, clock, CsmsConfig(port=run.ocpp_port))
+        notary = MeterNotary(
+            NotaryReader(ledger.rpc, ledger.contracts.notary), ledger.notary, from_block=ledger.block
+        )
+        settlements = Settlements(operator, receipts)
+        effects = Effects(transitions, operator, csms, escrow, notary, settlements)
+        snapshots = Snapshots(clock, directory, operator, live, planner)
+        view = SiteView(
+            site.name,
+            site.time_zone.key,
+            run.speed,
+            clock,
+            transitions,
+            snapshots,
+            ledger.rpc,
+            operator,
+            escrow,
+            Token(ledger.rpc, ledger.contracts.token, ledger.contracts.chain_id),
+            ledger.journal,
+        )
+        feed = LiveFeed(transitions, view.snapshot)
+        api = build_api(
+            ApiParts(
+                transitions=transitions,
+                directory=directory,
+                requests=requests,
+                payments=payments,
+                escrow=escrow,
+                snapshots=snapshots,
+                feed=feed,
+                site=view.snapshot,
+                is_ready=lambda: csms.is_listening,
+            )
+        )
+        yield Platform(
+            (
+                csms,
+                bus,
+                Ingest(mqtt, telemetry, clock),
+                effects,
+                Control(transitions, clock, directory, planner, supply, live, csms),
+                Caretaker(transitions, clock, live, payments, events),
+                feed,
+                Pacer(clock, run.speed, lambda: effects.oldest_wait_s),
+                HttpServer(api, run.http_port),
+            )
+        )
+
+
+async def _open_ledger(
+    stack: AsyncExitStack, data: Path, run: RunFile, database: Database, checkpoint: Failpoint
+) -> Ledger:
+    keys = open_keys(data / "keys")
+    deployment = load_deployment(data)
+    rpc = await stack.enter_async_context(JsonRpc(run.rpc_url))
+    journal = ChainJournal(database)
+
+    def account(signer: Any) -> Relayer:
+        return Relayer(rpc, signer, journal, chain_id=deployment.contracts.chain_id, checkpoint=checkpoint)
+
+    ledger = Ledger(
+        keys=keys,
+        contracts=deployment.contracts,
+        rpc=rpc,
+        operator=account(keys.operator),
+        relayer=account(keys.relayer),
+        notary=account(keys.notary),
+        journal=journal,
+        block=deployment.block,
+    )
+    for one in (ledger.operator, ledger.relayer, ledger.notary):
+        await one.recover()
+    return ledger

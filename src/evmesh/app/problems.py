@@ -1,0 +1,62 @@
+"""Failures of the API as RFC 9457 problem documents, by the class of the error."""
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from evmesh.domain.errors import EvmeshError, InvalidInput
+
+_log = structlog.get_logger(__name__)
+MAX_BODY_BYTES = 64 * 1024
+
+
+class Problem(JSONResponse):
+    """A problem document."""
+
+    media_type = "application/problem+json"
+
+
+def problem(error: EvmeshError, *, status: int = 0, **more: object) -> Problem:
+    """Write an error of ours for a client; `more` are members of its own."""
+    status = status or error.http_status
+    content = {
+        "type": f"urn:evmesh:{error.code}",
+        "title": error.what,
+        "status": status,
+        "detail": error.do,
+        "code": error.code,
+        "do": error.do,
+        "path": error.path,
+    }
+    return Problem(content | more, status)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every failure with a problem document."""
+
+    @app.exception_handler(EvmeshError)
+    async def ours(_: Request, error: EvmeshError) -> Problem:
+        _log.info("api.refused", code=error.code, what=error.what)
+        return problem(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> Problem:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"][1:])
+        return problem(InvalidInput("api.malformed", str(first["msg"]), do="see /docs", path=path))
+
+    @app.exception_handler(RecursionError)
+    async def too_deep(_: Request, error: RecursionError) -> Problem:
+        return problem(InvalidInput("api.malformed", "the body nests too deeply"))
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> Problem:
+        content = {
+            "type": "about:blank",
+            "title": str(error.detail),
+            "status": error.status_code,
+            "code": f"http.{error.status_code}",
+        }
+        return Problem(content, error.status_code)

@@ -1,0 +1,88 @@
+"""The site's EVSEs in the public registry: each registered once, its number kept by the chain."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+from evmesh.app.config import SiteConfig
+from evmesh.domain.canonical import canonical_json
+from evmesh.domain.ids import Address
+from evmesh.domain.stations import Connector
+from evmesh.ledger.asset_words import AssetKind, ConnectorKind, Lifecycle, NewAsset
+from evmesh.ledger.keys import deposit_signer
+from evmesh.ledger.registry import AssetOwner
+from evmesh.services.directory import Directory, Group, Place
+
+
+async def register_site(
+    site: SiteConfig, owner: AssetOwner, operator_secret: bytes, meter_key: Address, change: int
+) -> Directory:
+    """Register what is not registered yet; give the places with their numbers.
+
+    Where the site file has another price than the registry, the registry follows; `change` is a
+    number that no earlier change of prices had, say the newest block's.
+    """
+    groups = []
+    for number, group in enumerate(site.groups, 1):
+        places = []
+        for station in group.stations:
+            for name, connector in station.connectors:
+                deposit = deposit_signer(operator_secret, connector.evse_id).address
+                asset = new_asset(connector, number, deposit, meter_key)
+                counter = await owner.register(asset, f"register:{connector.evse_id}")
+                await _follow_price(owner, counter, connector, change)
+                places.append(Place(counter, name, connector, deposit))
+        groups.append(Group(group.name, group.capacity, tuple(places)))
+    return Directory(tuple(groups))
+
+
+def new_asset(connector: Connector, group: int, deposit: Address, meter_key: Address) -> NewAsset:
+    """Give a connector as the registry takes it."""
+    return NewAsset(
+        kind=AssetKind.EVSE,
+        lifecycle=Lifecycle.IN_SERVICE,
+        connector=ConnectorKind.TYPE_2_SOCKET,
+        rating=connector.rating,
+        group=group,
+        deposit_address=deposit,
+        latitude_udeg=connector.latitude_udeg,
+        longitude_udeg=connector.longitude_udeg,
+        price=connector.price,
+        record_hash=sha256(asset_record(connector, meter_key)).digest(),
+    )
+
+
+def asset_record(connector: Connector, meter_key: Address) -> bytes:
+    """Give the full record, `evmesh.asset/1`, whose hash the registry holds."""
+    return canonical_json(
+        {
+            "format": "evmesh.asset/1",
+            "charge_point": connector.ref.station.text,
+            "connector": connector.ref.connector,
+            "evse_id": connector.evse_id.text,
+            "phases": connector.phases,
+            "max_current_ma": connector.max_current,
+            "rating_w": connector.rating,
+            "meter": connector.evse_id.text,
+            "meter_key": meter_key.text,
+        }
+    )
+
+
+def write_codes(data: Path, directory: Directory) -> None:
+    """Print the stickers: `DIR/codes.json` has each connector's code by its name."""
+    fresh = data / "codes.json.new"
+    fresh.write_text(json.dumps({place.name: place.code for place in directory.places}, indent=2) + "\n")
+    fresh.replace(data / "codes.json")
+
+
+def read_codes(data: Path) -> dict[str, str]:
+    """Read the stickers."""
+    codes: dict[str, str] = json.loads((data / "codes.json").read_text())
+    return codes
+
+
+async def _follow_price(owner: AssetOwner, counter: int, connector: Connector, change: int) -> None:
+    facts = await owner.registry.find(counter)
+    if facts is not None and facts.price != connector.price:
+        await owner.set_price(counter, connector.price, f"price:{counter}:{change}")

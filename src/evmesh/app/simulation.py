@@ -1,0 +1,107 @@
+"""The simulated world of a site: its hardware, and drivers whose wallets a faucet fills."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from evmesh.app.clock import SharedClock
+from evmesh.app.config import SiteConfig
+from evmesh.app.registration import read_codes
+from evmesh.app.run_file import RunFile
+from evmesh.domain.ids import Address
+from evmesh.ledger.deploy import load_deployment
+from evmesh.ledger.keys import open_keys, open_secret
+from evmesh.ledger.relayer import Relayer, writer_lock
+from evmesh.ledger.rpc import JsonRpc
+from evmesh.ledger.signatures import EthereumSignatures, KeySigner
+from evmesh.ledger.token import Faucet
+from evmesh.ledger.wallet import LocalWallet
+from evmesh.ports import Contracts, DepositOrder
+from evmesh.sim.config import SimConfig, SimConnector, SimStation
+from evmesh.sim.visits import Visit, parse_visits
+from evmesh.sim.world import Simulation
+from evmesh.store.chain import ChainJournal
+from evmesh.store.database import Database
+
+SALARY = 50_000_000
+"""Token units that a simulated driver's wallet is filled with when it runs low."""
+
+
+class SalariedWallet(LocalWallet):
+    """A driver's wallet on the development chain: it asks the faucet before it would run dry."""
+
+    def __init__(
+        self, signer: KeySigner, rpc: JsonRpc, contracts: Contracts, faucet: Faucet, journal: ChainJournal
+    ) -> None:
+        super().__init__(signer, rpc, contracts)
+        self._faucet = faucet
+        self._journal = journal
+
+    async def deposit_order(self, payee: Address, ceiling: int, deadline: int) -> DepositOrder | None:
+        """Sign a deposit as any wallet does, after pay-day where it is needed."""
+        if await self.balance() < SALARY // 2:
+            prefix = f"salary:{self.address}:"
+            paid = len(await self._journal.with_prefix(prefix, 1_000_000))
+            await self._faucet.mint(self.address, SALARY, f"{prefix}{paid}")
+        return await super().deposit_order(payee, ceiling, deadline)
+
+
+@asynccontextmanager
+async def open_simulation(
+    data: Path, site: SiteConfig, run: RunFile, visits: tuple[Visit, ...] | None = None
+) -> AsyncIterator[Simulation]:
+    """Join the simulation of a site; `visits` replaces those of the site's sessions file."""
+    home = data / "sim"
+    async with AsyncExitStack() as stack:
+        home.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(writer_lock(home / "writer.lock"))
+        rpc = await stack.enter_async_context(JsonRpc(run.rpc_url))
+        database = Database(f"sqlite+aiosqlite:///{home / 'faucet.db'}")
+        stack.push_async_callback(database.close)
+        await database.migrate()
+        journal = ChainJournal(database)
+        deployment = load_deployment(data)
+        contracts = deployment.contracts
+        minter = Relayer(rpc, open_keys(data / "keys").deployer, journal, chain_id=contracts.chain_id)
+        await minter.recover()
+        faucet = Faucet(contracts.token, minter)
+
+        def wallet_of(driver: str) -> SalariedWallet:
+            signer = KeySigner(open_secret(home / "wallets" / f"{driver}.key"))
+            return SalariedWallet(signer, rpc, contracts, faucet, journal)
+
+        (home / "wallets").mkdir(mode=0o700, exist_ok=True)
+        codes = read_codes(data)
+        if visits is None and site.sessions is not None:
+            visits = parse_visits(site.sessions.read_text(), site.time_zone)
+        config = SimConfig(
+            state_dir=home,
+            ocpp_url=run.ocpp_url,
+            api_url=run.http_url,
+            stations=tuple(_stations(site, codes)),
+            visits=visits or (),
+        )
+        yield Simulation(config, SharedClock(data / run.clock), wallet_of, EthereumSignatures())
+
+
+def _stations(site: SiteConfig, codes: dict[str, str]) -> Iterator[SimStation]:
+    for group in site.groups:
+        for station in group.stations:
+            yield SimStation(
+                id=station.id,
+                vendor=station.info.vendor,
+                model=station.info.model,
+                serial=station.info.serial,
+                group=group.name,
+                connectors=tuple(
+                    SimConnector(
+                        number=connector.ref.connector,
+                        name=name,
+                        rating=connector.rating,
+                        phases=connector.phases,
+                        max_current=connector.max_current,
+                        code=codes[name],
+                    )
+                    for name, connector in station.connectors
+                ),
+            )

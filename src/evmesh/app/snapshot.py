@@ -1,0 +1,217 @@
+"""What the page shows, as one JSON document: groups, sessions, refusals, balances, anchors."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from evmesh.domain.ids import ConnectorRef, SessionId
+from evmesh.domain.money import cost_of
+from evmesh.domain.receipt import Receipt
+from evmesh.domain.sessions import JournalRow, Session, State
+from evmesh.domain.stations import ConnectorStatus
+
+from evmesh.ports import Clock, JournaledTransaction, Unit
+from evmesh.services.directory import METER_STREAM, Directory, Group, Operator, Place
+from evmesh.services.live import LiveState
+from evmesh.services.plans import Plan, Planner
+
+Json = dict[str, Any]
+SESSIONS_SHOWN = 50
+REFUSALS_SHOWN = 20
+
+
+def instant(value: datetime | None) -> str | None:
+    """Write a time the way the API does: RFC 3339, UTC, whole seconds."""
+    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Snapshots:
+    """Reads the store and the live state into what clients see."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        directory: Directory,
+        operator: Operator,
+        live: LiveState,
+        planner: Planner,
+    ) -> None:
+        self._clock = clock
+        self._directory = directory
+        self._operator = operator
+        self._live = live
+        self._planner = planner
+
+    async def sessions(self, unit: Unit) -> list[Json]:
+        """Give the newest sessions with their timelines."""
+        found = await unit.sessions(open_only=False, limit=SESSIONS_SHOWN)
+        return [await self.session(unit, one) for one in found]
+
+    async def session(self, unit: Unit, session: Session) -> Json:
+        """Give one session as its driver sees it."""
+        terms = session.terms
+        live = self._live.connector(terms.connector)
+        running = session.state in (State.CHARGING, State.SUSPENDED, State.STOPPING)
+        sample = live.sample if running else None
+        limit = live.profile.limit_at(self._clock.now()) if live.profile and running else None
+        power = (sample.power or 0) if sample else 0
+        return {
+            "id": session.id.text,
+            "state": session.state.value,
+            "code": self._directory.by_asset(terms.asset).code,
+            "charge_point": terms.connector.station.text,
+            "connector": terms.connector.connector,
+            "payer": terms.payer.text,
+            "arrival": instant(terms.arrival),
+            "departure": instant(terms.departure),
+            "energy_wh": terms.energy,
+            "delivered_wh": session.delivered,
+            "power_w": power,
+            "limit_w": limit,
+            "price": terms.price,
+            "cost": str(cost_of(session.delivered, terms.price)),
+            "budget": str(terms.budget),
+            "due": None if session.due is None else str(session.due),
+            "started_at": instant(session.started_at),
+            "stopped_at": instant(session.stopped_at),
+            "cause": session.cause,
+            "flags": list(session.flags),
+            "reason": _reason(session, power, limit),
+            "receipt": await unit.document(session.id, Receipt.FORMAT) is not None,
+            "timeline": [_event(row) for row in await unit.journal(session.id)],
+        }
+
+    async def groups(self, unit: Unit) -> list[Json]:
+        """Give every group with its charge points and its newest plan."""
+        occupied = {
+            one.terms.connector: one.id.text
+            for one in await unit.sessions(open_only=True)
+            if one.state not in (State.METERED, State.REFUNDING)
+        }
+        found = []
+        for group in self._directory.groups.values():
+            points = [self._charge_point(place, occupied) for place in group.places]
+            found.append(
+                {
+                    "name": group.name,
+                    "capacity_w": group.capacity,
+                    "power_w": sum(point["power_w"] for point in points),
+                    "charge_points": points,
+                    "plan": _plan(await self._planner.current(unit, group.name), group),
+                }
+            )
+        return found
+
+    async def refusals(self, unit: Unit) -> list[Json]:
+        """Give the newest refusals with their offers."""
+        return [
+            {
+                "at": instant(one.at),
+                "code": self._directory.by_asset(one.asset).code,
+                "energy_wh": one.energy,
+                "departure": instant(one.departure),
+                "deficit_wh": one.deficit,
+                "steps": len(one.steps),
+                "offers": [{"energy_wh": wh, "departure": instant(at)} for wh, at in one.offers],
+            }
+            for one in await unit.refusals(REFUSALS_SHOWN)
+        ]
+
+    async def anchors(self, unit: Unit, mined: Sequence[JournaledTransaction]) -> list[Json]:
+        """Give the newest anchors with the heads they published."""
+        found = []
+        for one in mined:
+            session = SessionId.parse(one.key.removeprefix("anchor:"))
+            head, stored = await unit.head_of(session), await unit.session(session)
+            if head is not None and stored is not None and one.outcome is not None:
+                found.append(
+                    {
+                        "at": instant(stored.stopped_at),
+                        "stream": METER_STREAM.rstrip(b"\0").decode(),
+                        "size": head[0],
+                        "root": "0x" + head[1].hex(),
+                        "tx_hash": one.tx_hash,
+                        "block": one.outcome.block,
+                    }
+                )
+        return found
+
+    def station(self, place: Place, session: str | None) -> Json:
+        """Give one charge point as a driver who typed its code sees it."""
+        connector = place.connector
+        contracts = self._operator.contracts
+        point = self._charge_point(place, {connector.ref: session} if session else {})
+        return point | {
+            "asset": place.asset,
+            "latitude_udeg": connector.latitude_udeg,
+            "longitude_udeg": connector.longitude_udeg,
+            "deposit_address": place.deposit_address.text,
+            "payee": self._operator.payee.address.text,
+            "chain": {
+                "chain_id": contracts.chain_id,
+                "registry": contracts.registry.text,
+                "charge_tab": contracts.charge_tab.text,
+                "notary": contracts.notary.text,
+                "token": contracts.token.text,
+            },
+            "now": instant(self._clock.now()),
+        }
+
+    def _charge_point(self, place: Place, occupied: dict[ConnectorRef, str]) -> Json:
+        connector = place.connector
+        live = self._live.connector(connector.ref)
+        online = connector.ref.station in self._live.online
+        charging = online and live.status is ConnectorStatus.CHARGING and live.sample is not None
+        return {
+            "code": place.code,
+            "name": place.name,
+            "evse_id": connector.evse_id.text,
+            "charge_point": connector.ref.station.text,
+            "connector": connector.ref.connector,
+            "rating_w": connector.rating,
+            "price": connector.price,
+            "status": (live.status or ConnectorStatus.UNAVAILABLE).value if online else "Unavailable",
+            "online": online,
+            "power_w": (live.sample.power or 0) if charging and live.sample else 0,
+            "limit_w": live.profile.limit_at(self._clock.now()) if live.profile else None,
+            "soc_percent": live.sample.soc_percent if live.sample else None,
+            "session": occupied.get(connector.ref),
+        }
+
+
+def _event(row: JournalRow) -> Json:
+    return {
+        "at": instant(row.at),
+        "event": row.event.value,
+        "source": row.source.value if row.source else None,
+        "target": row.target.value,
+        "cause": row.cause,
+    }
+
+
+def _reason(session: Session, power: int, limit: int | None) -> str:
+    """Say in one word why the power is what it is; the word is a translation key."""
+    if session.state not in (State.CHARGING, State.SUSPENDED):
+        return session.state.value
+    if limit == 0:
+        return "waiting_for_price"
+    if session.cause == ConnectorStatus.SUSPENDED_EV:
+        return "car_takes_no_more"
+    if limit is not None and power * 100 < limit * 95:
+        return "car_limit"
+    return "planned"
+
+
+def _plan(plan: Plan | None, group: Group) -> Json | None:
+    if plan is None:
+        return None
+    return {
+        "made_at": instant(plan.stored.made_at),
+        "start": instant(plan.problem.grid.start),
+        "step_s": plan.problem.grid.step_s,
+        "supply": [
+            {"step": one.step, "cap_wh": one.cap_wh, "price": one.price} for one in plan.problem.supply
+        ],
+        "step_price": list(plan.schedule.step_price),
+        "load_wh": plan.schedule.loads(),
+    }

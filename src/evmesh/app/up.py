@@ -1,0 +1,225 @@
+"""`evmesh up`: the whole platform on one machine, with simulated hardware.
+
+The supervisor owns the embedded chain and the broker and runs two processes, `platform` and `sim`;
+each survives a kill of the other, and both come back by themselves. One supervisor per data directory.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from evmesh.app.children import Child, evmesh_argv
+from evmesh.app.clock import ClockMaster
+from evmesh.app.config import SiteConfig, load_site
+from evmesh.app.run_file import RunFile
+from evmesh.app.services import supervise
+from evmesh.domain.errors import Refused, Unavailable
+from evmesh.ledger.deploy import deploy
+from evmesh.ledger.embedded import EmbeddedChain, EmbeddedConfig
+from evmesh.ledger.keys import open_keys
+from evmesh.store.database import Database
+from evmesh.telemetry.broker import broker_command, wait_until_listening
+
+_REAL_TIME = 1000
+_READY_WITHIN_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the command line says. Port 0 takes a free one."""
+
+    site: Path
+    data: Path
+    port: int
+    ocpp_port: int
+    speed: int
+    with_sim: bool = True
+
+
+@asynccontextmanager
+async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterator[RunFile]:
+    """Start everything; ends it all, in order, when the block ends.
+
+    Raises InvalidInput for a wrong site file, Refused for a port in use or a directory in use.
+    """
+    site = load_site(options.site)
+    async with AsyncExitStack() as stack:
+        options.data.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(_only_one(options.data))
+        children = _children(options)
+        for child in children.values():
+            await child.end_leftover()
+        http_port = _claim_port(options.port, "--port")
+        ocpp_port = _claim_port(options.ocpp_port, "--ocpp-port")
+
+        clock = ClockMaster.start(
+            options.data / "clock", await _resume_at(site, options.data), options.speed * _REAL_TIME
+        )
+        chain = await stack.enter_async_context(
+            EmbeddedChain(EmbeddedConfig(directory=options.data / "chain"), clock)
+        )
+        clock.advance_to(datetime.fromtimestamp(await chain.rpc.block_time(), UTC))
+        group = await stack.enter_async_context(_Tasks())
+        group.start(supervise(chain))
+        say("starting the chain and its contracts")
+        await _make_contracts(chain, options.data)
+
+        broker = broker_command(options.data / "broker")
+        children["broker"] = Child("broker", broker.argv, options.data, broker.port)
+        group.start(children["broker"].keep(_at_once, _ignore))
+        await wait_until_listening(broker.port)
+
+        run = RunFile(
+            pid=0,
+            site=str(options.site.resolve()),
+            speed=options.speed,
+            http_port=http_port,
+            ocpp_port=ocpp_port,
+            mqtt_port=broker.port,
+            rpc_url=chain.url,
+            clock="clock",
+        )
+        run.save(options.data)
+        stack.callback((options.data / "run.json").unlink, missing_ok=True)
+        ready = asyncio.Event()
+
+        async def when_ready() -> None:
+            await _wait_ready(run)
+            ready.set()
+
+        def slow_down() -> None:
+            ready.clear()
+            clock.set_rate(_REAL_TIME)  # nobody is there to keep up: the pacer speeds up again
+
+        say("starting the platform")
+        group.start(children["platform"].keep(when_ready, slow_down))
+        try:
+            async with asyncio.timeout(_READY_WITHIN_S):
+                await ready.wait()
+        except TimeoutError:
+            raise Unavailable(
+                "platform.not_ready",
+                f"the platform is not ready after {_READY_WITHIN_S} s",
+                do=f"read {options.data / 'logs' / 'platform.log'}",
+            ) from None
+        if options.with_sim:
+            say("starting the simulated stations, cars and drivers")
+            group.start(children["sim"].keep(_at_once, _ignore))
+        yield run
+
+
+def _children(options: UpOptions) -> dict[str, Child]:
+    data = str(options.data)
+    return {
+        "platform": Child("platform", evmesh_argv("serve-platform", "--data", data), options.data),
+        "sim": Child("sim", evmesh_argv("serve-sim", "--data", data), options.data),
+        "broker": Child("broker", (), options.data),
+    }
+
+
+async def _resume_at(site: SiteConfig, data: Path) -> datetime:
+    """Go on where the last record was; a fresh directory begins when the site file says."""
+    if not (data / "state.db").exists():
+        return site.start.astimezone(UTC)
+    database = Database(f"sqlite+aiosqlite:///{data / 'state.db'}")
+    try:
+        await database.migrate()
+        async with database.begin() as unit:
+            last = await unit.last_instant()
+    finally:
+        await database.close()
+    return max(last, site.start.astimezone(UTC)) if last else site.start.astimezone(UTC)
+
+
+async def _make_contracts(chain: EmbeddedChain, data: Path) -> None:
+    keys = open_keys(data / "keys")
+    for signer in (keys.deployer, keys.operator, keys.relayer, keys.notary):
+        await chain.fund(signer.address)
+    await deploy(chain.rpc, data, keys.deployer)
+
+
+async def _wait_ready(run: RunFile) -> None:
+    async with httpx.AsyncClient(base_url=run.http_url, trust_env=False) as client:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get("/readyz")).status_code == httpx.codes.OK:
+                    return
+            await asyncio.sleep(0.05)
+
+
+class _Tasks:
+    """A task group that is cancelled, and awaited, when its block ends."""
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in reversed(self._tasks):
+            task.cancel()
+        await self._group.__aexit__(kind, error, trace)
+
+    def start(self, coroutine: Coroutine[None, None, None]) -> None:
+        """Run it until the block ends; an error in it ends the block."""
+        self._tasks.append(self._group.create_task(coroutine))
+
+
+async def _at_once() -> None:
+    """Nothing has to be waited for."""
+
+
+def _ignore() -> None:
+    """Nothing follows from this death."""
+
+
+def _claim_port(port: int, option: str) -> int:
+    """Give a port that is free now; raises Refused `port.in_use`."""
+    if port == 0:
+        return _free_port()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Refused(
+                "port.in_use",
+                f"port {port} cannot be used: {error.strerror}",
+                do=f"end the program that uses it, or name another with {option} (0 takes a free one)",
+            ) from error
+    return port
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    with (data / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refused(
+                "platform.already_running",
+                f"evmesh already runs in {data}",
+                do="stop it first, or use another --data directory",
+            ) from error
+        yield

@@ -1,0 +1,199 @@
+"""Makes the contracts, once per data directory, and remembers where: `DIR/contracts.json`.
+
+Every contract's address follows from the deployer's account and a nonce, so a deployment that was
+interrupted goes on where it stopped, and one that the chain lost is made again at the same place.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused, Unavailable
+from evmesh.domain.ids import Address
+from evmesh.ledger.abi import artifact, creation_code
+from evmesh.ledger.rpc import JsonRpc, NodeRefused
+from evmesh.ledger.transactions import LegacyTransaction, created_address
+from evmesh.ports import Contracts, Signer
+
+FORMAT: Final = "evmesh.contracts/1"
+EXIT_WINDOW_S: Final = 86_400
+MINED_WITHIN_S: Final = 120
+
+_GAS_MARGIN_PERCENT: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where the contracts are, since which block, and who made them."""
+
+    contracts: Contracts
+    block: int
+    deployer: Address
+
+
+async def deploy(
+    rpc: JsonRpc,
+    directory: Path,
+    deployer: Signer,
+    *,
+    token: Address | None = None,
+    window_s: int = EXIT_WINDOW_S,
+) -> Deployment:
+    """Make what is missing on the chain and give all of it.
+
+    `token` is the ERC-20 to pay with; None makes a `DevToken`, whose minter is the deployer. The chain
+    has to be making blocks. Raises Refused `chain.other_chain` where the directory belongs to another
+    chain, `chain.no_gas` where the deployer cannot pay.
+    """
+    chain_id = await rpc.chain_id()
+    path = directory / "contracts.json"
+    known = load_deployment(directory) if path.exists() else None
+    if known is not None:
+        _require_chain(known, chain_id)
+        if await is_deployed(rpc, known.contracts):
+            return known
+    maker = _Maker(rpc, deployer, chain_id)
+    block = await rpc.block_number()
+    token = token or await maker.make("DevToken")
+    registry = await maker.make("AssetRegistry")
+    notary = await maker.make("MeterNotary")
+    tab = await maker.make("ChargeTab", token, window_s)
+    contracts = Contracts(chain_id, registry=registry, charge_tab=tab, notary=notary, token=token)
+    if known is not None and known.contracts != contracts:
+        raise IntegrityFailure(
+            "chain.other_contracts",
+            "the contracts would not be made where contracts.json says they are",
+            do="use the deployer key and the token that the data directory was made with",
+        )
+    deployment = Deployment(contracts, block, deployer.address)
+    _save(path, deployment)
+    return deployment
+
+
+def load_deployment(directory: Path) -> Deployment:
+    """Read `contracts.json`; raises InvalidInput `chain.no_contracts` or `chain.bad_contracts`."""
+    path = directory / "contracts.json"
+    try:
+        document = json.loads(path.read_text())
+        if document["format"] != FORMAT:
+            raise ValueError(document["format"])
+        addresses = {name: Address.parse(text) for name, text in document["contracts"].items()}
+        return Deployment(
+            contracts=Contracts(chain_id=int(document["chain_id"]), **addresses),
+            block=int(document["block"]),
+            deployer=Address.parse(document["deployer"]),
+        )
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            "chain.no_contracts", f"there is no {path}", do="run `evmesh chain deploy` first"
+        ) from error
+    except (ValueError, KeyError, TypeError, InvalidInput) as error:
+        raise InvalidInput(
+            "chain.bad_contracts", f"{path} cannot be read: {error}", do="restore it, or deploy anew"
+        ) from error
+
+
+async def is_deployed(rpc: JsonRpc, contracts: Contracts) -> bool:
+    """Say whether our own code is at the registry, the notary and the escrow, and some code at the token."""
+    named = {
+        "AssetRegistry": contracts.registry,
+        "MeterNotary": contracts.notary,
+        "ChargeTab": contracts.charge_tab,
+    }
+    calls = [("eth_getCode", (address.text, "latest")) for address in (*named.values(), contracts.token)]
+    codes = await rpc.batch(calls)
+    return codes[-1] != "0x" and all(
+        _is_code_of(name, code) for name, code in zip(named, codes[:-1], strict=True)
+    )
+
+
+class _Maker:
+    """Makes contracts at the deployer's nonces, from 0 on."""
+
+    def __init__(self, rpc: JsonRpc, signer: Signer, chain_id: int) -> None:
+        self._rpc = rpc
+        self._signer = signer
+        self._chain_id = chain_id
+        self._nonce = 0
+
+    async def make(self, name: str, *arguments: object) -> Address:
+        """Give the contract of the next nonce, made now if it is not there."""
+        nonce, self._nonce = self._nonce, self._nonce + 1
+        address = created_address(self._signer.address, nonce)
+        if await self._is_there(name, address):
+            return address
+        used = int(await self._rpc.call("eth_getTransactionCount", self._signer.address.text, "latest"), 16)
+        if used > nonce:
+            raise IntegrityFailure(
+                "chain.deployer_used",
+                f"the deployer {self._signer.address} did something else at nonce {nonce}",
+                do="use a fresh data directory: it brings a deployer of its own",
+            )
+        await self._send(nonce, creation_code(name, *arguments))
+        waited, pause = 0.0, 0.05
+        while not await self._is_there(name, address):
+            if waited > MINED_WITHIN_S:
+                raise Unavailable("chain.not_mined", f"{name} is in no block yet", do="deploy again later")
+            await asyncio.sleep(pause)
+            waited += pause
+        return address
+
+    async def _is_there(self, name: str, address: Address) -> bool:
+        return _is_code_of(name, await self._rpc.call("eth_getCode", address.text, "latest"))
+
+    async def _send(self, nonce: int, code: bytes) -> None:
+        sender = self._signer.address.text
+        try:
+            price = int(await self._rpc.call("eth_gasPrice"), 16)
+            call: dict[str, Any] = {"from": sender, "data": "0x" + code.hex(), "gasPrice": hex(price)}
+            gas = int(await self._rpc.call("eth_estimateGas", call), 16) * _GAS_MARGIN_PERCENT // 100
+            draft = LegacyTransaction(nonce, price, gas, None, code)
+            raw, _ = draft.sign(self._signer, self._chain_id)
+            await self._rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
+        except NodeRefused as error:
+            if "already known" in error.message or "already imported" in error.message:
+                return  # an interrupted deployment sent it
+            if "insufficient" in error.message:
+                raise Refused(
+                    "chain.no_gas",
+                    f"the deployer {sender} cannot pay for gas",
+                    do=f"send native currency of the chain to {sender}",
+                ) from error
+            raise
+
+
+def _is_code_of(name: str, code: str) -> bool:
+    """Compare with the artifact; immutables stand behind the code that all copies share."""
+    return code.startswith(artifact(name)["bytecode_runtime"])
+
+
+def _require_chain(known: Deployment, chain_id: int) -> None:
+    if known.contracts.chain_id != chain_id:
+        raise Refused(
+            "chain.other_chain",
+            f"the node serves chain {chain_id}, and contracts.json is for {known.contracts.chain_id}",
+            do="connect to the right node, or use another data directory",
+        )
+
+
+def _save(path: Path, deployment: Deployment) -> None:
+    contracts = deployment.contracts
+    addresses = {
+        "registry": contracts.registry.text,
+        "charge_tab": contracts.charge_tab.text,
+        "notary": contracts.notary.text,
+        "token": contracts.token.text,
+    }
+    document = {
+        "format": FORMAT,
+        "chain_id": contracts.chain_id,
+        "contracts": addresses,
+        "block": deployment.block,
+        "deployer": str(deployment.deployer),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(document, indent=2) + "\n")
+    fresh.replace(path)

@@ -1,0 +1,306 @@
+"""The chain that runs on a laptop: anvil as a child, whose blocks follow platform time.
+
+A block is made when a transaction waits, at most every 100 ms. Its timestamp is platform time, or that
+of the block before where several fall into one second. The state goes to disk after blocks, 2 s apart
+or more; a kill of anvil loses what came since, and the relayers send it again.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import platform
+import shutil
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from evmesh.domain.errors import EvmeshError, Refused, Unavailable
+from evmesh.domain.ids import Address
+from evmesh.ledger.chain_state import StateFile
+from evmesh.ledger.child_process import ChildRecord, start_mark
+from evmesh.ledger.rpc import JsonRpc
+from evmesh.ports import Clock
+
+_ROOT: Final = Path(__file__).parents[3]
+_NPM_PLATFORMS: Final = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_LOOPBACK: Final = "127.0.0.1"
+_UP_WITHIN_S: Final = 20.0
+_STATES_IN_MEMORY: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedConfig:
+    """Where it keeps its state, and how often it does what. `port` 0 takes a free one."""
+
+    directory: Path
+    chain_id: int = 31337
+    port: int = 0
+    seal_every_s: float = 0.05
+    tell_time_every_s: float = 1.0
+    dump_every_s: float = 2.0
+    dump_share: float = 0.1
+    """Of the time at most is spent on dumping: a large state is dumped less often."""
+
+
+async def _nothing() -> None:
+    """Do nothing."""
+
+
+class EmbeddedChain:
+    """One anvil. `async with` starts and ends it; `run` makes the blocks and has to run meanwhile."""
+
+    name = "chain"
+
+    def __init__(
+        self,
+        config: EmbeddedConfig,
+        clock: Clock,
+        *,
+        on_restart: Callable[[], Awaitable[object]] = _nothing,
+    ) -> None:
+        """`on_restart` is called where anvil died and came back from its last dump."""
+        self._config = config
+        self._clock = clock
+        self._on_restart = on_restart
+        self._pid_file = config.directory / "anvil.pid"
+        self._state = StateFile(config.directory / "state.hex")
+        self._held = contextlib.ExitStack()
+        self._process: asyncio.subprocess.Process | None = None
+        self._port = config.port
+        self._last_timestamp = 0
+        self._holds_our_state = False
+        self._dirty = asyncio.Event()
+        self._rpc: JsonRpc | None = None
+
+    @property
+    def url(self) -> str:
+        """Give where its JSON-RPC is; it stays the same over a restart by `run`."""
+        return f"http://{_LOOPBACK}:{self._port}"
+
+    @property
+    def rpc(self) -> JsonRpc:
+        if self._rpc is None:
+            raise Unavailable("chain.away", "the embedded chain was not started")
+        return self._rpc
+
+    async def __aenter__(self) -> Self:
+        self._config.directory.mkdir(parents=True, exist_ok=True)
+        self._held.enter_context(_only_one(self._config.directory / "lock"))
+        try:
+            await self._end_leftover()
+            self._port = _free_port(self._config.port)
+            self._rpc = JsonRpc(self.url)
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    async def run(self) -> None:
+        """Make blocks until cancelled; starts anvil again where it has died.
+
+        Raises Unavailable `chain.died` when it dies: run again then.
+        """
+        restarted = self._process is None or self._process.returncode is not None
+        if restarted:
+            await self._start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch())
+                group.create_task(self._seal())
+                group.create_task(self._tell_time())
+                group.create_task(self._keep_dumped())
+                if restarted:
+                    group.create_task(_run(self._on_restart))
+        except* Unavailable as gone:
+            raise Unavailable("chain.died", "the embedded chain ended", do="it is started again") from gone
+
+    async def fund(self, account: Address, wei: int = 10**24) -> None:
+        """See that an account can pay for gas."""
+        if int(await self.rpc.call("eth_getBalance", account.text, "latest"), 16) < wei // 2:
+            await self.rpc.call("anvil_setBalance", account.text, hex(wei))
+            self._dirty.set()
+
+    async def dump(self) -> None:
+        """Put the present state on disk."""
+        self._dirty.clear()
+        await self._state.dump(self.rpc)
+
+    async def _end_leftover(self) -> None:
+        """End the anvil that a killed parent left behind, its state saved first."""
+        leftover = ChildRecord.load(self._pid_file)
+        if leftover is None or not leftover.is_alive():
+            return
+        async with JsonRpc(f"http://{_LOOPBACK}:{leftover.port}", timeout_s=10) as rpc:
+            with contextlib.suppress(
+                EvmeshError
+            ):  # one that hangs is ended all the same: the last dump counts
+                self._last_timestamp = await rpc.block_time()
+                await self._mine(rpc)
+                await self._state.dump(rpc)
+        await leftover.end()
+
+    async def _start(self) -> None:
+        self._holds_our_state = False
+        log = (self._config.directory / "anvil.log").open("wb")
+        with log:
+            self._process = await asyncio.create_subprocess_exec(
+                *anvil_command(self._config.chain_id, self._port, _seconds(self._clock.now())),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us: it ends after its last dump
+            )
+        pid = self._process.pid
+        ChildRecord(pid, start_mark(pid) or "", self._port).save(self._pid_file)
+        await self._wait_until_up()
+        if self._state.exists():
+            await self._state.load(self.rpc)
+        self._holds_our_state = True
+        self._last_timestamp = await self.rpc.block_time()
+
+    async def _wait_until_up(self) -> None:
+        waited = 0.0
+        while True:
+            if self._process is not None and self._process.returncode is not None:
+                raise self._did_not_start()
+            try:
+                await self.rpc.call("eth_chainId")
+            except Unavailable as error:
+                if waited > _UP_WITHIN_S:
+                    raise self._did_not_start() from error
+            else:
+                return
+            await asyncio.sleep(0.03)
+            waited += 0.03
+
+    def _did_not_start(self) -> Unavailable:
+        said = (self._config.directory / "anvil.log").read_text(errors="replace").strip()
+        return Unavailable("chain.did_not_start", f"anvil did not start: {said[-300:] or 'it said nothing'}")
+
+    async def _stop(self) -> None:
+        try:
+            if self._process is not None and self._process.returncode is None:
+                if self._holds_our_state:
+                    with contextlib.suppress(EvmeshError):
+                        await self._mine(self.rpc)
+                        await self.dump()
+                await ChildRecord(self._process.pid, start_mark(self._process.pid) or "", self._port).end()
+                await self._process.wait()
+                self._pid_file.unlink(missing_ok=True)
+        finally:
+            if self._rpc is not None:
+                await self._rpc.aclose()
+            self._held.close()
+
+    async def _watch(self) -> None:
+        process = self._process
+        if process is not None:
+            await process.wait()
+        raise Unavailable("chain.died", "anvil ended")
+
+    async def _seal(self) -> None:
+        while True:
+            pending = await self._pending()
+            if pending:
+                await self._mine(self.rpc)
+                self._dirty.set()
+                if await self._pending() >= pending:
+                    await asyncio.sleep(
+                        1
+                    )  # what waits cannot be mined, so do not fill the chain with empty blocks
+            await asyncio.sleep(self._config.seal_every_s)
+
+    async def _pending(self) -> int:
+        return int((await self.rpc.call("txpool_status"))["pending"], 16)
+
+    async def _mine(self, rpc: JsonRpc) -> None:
+        self._last_timestamp = max(self._last_timestamp, _seconds(self._clock.now()))
+        await rpc.call("evm_mine", hex(self._last_timestamp))
+
+    async def _tell_time(self) -> None:
+        """Let estimates see platform time also where no block is made."""
+        while True:
+            await self.rpc.call("evm_setTime", max(self._last_timestamp, _seconds(self._clock.now())))
+            await asyncio.sleep(self._config.tell_time_every_s)
+
+    async def _keep_dumped(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._dirty.wait()
+            began = loop.time()
+            await self.dump()
+            took = loop.time() - began
+            await asyncio.sleep(max(self._config.dump_every_s, took / self._config.dump_share))
+
+
+def anvil_command(chain_id: int, port: int, timestamp: int) -> list[str]:
+    """Give how anvil is started; raises Unavailable `chain.no_anvil` where there is none."""
+    machine = _NPM_PLATFORMS.get(platform.machine(), platform.machine())
+    package = f"@foundry-rs/anvil-{platform.system().lower()}-{machine}"
+    from_npm = _ROOT / "node_modules" / package / "bin" / "anvil"
+    binary = str(from_npm) if from_npm.exists() else shutil.which("anvil")
+    if binary is None:
+        raise Unavailable(
+            "chain.no_anvil",
+            "anvil is not installed",
+            do=f"run `npm ci` in evmesh's clone, or `npm install -g {package}`",
+        )
+    options = {
+        "--host": _LOOPBACK,
+        "--port": port,
+        "--chain-id": chain_id,
+        "--hardfork": "cancun",
+        "--timestamp": timestamp,
+        "--accounts": 0,
+        "--prune-history": _STATES_IN_MEMORY,
+    }
+    values = [str(part) for option in options.items() for part in option]
+    return [binary, "--no-mining", "--quiet", *values]
+
+
+async def _run(callback: Callable[[], Awaitable[object]]) -> None:
+    await callback()
+
+
+def _seconds(instant: datetime) -> int:
+    return int(instant.timestamp() // 1)
+
+
+def _free_port(wanted: int) -> int:
+    """Give the wanted port, or any for 0; raises Refused `chain.port_in_use`."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as anvil does, after a restart
+        try:
+            listener.bind((_LOOPBACK, wanted))
+        except OSError as error:
+            raise Refused(
+                "chain.port_in_use",
+                f"port {wanted} is somebody else's",
+                do="name another port, or 0 for a free one",
+            ) from error
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold the directory; the system frees it at a crash."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refused(
+                "chain.already_running",
+                f"another process runs the chain of {path.parent}",
+                do="stop it first, or use another data directory",
+            ) from error
+        yield

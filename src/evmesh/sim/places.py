@@ -1,0 +1,81 @@
+"""Where drivers stand: every connector by its name, and who has it.
+
+What people see with their eyes: a free place, a plug that is in. What the platform thinks of a
+connector they hear from its API.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from evmesh.sim.car import Car
+from evmesh.sim.station import Station
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One connector as a driver stands before it; `code` is printed on it."""
+
+    name: str
+    code: str
+    group: str
+    station: Station
+    number: int
+
+    @property
+    def has_car(self) -> bool:
+        return self.station.evses[self.number].record.car is not None
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether the display shows a transaction."""
+        return self.station.is_running(self.number)
+
+    def plug(self, car: Car) -> None:
+        self.station.plug(self.number, car)
+
+    def unplug(self) -> Car:
+        return self.station.unplug(self.number)
+
+
+class Places:
+    """All connectors of the site. Two drivers never take one place."""
+
+    def __init__(self, stations: Iterable[Station]) -> None:
+        self._places = {
+            connector.name: Place(
+                connector.name, connector.code, station.config.group, station, connector.number
+            )
+            for station in stations
+            for connector in station.config.connectors
+        }
+        self._taken: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> Place:
+        return self._places[name]
+
+    def near(self, name: str) -> list[Place]:
+        """Give the place of this name, then the others of its group."""
+        wanted = self._places[name]
+        others = [
+            place for place in self._places.values() if place.group == wanted.group and place is not wanted
+        ]
+        return [wanted, *others]
+
+    def take(self, place: Place, visit: str) -> bool:
+        """Drive into a place; False where somebody stands there, or left a plug in."""
+        holder = self._taken.get(place.name)
+        if holder == visit:
+            return True
+        if holder is not None or place.has_car:
+            return False
+        self._taken[place.name] = visit
+        return True
+
+    def stands(self, place: Place, visit: str) -> None:
+        """Say who stands here already, after a restart."""
+        self._taken[place.name] = visit
+
+    def leave(self, place: Place, visit: str) -> None:
+        """Drive out; nothing happens where another stands there."""
+        if self._taken.get(place.name) == visit:
+            del self._taken[place.name]

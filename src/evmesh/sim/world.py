@@ -1,0 +1,105 @@
+"""The simulated world: all stations, all drivers, and the time that passes for both.
+
+Visits come by the itinerary, week after week. After a power cut stations remember their registers,
+cars and unsent messages, and drivers how far they were; nothing flowed meanwhile, and visits that would
+have begun in the dark are left out.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, timedelta
+
+from evmesh.ports import Clock, Signatures, Wallet
+from evmesh.sim.api_client import ApiClient
+from evmesh.sim.config import SimConfig
+from evmesh.sim.driver import Driver, Surroundings
+from evmesh.sim.ocpp_client import OcppLink
+from evmesh.sim.places import Places
+from evmesh.sim.progress import Progress
+from evmesh.sim.state import SimState
+from evmesh.sim.station import Station
+from evmesh.sim.visits import Visit, itinerary
+
+
+class Simulation:
+    """A service: `run` until cancelled. One per state directory.
+
+    `wallets` gives the wallet of the driver of that name; funding it is its maker's business.
+    """
+
+    name = "sim"
+
+    def __init__(
+        self, config: SimConfig, clock: Clock, wallets: Callable[[str], Wallet], signatures: Signatures
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._wallets = wallets
+        self._signatures = signatures
+        self._state = SimState(config.state_dir / "sim.db")
+        self.stations = [
+            Station(station, self._state, clock, config.behaviour_of(station.id.text))
+            for station in config.stations
+        ]
+        self.links = [OcppLink(config.ocpp_url, station, clock, config.timing) for station in self.stations]
+        self.places = Places(self.stations)
+
+    async def run(self) -> None:
+        """Let the world go on until cancelled."""
+        try:
+            async with ApiClient(self._config.api_url) as api, asyncio.TaskGroup() as group:
+                around = Surroundings(
+                    state=self._state,
+                    places=self.places,
+                    api=api,
+                    clock=self._clock,
+                    signatures=self._signatures,
+                    timing=self._config.timing,
+                    receipts=self._config.state_dir / "receipts",
+                )
+                for link in self.links:
+                    group.create_task(link.run())
+                group.create_task(self._pass_time())
+                group.create_task(self._receive_drivers(group, around))
+        finally:
+            self._state.close()
+
+    async def _pass_time(self) -> None:
+        """Move the physics of all stations together: their meters are on disk in one commit."""
+        tick = timedelta(seconds=self._config.timing.tick_s)
+        while True:
+            with self._state.commit():
+                for station in self.stations:
+                    station.tick()
+            await self._clock.sleep_until(self._clock.now() + tick)
+
+    async def _receive_drivers(self, group: asyncio.TaskGroup, around: Surroundings) -> None:
+        """Let drivers go on who were here, then let new ones come when it is their time."""
+        for text in self._state.open_visits():
+            progress = Progress.read(text)
+            group.create_task(self._driver(around, progress).run())
+        for visit in itinerary(self._config.visits, self._clock.now()):
+            await self._clock.sleep_until(visit.arrival.astimezone(UTC))
+            if self._state.load_visit(visit.key) is None:
+                progress = _progress_of(visit)
+                with self._state.commit():
+                    progress.save(self._state)
+                group.create_task(self._driver(around, progress).run())
+
+    def _driver(self, around: Surroundings, progress: Progress) -> Driver:
+        wallet = self._wallets(progress.driver)
+        return Driver(around, progress, wallet, self._config.behaviour_of(progress.driver))
+
+
+def _progress_of(visit: Visit) -> Progress:
+    return Progress(
+        key=visit.key,
+        driver=visit.driver,
+        arrival=visit.arrival.astimezone(UTC),
+        departure=visit.departure.astimezone(UTC),
+        stated_departure=visit.stated_departure.astimezone(UTC),
+        requested=visit.requested,
+        need=visit.need,
+        max_power=visit.max_power,
+        wanted_connector=visit.connector,
+    )

@@ -1,0 +1,204 @@
+"""The chain that runs on a laptop: its time, its state, and what a kill leaves."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from evmesh.domain.errors import IntegrityFailure, Refused, Unavailable
+from evmesh.ledger.child_process import ChildRecord, start_mark
+from evmesh.ledger.embedded import EmbeddedChain, EmbeddedConfig
+from evmesh.ledger.notary import MeterNotary
+from evmesh.ledger.rpc import JsonRpc
+from tests.contract.ledger_world import MORNING, SetClock, running_ledger
+
+STREAM = b"\x01" * 32
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within_s: float = 10) -> None:
+    """Wait for an async condition."""
+    waited = 0.0
+    while not await condition():
+        assert waited < within_s, "it did not come"
+        await asyncio.sleep(0.02)
+        waited += 0.02
+
+
+async def test_blocks_carry_platform_time(tmp_path: Path) -> None:
+    async with running_ledger(tmp_path) as ledger:
+        notary = ledger.notary()
+        for minutes in (0, 0, 15, 15):
+            ledger.clock.move(minutes=minutes)
+            await notary.anchor(
+                STREAM, await _next_size(notary), b"\xaa" * 32, f"at {ledger.clock.now()} {minutes}"
+            )
+            assert await ledger.rpc.block_time() == int(ledger.clock.now().timestamp())
+
+
+async def _next_size(notary: MeterNotary) -> int:
+    size, _ = await notary.head(STREAM)
+    return size + 1
+
+
+async def test_no_block_is_made_where_nothing_waits(tmp_path: Path) -> None:
+    async with running_ledger(tmp_path) as ledger:
+        before = await ledger.rpc.block_number()
+        await asyncio.sleep(0.3)
+        assert await ledger.rpc.block_number() == before
+
+
+async def test_estimates_see_platform_time_without_a_block(tmp_path: Path) -> None:
+    async with running_ledger(tmp_path) as ledger:
+        ledger.clock.move(days=1)
+        wanted = int(ledger.clock.now().timestamp())
+
+        async def is_told() -> bool:
+            block = await ledger.rpc.call("eth_getBlockByNumber", "pending", False)
+            return int(block["timestamp"], 16) >= wanted
+
+        await until(is_told)
+
+
+async def test_a_restart_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    async with running_ledger(tmp_path) as ledger:
+        await ledger.notary().anchor(STREAM, 1, b"\xaa" * 32, "anchor:1")
+        contracts, block = ledger.deployment, await ledger.rpc.block_number()
+    clock = SetClock()
+    clock.move(hours=1)
+    async with running_ledger(tmp_path, clock=clock) as ledger:
+        assert ledger.deployment == contracts
+        assert await ledger.rpc.block_number() >= block
+        assert (await ledger.notary().head(STREAM))[0] == 1
+        await ledger.notary().anchor(STREAM, 2, b"\xbb" * 32, "anchor:2")
+        assert await ledger.rpc.block_time() == int(clock.now().timestamp())
+
+
+async def test_time_never_goes_back_even_where_the_clock_does(tmp_path: Path) -> None:
+    async with running_ledger(tmp_path) as ledger:
+        await ledger.notary().anchor(STREAM, 1, b"\xaa" * 32, "anchor:1")
+        last = await ledger.rpc.block_time()
+    clock = SetClock()
+    clock.move(hours=-5)
+    async with running_ledger(tmp_path, clock=clock) as ledger:
+        await ledger.notary().anchor(STREAM, 2, b"\xbb" * 32, "anchor:2")
+        assert await ledger.rpc.block_time() == last
+
+
+async def test_an_anvil_that_its_killed_parent_left_behind_is_saved_and_ended(tmp_path: Path) -> None:
+    config = EmbeddedConfig(tmp_path / "chain")
+    async with running_ledger(tmp_path) as ledger:
+        await ledger.notary().anchor(STREAM, 1, b"\xaa" * 32, "anchor:1")
+        record = ChildRecord.load(tmp_path / "chain" / "anvil.pid")
+        assert record is not None
+        # What a kill -9 of the parent does: the lock is freed, the child lives on with unsaved blocks.
+        ledger.making_blocks.cancel()
+        await asyncio.wait([ledger.making_blocks])
+        (tmp_path / "chain" / "state.hex").unlink()
+        ledger.chain._held.close()
+
+        async with EmbeddedChain(config, SetClock()) as second:
+            assert not record.is_alive()
+            size = await second.rpc.call("eth_getCode", ledger.deployment.contracts.notary.text, "latest")
+            assert len(size) > 2
+        # The first one's own end finds its child gone, and that is no error.
+
+
+async def test_a_pid_that_was_given_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    bystander = await asyncio.create_subprocess_exec("sleep", "60")
+    directory = tmp_path / "chain"
+    directory.mkdir()
+    ChildRecord(bystander.pid, "another boot/1", 1).save(directory / "anvil.pid")
+    async with EmbeddedChain(EmbeddedConfig(directory), SetClock()):
+        assert bystander.returncode is None
+        assert start_mark(bystander.pid) is not None
+    bystander.kill()
+    await bystander.wait()
+
+
+async def test_after_a_kill_it_comes_back_at_the_same_place_with_what_was_dumped(tmp_path: Path) -> None:
+    restarts = []
+
+    async def restarted() -> None:
+        restarts.append(1)
+
+    async with EmbeddedChain(EmbeddedConfig(tmp_path), SetClock(), on_restart=restarted) as chain:
+        account = "0x" + "22" * 20
+        await chain.rpc.call("anvil_setBalance", account, "0x7")
+        await chain.dump()
+        url = chain.url
+        assert chain._process is not None
+        running = asyncio.create_task(chain.run())
+        os.kill(chain._process.pid, signal.SIGKILL)
+        with pytest.raises(Unavailable, match=r"chain\.died"):
+            await running
+        assert restarts == []
+        running = asyncio.create_task(chain.run())
+
+        async def is_back() -> bool:
+            return bool(restarts)
+
+        await until(is_back)
+        assert chain.url == url
+        assert await chain.rpc.call("eth_getBalance", account, "latest") == "0x7"
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_a_transaction_that_cannot_be_mined_does_not_fill_the_chain(tmp_path: Path) -> None:
+    async with EmbeddedChain(EmbeddedConfig(tmp_path, seal_every_s=0.01), SetClock()) as chain:
+        sender = "0x" + "33" * 20
+        await chain.rpc.call("anvil_impersonateAccount", sender)
+        await chain.rpc.call("anvil_setBalance", sender, hex(10**24))
+        gas_price = await chain.rpc.call("eth_gasPrice")
+        cheap = {"from": sender, "to": sender, "gas": hex(21_000), "gasPrice": gas_price}
+        await chain.rpc.call("eth_sendTransaction", cheap)
+        await chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**15))
+        running = asyncio.create_task(chain.run())
+        await asyncio.sleep(0.5)
+        assert await chain.rpc.block_number() <= 1
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_one_directory_has_one_chain(tmp_path: Path) -> None:
+    async with EmbeddedChain(EmbeddedConfig(tmp_path), SetClock()):
+        with pytest.raises(Refused, match=r"chain\.already_running"):
+            await EmbeddedChain(EmbeddedConfig(tmp_path), SetClock()).__aenter__()
+
+
+async def test_a_port_of_somebody_else_is_said(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        config = EmbeddedConfig(tmp_path, port=listener.getsockname()[1])
+        with pytest.raises(Refused, match=r"chain\.port_in_use"):
+            await EmbeddedChain(config, SetClock()).__aenter__()
+
+
+async def test_a_damaged_state_is_said_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "state.hex").write_text("0x1f8b08000000")
+    with pytest.raises(IntegrityFailure, match=r"chain\.bad_state"):
+        await EmbeddedChain(EmbeddedConfig(tmp_path), SetClock()).__aenter__()
+    assert (tmp_path / "state.hex").read_text() == "0x1f8b08000000"
+
+
+async def test_the_chain_id_is_as_asked_for_and_genesis_at_platform_time(tmp_path: Path) -> None:
+    async with EmbeddedChain(EmbeddedConfig(tmp_path, chain_id=4711), SetClock()) as chain:
+        assert await chain.rpc.chain_id() == 4711
+        assert await chain.rpc.block_time() == int(MORNING.timestamp())
+
+
+async def test_nobody_is_left_when_it_has_ended(tmp_path: Path) -> None:
+    async with EmbeddedChain(EmbeddedConfig(tmp_path), SetClock()) as chain:
+        url = chain.url
+        record = json.loads((tmp_path / "anvil.pid").read_text())
+    assert start_mark(record["pid"]) is None
+    assert not (tmp_path / "anvil.pid").exists()
+    async with JsonRpc(url) as rpc:
+        with pytest.raises(Unavailable, match=r"chain\.away"):
+            await rpc.chain_id()

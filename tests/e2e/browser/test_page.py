@@ -1,0 +1,287 @@
+"""The page at `/`, in Chromium, against a real server that streams snapshots.
+
+That a running `evmesh up` fills it as well is checked with `page_checks.check_live_page`.
+"""
+
+import re
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
+
+from tests.e2e.browser.conftest import recorded
+from tests.e2e.browser.page_checks import (
+    DESKTOP,
+    PHONE,
+    axe_violations,
+    check_live_page,
+    keep_screenshot,
+    open_live,
+    sideways_scroll,
+)
+from tests.e2e.browser.site_server import SiteServer
+
+pytestmark = pytest.mark.browser
+
+Scheme = Literal["light", "dark"]
+
+
+def region(page: Page, name: str) -> Locator:
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def status(page: Page) -> Locator:
+    return page.get_by_role("banner").get_by_role("status")
+
+
+def spaced_like(text: str) -> re.Pattern[str]:
+    """Match `text` with any kind of space between its words."""
+    return re.compile(r"\s+".join(map(re.escape, text.split())))
+
+
+def test_the_header_says_which_site_what_time_it_is_there_and_which_block(
+    page: Page, site: SiteServer
+) -> None:
+    open_live(page, site.url)
+    header = page.get_by_role("banner")
+    expect(header.get_by_role("heading", level=1)).to_have_text("Canal Street")
+    expect(header).to_contain_text(
+        re.compile(r"Mon 1 June\s*09:\d\d")
+    )  # in Amsterdam, wherever the browser is
+    expect(header).to_contain_text("60 times as fast as real time")
+    expect(header).to_contain_text("Block 12,418")
+
+
+def test_site_time_runs_on_between_snapshots(page: Page, site: SiteServer) -> None:
+    open_live(page, site.url)
+    expect(page.get_by_role("banner").locator("time")).to_contain_text("09:28")
+
+
+def test_a_group_shows_its_power_against_its_capacity_and_its_plan(page: Page, site: SiteServer) -> None:
+    open_live(page, site.url)
+    group = region(page, "Car park A")
+    meter = group.get_by_role("meter", name="Power of the group Car park A")
+    expect(meter).to_have_attribute("aria-valuenow", "16400")
+    expect(meter).to_have_attribute("aria-valuemax", "30000")
+    expect(group.get_by_role("img", name="Planned load and supply")).to_be_visible()
+    expect(group.get_by_role("figure")).to_contain_text(
+        spaced_like("Peak 30.0 kW at 14:30. The price λ goes from −€0.012/kWh to €0.0743/kWh.")
+    )
+    group.get_by_text("As a table").click()
+    row = group.get_by_role("row").filter(has_text="14:30")
+    expect(row.get_by_role("cell")).to_have_text(["30.0", "30.0", "−0.012"])
+
+
+def test_a_charge_point_shows_its_power_against_its_rating_and_its_limit(
+    page: Page, site: SiteServer
+) -> None:
+    open_live(page, site.url)
+    points = region(page, "Car park A").get_by_role("list").get_by_role("listitem")
+    expect(points).to_have_count(8)
+    point = points.filter(has=page.get_by_role("heading", name="J5G1-DESA"))
+    expect(point.get_by_role("meter", name="Power of J5G1-DESA")).to_have_attribute(
+        "aria-valuetext", spaced_like("3.3 of 7.36 kW, limit 3.68 kW")
+    )
+    expect(point).to_contain_text("Charging")
+    expect(point).to_contain_text("€0.289/kWh")
+    expect(points.filter(has=page.get_by_role("heading", name="8TPF-24VJ"))).to_contain_text("Offline")
+
+
+def test_a_session_shows_energy_departure_cost_reason_and_its_way(page: Page, site: SiteServer) -> None:
+    open_live(page, site.url)
+    sessions = region(page, "Charging sessions").get_by_role("article")
+    expect(sessions).to_have_count(6)
+    session = page.get_by_role("article", name="5YBS-0X44")
+    expect(session.get_by_role("progressbar")).to_have_attribute(
+        "aria-valuetext", spaced_like("0.31 of 24.6 kWh")
+    )
+    expect(session).to_contain_text("waits for a lower price")
+    expect(session).to_contain_text(spaced_like("18:00 in 8 h"))
+    expect(session).to_contain_text(spaced_like("€0.08 of at most €7.50"))
+    way = session.get_by_role("list", name="Progress of session 5YBS-0X44")
+    expect(way.get_by_role("listitem")).to_have_count(6)
+    expect(way.locator("[aria-current=step]")).to_contain_text("Paused")
+    session.get_by_text("History: 5 entries").click()
+    entries = session.get_by_role("group").get_by_role("listitem")
+    expect(entries.first).to_contain_text(spaced_like("08:40 Admitted and reserved"))
+    expect(entries.last).to_contain_text(spaced_like("08:45 Paused"))
+
+
+def test_a_finished_session_gives_its_receipt_byte_for_byte(page: Page, site: SiteServer) -> None:
+    receipt = b'{"format":"evmesh.receipt/1"}'
+    session = next(row for row in recorded("busy")["sessions"] if row["receipt"])
+    site.receipts[session["id"]] = receipt
+    open_live(page, site.url)
+    with page.expect_download() as download:
+        region(page, "Finished sessions").get_by_role(
+            "link", name="Download the receipt of SQ7G-MBFG"
+        ).click()
+    assert download.value.suggested_filename == f"receipt-{session['id']}.json"
+    assert download.value.path().read_bytes() == receipt
+
+
+def test_a_refusal_says_why_in_plain_words_and_what_would_fit(page: Page, site: SiteServer) -> None:
+    open_live(page, site.url)
+    refusals = region(page, "Refused requests")
+    for words in (
+        "Between 09:00 and 12:00, 3.20 kWh more would be needed than the cabinet can give.",
+        "In 11 time steps before 12:00, 3.24 kWh more would be needed together than the cabinet can give.",
+        "Until 10:00 the charge point itself can give 12.5 kWh less than was asked for, even at full power.",
+        "Nothing would fit there at that time.",
+    ):
+        expect(refusals.get_by_text(spaced_like(words))).to_be_visible()
+    offers = refusals.get_by_role("list", name="What would fit").first
+    expect(offers.get_by_role("listitem")).to_have_text(
+        [spaced_like("18.0 kWh by 12:00"), spaced_like("21.3 kWh by 12:45")]
+    )
+
+
+def test_balances_and_anchors_are_shown(page: Page, site: SiteServer) -> None:
+    open_live(page, site.url)
+    balances = region(page, "Balances")
+    expect(balances).to_contain_text(spaced_like("Paid out €9.60"))
+    expect(balances).to_contain_text(spaced_like("The escrow holds €186.34"))
+    expect(balances.get_by_role("meter", name="Tab of driver")).to_have_count(5)
+    anchor = recorded("busy")["anchors"][0]
+    anchors = region(page, "Anchors on chain")
+    expect(anchors.get_by_title(anchor["root"])).to_be_visible()
+    expect(anchors.get_by_title(anchor["tx_hash"])).to_be_visible()
+
+
+def test_money_beyond_what_a_double_holds_is_shown_exactly(page: Page, site: SiteServer) -> None:
+    snapshot = recorded("busy")
+    snapshot["balances"]["escrow"] = "9007199254740993990000"
+    site.publish(snapshot)
+    open_live(page, site.url)
+    expect(region(page, "Balances")).to_contain_text("€9,007,199,254,740,993.99")
+
+
+def test_what_happens_shows_without_a_reload_and_is_announced(page: Page, site: SiteServer) -> None:
+    open_live(page, site.url)
+    finished = region(page, "Finished sessions").get_by_role("link", name="Download the receipt of 9XZ1-YZAS")
+    expect(page.get_by_role("article", name="9XZ1-YZAS")).to_be_visible()
+    expect(finished).to_have_count(0)
+    site.publish(recorded("later"))
+    expect(page.get_by_role("article", name="9XZ1-YZAS")).to_have_count(0)
+    expect(finished).to_be_visible()
+    said = page.get_by_role("log")
+    expect(said).to_contain_text("XPTS-JDNY: a request was refused.")
+    expect(said).to_contain_text(spaced_like("9XZ1-YZAS: session finished, 13.8 kWh, €4.34."))
+
+
+def test_it_comes_back_by_itself_after_the_platform_went_away(page: Page, site: SiteServer) -> None:
+    open_live(page, site.url)
+    site.stop()
+    expect(status(page)).to_have_text("Reconnecting")
+    banner = region(page, "Reconnecting")
+    expect(banner).to_contain_text("The connection is lost. What you see is from 09:25.")
+    expect(region(page, "Car park A")).to_be_visible()  # what is known stays
+    assert axe_violations(page) == []
+    keep_screenshot(page, "page-reconnecting")
+    site.publish(recorded("later"))
+    site.start()
+    expect(status(page)).to_have_text("Live")
+    expect(banner).to_have_count(0)
+    expect(page.get_by_role("banner")).to_contain_text("Block 12,461")
+
+
+def test_a_platform_that_is_not_ready_is_shown_in_its_own_words(page: Page, site: SiteServer) -> None:
+    site.problem = {
+        "type": "about:blank",
+        "title": "The platform is starting",
+        "status": 503,
+        "detail": "The chain does not answer yet.",
+        "code": "platform.starting",
+        "do": "Wait a few seconds.",
+    }
+    page.goto(site.url)
+    content = page.get_by_role("main")
+    for words in ("The platform is starting", "The chain does not answer yet.", "Wait a few seconds."):
+        expect(content).to_contain_text(words)
+    assert axe_violations(page) == []
+    keep_screenshot(page, "page-trouble")
+    site.problem = None
+    page.get_by_role("button", name="Try now").click()
+    expect(status(page)).to_have_text("Live")
+
+
+def test_a_snapshot_that_the_page_cannot_read_is_named_and_not_half_shown(
+    page: Page, site: SiteServer
+) -> None:
+    snapshot = recorded("busy")
+    snapshot["sessions"][1]["cost"] = 0.58
+    site.publish(snapshot)
+    page.goto(site.url)
+    expect(page.get_by_role("main")).to_contain_text(
+        "“sessions[1].cost” should be decimal digits in a string"
+    )
+
+
+def test_an_empty_site_says_what_will_appear_where(page: Page, site: SiteServer) -> None:
+    site.publish(recorded("empty"))
+    open_live(page, site.url)
+    for words in (
+        "No charge points yet",
+        "No car is charging",
+        "Nothing refused so far",
+        "No driver has opened a tab",
+    ):
+        expect(page.get_by_role("main")).to_contain_text(words)
+    assert axe_violations(page) == []
+    keep_screenshot(page, "page-empty")
+
+
+def test_it_speaks_the_language_of_the_browser_and_remembers_another_choice(
+    browser: Browser, site: SiteServer
+) -> None:
+    with browser.new_context(locale="de-AT") as context:
+        page = context.new_page()
+        open_live(page, site.url)
+        expect(page.locator("html")).to_have_attribute("lang", "de")
+        expect(region(page, "Guthaben")).to_contain_text(spaced_like("Das Treuhandkonto hält 186,34 €"))
+        page.get_by_role("group", name="Sprache").get_by_role("button", name="English").click()
+        expect(region(page, "Balances")).to_be_visible()
+        page.reload()
+        expect(region(page, "Balances")).to_be_visible()
+        expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+def test_it_can_be_used_with_the_keyboard_alone(page: Page, site: SiteServer) -> None:
+    open_live(page, site.url)
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(region(page, "Car park A").get_by_text("As a table")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(region(page, "Car park A").get_by_role("table")).to_be_visible()
+
+
+def test_it_does_not_move_for_those_who_asked_for_stillness(browser: Browser, site: SiteServer) -> None:
+    with browser.new_context(locale="en-GB", reduced_motion="reduce") as context:
+        page = context.new_page()
+        open_live(page, site.url)
+        assert page.evaluate("document.getAnimations().length") == 0
+
+
+@pytest.mark.parametrize("language", ["en-GB", "de-DE"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_axe_finds_nothing_and_nothing_sticks_out_at_the_side(
+    browser: Browser, site: SiteServer, screen: ViewportSize, scheme: Scheme, language: str
+) -> None:
+    with browser.new_context(locale=language, viewport=screen, color_scheme=scheme) as context:
+        page = context.new_page()
+        open_live(page, site.url)
+        keep_screenshot(page, f"page-{'phone' if screen is PHONE else 'desktop'}-{scheme}-{language[:2]}")
+        for summary in page.locator("summary").all():
+            summary.click()
+        assert axe_violations(page) == []
+        assert sideways_scroll(page) == 0
+
+
+def test_what_is_checked_of_a_running_platform_holds_here_too(page: Page, site: SiteServer) -> None:
+    check_live_page(page, site.url)

@@ -1,0 +1,162 @@
+"""`evmesh plan` as a program sees it: exit codes, one object on stdout, files whole or untouched."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from evmesh.app.errors import exit_on_error
+from evmesh.app.plan import REASONS, app
+from evmesh.domain import errors
+from evmesh.domain.schedule import Refusal, Schedule, parse_schedule
+from evmesh.verify import schedule as checker
+
+ROOT = Path(__file__).parents[3]
+FITS = ROOT / "examples" / "problems" / "two-cars.json"
+DOES_NOT_FIT = ROOT / "examples" / "problems" / "does-not-fit.json"
+
+runner = CliRunner()
+
+
+def test_a_problem_that_fits_is_answered_with_a_schedule_that_verifies(tmp_path: Path) -> None:
+    answer = tmp_path / "schedule.json"
+    solved = runner.invoke(app, ["solve", str(FITS), "-o", str(answer)])
+    assert (solved.exit_code, solved.stderr) == (0, "")
+    assert isinstance(parse_schedule(answer.read_bytes()), Schedule)
+
+    verified = runner.invoke(app, ["verify", str(FITS), str(answer)])
+    assert verified.exit_code == 0
+    assert json.loads(verified.stdout) == {"ok": True, "code": "", "path": ""}
+
+
+def test_a_problem_that_does_not_fit_exits_3_with_a_refusal_that_verifies(tmp_path: Path) -> None:
+    answer = tmp_path / "refusal.json"
+    solved = runner.invoke(app, ["solve", str(DOES_NOT_FIT), "-o", str(answer), "--candidate", "courier"])
+    assert solved.exit_code == 3
+    assert "4500 Wh by step 4" in solved.stdout
+    refusal = parse_schedule(answer.read_bytes())
+    assert isinstance(refusal, Refusal)
+    assert refusal.offers is not None
+    assert len(refusal.offers) == 2
+    assert runner.invoke(app, ["verify", str(DOES_NOT_FIT), str(answer)]).exit_code == 0
+
+
+def test_without_a_candidate_a_refusal_makes_no_offers() -> None:
+    solved = runner.invoke(app, ["solve", str(DOES_NOT_FIT)])
+    assert solved.exit_code == 3
+    assert "offers" not in json.loads(solved.stdout)
+
+
+def test_stdin_and_stdout_carry_the_same_bytes_as_files(tmp_path: Path) -> None:
+    answer = tmp_path / "schedule.json"
+    runner.invoke(app, ["solve", str(FITS), "-o", str(answer)])
+    piped = runner.invoke(app, ["solve", "-"], input=FITS.read_bytes())
+    assert piped.stdout_bytes == answer.read_bytes()
+    assert runner.invoke(app, ["verify", "-", str(answer)], input=FITS.read_bytes()).exit_code == 0
+    assert runner.invoke(app, ["verify", str(FITS), "-"], input=answer.read_bytes()).exit_code == 0
+
+
+def test_a_false_certificate_exits_6_and_says_what_is_false(tmp_path: Path) -> None:
+    answer = tmp_path / "schedule.json"
+    runner.invoke(app, ["solve", str(FITS), "-o", str(answer)])
+    document = json.loads(answer.read_text())
+    document["objective"] = "1"
+    answer.write_text(json.dumps(document))
+    verified = runner.invoke(app, ["verify", str(FITS), str(answer)])
+    assert verified.exit_code == 6
+    assert json.loads(verified.stdout) == {
+        "ok": False,
+        "code": "schedule.objective_differs",
+        "path": "objective",
+    }
+    assert "error schedule.objective_differs" in verified.stderr
+    quiet = runner.invoke(app, ["verify", str(FITS), str(answer), "--json"])
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (6, verified.stdout, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["solve", "missing.json"], "file.unreadable"),
+        (["solve", str(ROOT)], "file.unreadable"),
+        (["solve", str(FITS), "--candidate", "nobody"], "problem.unknown_id"),
+        (["solve", str(FITS), "-o", "no/such/folder/s.json"], "file.unwritable"),
+        (["verify", "-", "-"], "file.stdin_twice"),
+        (["verify", str(FITS), "missing.json"], "file.unreadable"),
+        (["verify", "missing.json", str(FITS)], "file.unreadable"),
+    ],
+)
+def test_wrong_input_exits_2_in_words_or_as_one_object(arguments: list[str], code: str) -> None:
+    said = runner.invoke(app, arguments)
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert f"error {code}" in said.stderr
+    as_json = runner.invoke(app, [*arguments, "--json"])
+    assert (as_json.exit_code, as_json.stderr) == (2, "")
+    answer = json.loads(as_json.stdout)
+    assert sorted(answer) == ["code", "do", "ok", "path", "what"]
+    assert (answer["ok"], answer["code"]) == (False, code)
+
+
+def test_a_bad_problem_exits_2_with_the_path_and_writes_nothing_over(tmp_path: Path) -> None:
+    problem, answer = tmp_path / "problem.json", tmp_path / "schedule.json"
+    document = json.loads(FITS.read_text())
+    document["requests"][1]["departure"] = 9
+    problem.write_text(json.dumps(document))
+    answer.write_text("yesterday's")
+    solved = runner.invoke(app, ["solve", str(problem), "-o", str(answer)])
+    assert solved.exit_code == 2
+    assert "requests[1].departure" in solved.stderr
+    assert answer.read_text() == "yesterday's"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["problem.json", "schedule.json"]
+
+
+def test_a_summary_replaces_the_schedule_on_stdout_when_a_file_is_written(tmp_path: Path) -> None:
+    answer = str(tmp_path / "schedule.json")
+    found = json.loads(runner.invoke(app, ["solve", str(FITS), "-o", answer, "--json"]).stdout)
+    assert found == {"ok": True, "status": "optimal", "objective": "875000000", "output": answer}
+    found = json.loads(runner.invoke(app, ["solve", str(DOES_NOT_FIT), "-o", answer, "--json"]).stdout)
+    assert found == {"ok": False, "status": "infeasible", "deficit_wh": 1000, "output": answer}
+
+
+def test_every_code_of_the_checker_has_its_sentence() -> None:
+    source = Path(checker.__file__).read_text()
+    codes = {word for word in source.split('"') if word.startswith(("schedule.", "refusal."))}
+    assert codes == set(REASONS)
+
+
+@pytest.mark.parametrize("failure", errors.EvmeshError.__subclasses__())
+def test_each_class_of_failure_has_its_exit_code(failure: type[errors.EvmeshError]) -> None:
+    with pytest.raises(typer.Exit) as ended, exit_on_error():
+        raise failure("some.code", "what happened")
+    assert ended.value.exit_code == failure.exit_code > 1
+
+
+def test_ctrl_c_exits_130_and_a_programming_error_keeps_its_traceback() -> None:
+    with pytest.raises(typer.Exit) as ended, exit_on_error():
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 130
+    with pytest.raises(ZeroDivisionError), exit_on_error():
+        _ = 1 // 0
+
+
+def test_it_decorates_a_command_too() -> None:
+    @exit_on_error(json_output=True)
+    def command(**_: Any) -> None:
+        raise errors.Refused("group.full", "no room")
+
+    with pytest.raises(typer.Exit):
+        command()
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    command = f"{sys.executable} -c 'from evmesh.app.plan import app; app()' solve {FITS} | true"
+    ended = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True
+    )
+    assert ended.stderr == ""
+    assert ended.returncode in (0, 141)  # 0 where all was written before the reader left

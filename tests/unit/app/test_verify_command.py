@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from evmesh.app.verify import app
+from evmesh.domain.canonical import canonical_json
+from tests.unit.verify.followup_factory import make_reward, make_settlement
+from tests.unit.verify.receipt_factory import THIEF, make_plan, make_receipt, make_trust, resign
+
+RECEIPT = make_receipt()
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    files = make_plan(RECEIPT.request)[1]
+    for name, content in {
+        "receipt.json": RECEIPT.encode(),
+        "forged.json": resign(RECEIPT, THIEF).encode(),
+        "trust.json": canonical_json(make_trust().to_json()),
+        "problem.json": files.problem,
+        "schedule.json": files.schedule,
+        "settlement.json": make_settlement(RECEIPT).encode(),
+        "reward.json": make_reward(RECEIPT).encode(),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str, stdin: bytes | None = None) -> Result:
+    names = [str(folder / word) if word.endswith(".json") else word for word in arguments]
+    return CliRunner().invoke(app, names, input=stdin)
+
+
+def test_a_true_receipt_exits_0_and_prints_a_line_for_each_check(folder: Path) -> None:
+    result = run(folder, "receipt", "receipt.json")
+    assert result.exit_code == 0
+    assert "ok          energy: 8000 Wh" in result.output
+    assert "not checked anchor: no node was asked" in result.output
+    assert result.output.endswith("nothing in this receipt is false; 8 checks could not be made\n")
+
+
+def test_a_forged_receipt_exits_6_and_names_what_failed(folder: Path) -> None:
+    result = run(folder, "receipt", "forged.json")
+    assert result.exit_code == 6
+    assert "FAILED      payee signature" in result.output
+    assert "(signature.other_signer at signature)" in result.output
+    assert result.output.endswith("this receipt is FALSE: payee signature\n")
+
+
+def test_json_is_one_object_with_all_checks(folder: Path) -> None:
+    for name, ok in (("receipt.json", True), ("forged.json", False)):
+        answer = json.loads(run(folder, "receipt", name, "--json").stdout)
+        assert answer["ok"] is ok
+        assert {tuple(check) for check in answer["checks"]} == {("name", "status", "code", "path", "what")}
+        assert len(answer["checks"]) == 25
+
+
+def test_a_receipt_comes_from_stdin(folder: Path) -> None:
+    assert run(folder, "receipt", "-", stdin=RECEIPT.encode()).exit_code == 0
+    assert run(folder, "receipt", "-", stdin=RECEIPT.encode()[:-1]).exit_code == 6
+
+
+def test_the_trust_file_is_used(folder: Path) -> None:
+    assert (
+        "ok          trusted meter" in run(folder, "receipt", "receipt.json", "--trust", "trust.json").output
+    )
+    other = make_trust().to_json() | {"payees": [THIEF.address.text]}
+    (folder / "other.json").write_bytes(canonical_json(other))
+    result = run(folder, "receipt", "receipt.json", "--trust", "other.json")
+    assert result.exit_code == 6
+    assert "trust.unknown_payee" in result.output
+
+
+def test_the_plan_files_are_used(folder: Path) -> None:
+    plan = ("--problem", "problem.json", "--schedule", "schedule.json")
+    assert "ok          plan optimality" in run(folder, "receipt", "receipt.json", *plan).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("receipt", "none.json"), 2, "file.unreadable"),
+        (("receipt", "receipt.json", "--trust", "none.json"), 2, "file.unreadable"),
+        (("receipt", "receipt.json", "--trust", "receipt.json"), 2, "document.bad_value"),
+        (("receipt", "receipt.json", "--problem", "problem.json"), 2, "verify.half_a_plan"),
+        (("receipt", "-", "--trust", "-"), 2, "file.stdin_twice"),
+        (("receipt", "receipt.json", "--rpc", NOBODY), 4, "chain.away"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_an_error_of_its_own_class(
+    folder: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    result = run(folder, *arguments)
+    assert result.exit_code == code
+    assert words in result.output
+    as_json = run(folder, *arguments, "--json")
+    assert json.loads(as_json.stdout)["code"] == words
+
+
+def test_a_receipt_that_cannot_be_read_is_false_even_where_the_node_is_away(folder: Path) -> None:
+    assert run(folder, "receipt", "-", "--rpc", NOBODY, stdin=b"{}").exit_code == 6
+
+
+def test_settlement_and_reward_are_checked_beside_their_receipt(folder: Path) -> None:
+    for kind in ("settlement", "reward"):
+        beside = run(folder, kind, f"{kind}.json", "--receipt", "receipt.json", "--trust", "trust.json")
+        assert beside.exit_code == 0
+        assert "not checked" not in beside.output
+        assert run(folder, kind, f"{kind}.json", "--receipt", "forged.json").exit_code == 6
+        assert run(folder, kind, "receipt.json").exit_code == 6

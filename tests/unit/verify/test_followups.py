@@ -1,0 +1,142 @@
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from evmesh.domain.canonical import canonical_json, parse_canonical_json
+from evmesh.domain.ids import SessionId
+from evmesh.domain.reward import Reward, reward_of
+from evmesh.domain.settlement import Settlement
+from evmesh.verify.followups import verify_reward, verify_settlement
+from evmesh.verify.report import Report, Status
+from tests.unit.verify.followup_factory import TRANSACTION, make_reward, make_settlement
+from tests.unit.verify.receipt_factory import SIGNATURES, THIEF, make_receipt, make_request, make_trust
+
+RECEIPT = make_receipt()
+RAW = RECEIPT.encode()
+OTHER_CHAIN = replace(RECEIPT.chain, chain_id=1)
+OTHER_SESSION = SessionId.make(5, sha256(b"other").digest())
+
+
+def codes(report: Report) -> dict[str, str]:
+    return {check.name: check.code for check in report.failed()}
+
+
+def settled(*keys: Any, **changes: Any) -> Report:
+    return verify_settlement(make_settlement(RECEIPT, *keys, **changes).encode(), SIGNATURES, RAW)
+
+
+def rewarded(*keys: Any, **changes: Any) -> Report:
+    return verify_reward(make_reward(RECEIPT, *keys, **changes).encode(), SIGNATURES, RAW)
+
+
+@pytest.mark.parametrize("check", [settled, rewarded])
+def test_what_is_common_to_both_is_checked(check: Callable[..., Report]) -> None:
+    assert check().ok
+    assert codes(check(THIEF)) == {"payee signature": "signature.other_signer"}
+    assert codes(check(THIEF, payee=THIEF.address)) == {"receipt": "followup.other_payee"}
+    assert codes(check(receipt_sha256=bytes(32))) == {"receipt": "followup.other_receipt"}
+    assert codes(check(session=OTHER_SESSION)) == {"receipt": "followup.other_session"}
+    assert codes(check(chain=OTHER_CHAIN)) == {"receipt": "followup.other_chain"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"amount": RECEIPT.due + 1}, {"amount": "settlement.amount_differs"}),
+        ({"transactions": ()}, {"amount": "settlement.no_transaction"}),
+        ({"payer": THIEF.address}, {"amount": "followup.other_payer"}),
+        ({"kind": "refund", "amount": 5}, {}),
+        ({"kind": "refund", "amount": 0, "transactions": ()}, {}),
+    ],
+)
+def test_a_claim_moves_what_was_due(changes: dict[str, Any], expected: dict[str, str]) -> None:
+    assert codes(settled(**changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"step_price": (300_000, 200_000)}, {"value": "reward.other_length"}),
+        ({"baseline_wh": (5_500, 2_499, 0)}, {"value": "reward.baseline_differs"}),
+        ({"value": 450_000_001}, {"value": "reward.value_differs"}),
+        ({"total": 449_999_999}, {"share": "reward.total_differs"}),
+        ({"reward": 150_001}, {"share": "reward.differs"}),
+        ({"avoided": 400_100_000}, {"share": "reward.differs"}),
+        ({"share_per_mille": 501}, {"share": "reward.differs"}),
+        ({"state": "paid"}, {"share": "reward.state_differs"}),
+        ({"transactions": (TRANSACTION,)}, {"share": "reward.state_differs"}),
+        ({"state": "paid", "transactions": (TRANSACTION,)}, {}),
+        (
+            {"metered_wh": (1_000, 5_500, 1_499), "baseline_wh": (5_500, 2_499, 0)},
+            {"energy": "reward.energy_differs"},
+        ),
+    ],
+)
+def test_a_reward_is_what_its_own_numbers_give(changes: dict[str, Any], expected: dict[str, str]) -> None:
+    assert codes(rewarded(**changes)) == expected
+
+
+def test_who_opted_out_of_smart_charging_earns_nothing() -> None:
+    opted_out = make_receipt(request=make_request(flexible=False))
+    reward = make_reward(opted_out)
+    report = verify_reward(reward.encode(), SIGNATURES, opted_out.encode())
+    assert codes(report) == {"value": "reward.value_differs"}
+    nothing = make_reward(opted_out, value=0, reward=0)
+    assert verify_reward(nothing.encode(), SIGNATURES, opted_out.encode()).ok
+
+
+def test_rewards_are_scaled_down_together_and_never_up() -> None:
+    assert reward_of(450_000_000, 600_000_000, 400_000_000, 500) == 150_000
+    assert reward_of(450_000_999, 600_000_000, 10**12, 1_000) == 450_000
+    assert reward_of(0, 0, 0, 500) == 0
+
+
+def test_without_receipt_and_trust_both_say_what_they_could_not_check() -> None:
+    for verify, document in (
+        (verify_settlement, make_settlement(RECEIPT)),
+        (verify_reward, make_reward(RECEIPT)),
+    ):
+        report = verify(document.encode(), SIGNATURES)
+        assert report.ok
+        assert {"trusted payee", "receipt"} <= {
+            check.name for check in report.checks if check.status is Status.NOT_CHECKED
+        }
+
+
+def test_trust_names_the_operators() -> None:
+    trust = replace(make_trust(), payees=frozenset({THIEF.address}))
+    report = verify_settlement(make_settlement(RECEIPT).encode(), SIGNATURES, RAW, trust)
+    assert codes(report) == {"trusted payee": "trust.unknown_payee"}
+    moved = replace(make_trust(), chain=OTHER_CHAIN)
+    report = verify_settlement(make_settlement(RECEIPT).encode(), SIGNATURES, RAW, moved)
+    assert codes(report) == {"trusted payee": "trust.other_chain"}
+
+
+def test_a_refund_before_metering_has_no_receipt_but_a_claim_has() -> None:
+    refund = make_settlement(RECEIPT, kind="refund", receipt_sha256=None)
+    assert verify_settlement(refund.encode(), SIGNATURES).ok
+    claim = make_settlement(RECEIPT, receipt_sha256=None)
+    assert codes(verify_settlement(claim.encode(), SIGNATURES)) == {"form": "document.bad_value"}
+
+
+@pytest.mark.parametrize(
+    ("document", "verify"),
+    [(make_settlement(RECEIPT), verify_settlement), (make_reward(RECEIPT), verify_reward)],
+)
+def test_every_changed_byte_is_refused(document: Settlement | Reward, verify: Callable[..., Report]) -> None:
+    raw = document.encode()
+    assert type(document).parse(raw) == document
+    for position in range(len(raw)):
+        changed = bytearray(raw)
+        changed[position] ^= 1
+        assert not verify(bytes(changed), SIGNATURES).ok, position
+
+
+def test_a_day_that_is_not_on_the_calendar_is_refused() -> None:
+    content = parse_canonical_json(make_reward(RECEIPT).encode())
+    for day in ("2026-02-30", "2026-2-3", "yesterday"):
+        report = verify_reward(canonical_json(content | {"day": day}), SIGNATURES)
+        assert [check.path for check in report.failed()] == ["day"]

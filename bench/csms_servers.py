@@ -4,12 +4,14 @@ Each prints its port, then for every line on stdin the CPU seconds that its proc
 """
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 import uvloop
 
 from evmesh.csms.config import CsmsConfig
@@ -118,4 +120,6 @@ async def _report_cpu() -> None:
 
 
 if __name__ == "__main__":
+    # As quiet as the library is by default; and stdout belongs to the figures.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     uvloop.run(ours() if sys.argv[1] == "ours" else library())

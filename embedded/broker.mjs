@@ -3,8 +3,9 @@
 //   node embedded/broker.mjs --directory DIR [--port 1883]        (port 0: a free one)
 //
 // Prints {"port":n} on one line when it listens, on 127.0.0.1 only. Retained messages, and the QoS 1 messages that
-// persistent sessions still have to get, are kept in DIR. LevelDB hands each write to the operating system and does not
-// wait for the disk: what was acknowledged survives a kill -9 of this process, but not a power cut.
+// persistent sessions still have to get, are kept in DIR. A publisher's QoS 1 message is acknowledged once it is there.
+// LevelDB hands each write to the operating system and does not wait for the disk: what was acknowledged survives a
+// kill -9 of this process, but not a power cut.
 
 import { mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -22,6 +23,9 @@ if (!options.directory || !Number.isInteger(port) || port < 0 || port > 65535) {
   process.exit(2)
 }
 
+let stopping = false
+process.on('unhandledRejection', fail)
+
 mkdirSync(options.directory, { recursive: true })
 const database = new Level(options.directory, { valueEncoding: 'binary' })
 try {
@@ -31,15 +35,19 @@ try {
   process.exit(1)
 }
 
+const stored = new WeakSet()
+
 const broker = await Aedes.createBroker({
   // Queued messages are kept under this id and a counter that starts anew with every run. So it has to be new each
   // time, or a run would overwrite what the one before left behind; and to sort by time, or they would change order.
   id: `run-${Date.now().toString().padStart(15, '0')}`,
   persistence: persistence(database),
+  // Of all that aedes calls, this alone comes before it acknowledges a message.
+  authorizePublish: storeFirst,
   // A killed broker finds its clients' wills again, and publishes those of clients that stay away for four of these.
   heartbeatInterval: 5_000,
-  // A subscriber that commits before it reads on is slow at times, and no reason to cut it off.
-  drainTimeout: 0,
+  // A subscriber that stops reading holds up the publishers; after this many milliseconds it is cut off.
+  drainTimeout: 5_000,
   // What a client may send before its session is restored.
   queueLimit: 10_000
 })
@@ -47,11 +55,45 @@ broker.on('error', fail)
 broker.on('clientError', (client, error) => console.error(`client ${client.id}: ${error.message}`))
 broker.on('connectionError', (client, error) => console.error(`connection: ${error.message}`))
 
+// Aedes numbers a message when it comes in, stores it, and then gives it out, several messages at a time. With a store
+// that takes its time they overtake each other: an older value can be retained over a newer one, and a subscriber that
+// was given number 8 is never given number 7. So the next one is taken up when the one before is being given out.
+const publish = broker.publish.bind(broker)
+const emit = broker.mq.emit.bind(broker.mq)
+let turn = Promise.resolve()
+let givenOut = () => {}
+
+broker.mq.emit = (packet, done) => {
+  givenOut()
+  return emit(packet, done)
+}
+
+broker.publish = (packet, client, done) => {
+  if (typeof client === 'function') [client, done] = [null, client]
+  if (stored.delete(packet)) return done?.()
+  turn = turn.then(() => new Promise((resolve) => {
+    givenOut = resolve
+    publish(packet, client, (error) => {
+      resolve()
+      done?.(error)
+    })
+  }))
+}
+
+function storeFirst (client, packet, done) {
+  if (packet.topic.startsWith('$SYS/')) return done(new Error('$SYS/ topic is reserved'))
+  if (packet.qos !== 1) return done(null)
+  broker.publish(packet, client, (error) => {
+    // Aedes will publish it now, which `broker.publish` then knows to be done.
+    if (!error) stored.add(packet)
+    done(error)
+  })
+}
+
 const server = createServer({ noDelay: true }, broker.handle)
 server.on('error', fail)
 server.listen(port, '127.0.0.1', () => console.log(JSON.stringify({ port: server.address().port })))
 
-let stopping = false
 for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, stop)
 
 function stop () {
@@ -59,12 +101,14 @@ function stop () {
   stopping = true
   server.close()
   broker.close(async () => {
+    // Waits for the writes that are under way. Those that come too late are of messages nobody was promised.
     await database.close()
     process.exit(0)
   })
 }
 
 function fail (error) {
-  console.error(error.message)
+  if (stopping) return
+  console.error(error?.stack ?? error)
   process.exit(1)
 }

@@ -1,6 +1,7 @@
 """The chain that runs on a laptop: its time, its state, and what a kill leaves."""
 
 import asyncio
+import gzip
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evmesh.domain.errors import IntegrityFailure, Refused, Unavailable
+from evmesh.domain.errors import EvmeshError, Refused, Unavailable
 from evmesh.ledger.child_process import ChildRecord, start_mark
 from evmesh.ledger.embedded import EmbeddedChain, EmbeddedConfig
 from evmesh.ledger.notary import MeterNotary
@@ -98,7 +99,7 @@ async def test_an_anvil_that_its_killed_parent_left_behind_is_saved_and_ended(tm
         # What a kill -9 of the parent does: the lock is freed, the child lives on with unsaved blocks.
         ledger.making_blocks.cancel()
         await asyncio.wait([ledger.making_blocks])
-        (tmp_path / "chain" / "state.hex").unlink()
+        (tmp_path / "chain" / "state.json.gz").unlink()
         ledger.chain._held.close()
 
         async with EmbeddedChain(config, SetClock()) as second:
@@ -180,11 +181,12 @@ async def test_a_port_of_somebody_else_is_said(tmp_path: Path) -> None:
             await EmbeddedChain(config, SetClock()).__aenter__()
 
 
-async def test_a_damaged_state_is_said_and_left_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "state.hex").write_text("0x1f8b08000000")
-    with pytest.raises(IntegrityFailure, match=r"chain\.bad_state"):
+@pytest.mark.parametrize("damaged", [b"", b"\x1f\x8b\x08\0", gzip.compress(b"{"), gzip.compress(b'{"a":1}')])
+async def test_a_damaged_state_is_said_and_left_as_it_is(tmp_path: Path, damaged: bytes) -> None:
+    (tmp_path / "state.json.gz").write_bytes(damaged)
+    with pytest.raises(EvmeshError, match=r"chain\.(bad_state|did_not_start)"):
         await EmbeddedChain(EmbeddedConfig(tmp_path), SetClock()).__aenter__()
-    assert (tmp_path / "state.hex").read_text() == "0x1f8b08000000"
+    assert (tmp_path / "state.json.gz").read_bytes() == damaged
 
 
 async def test_the_chain_id_is_as_asked_for_and_genesis_at_platform_time(tmp_path: Path) -> None:

@@ -313,7 +313,7 @@ async def _come_back_with(ledger: Ledger, snapshot: str) -> None:
     assert process is not None
     process.kill()
     await process.wait()
-    ledger.chain._state.path.write_text(snapshot)
+    ledger.chain._state.path.write_bytes(bytes.fromhex(snapshot[2:]))
     ledger.making_blocks = asyncio.create_task(ledger.chain.run())
     while True:
         try:
@@ -321,5 +321,3 @@ async def _come_back_with(ledger: Ledger, snapshot: str) -> None:
             break
         except Unavailable:
             await asyncio.sleep(0.02)
-    while not ledger.chain._holds_our_state:
-        await asyncio.sleep(0.02)

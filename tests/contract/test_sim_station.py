@@ -21,24 +21,11 @@ from evmesh.sim.station import Station
 from evmesh.sim.world import Simulation
 from tests.drivers.central_system import CentralServer, CentralSystem, central_server, eventually
 from tests.drivers.clocks import FastClock
+from tests.drivers.sim_process import NoSignatures, no_wallet
 
 NAME = "CA-303-305"
 TAG = "TAG0123456789ABCDEFG"
 SPEED = 600
-
-
-class NoSignatures:
-    """A world without drivers signs nothing."""
-
-    def keccak256(self, data: bytes) -> bytes:
-        raise AssertionError("nothing is signed here")
-
-    def recover(self, digest: bytes, signature: bytes) -> Any:
-        raise AssertionError("nothing is signed here")
-
-
-def no_wallet(name: str) -> Any:
-    raise AssertionError(f"{name} has no wallet here")
 
 
 def one_station() -> SimStation:

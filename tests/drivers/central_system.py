@@ -1,6 +1,7 @@
 """A central system that is not ours: the `ocpp` library's own, with its schema validation, for stations.
 
-The library ships no types, so neither has what is built on it here. It remembers what stations say, knows a start by its content, and does what a test tells it to.
+It remembers what stations say, knows a start by its content, and does what a test tells it to. The
+library ships no types, so neither has what is built on it here.
 """
 
 # mypy: disable-error-code="misc, untyped-decorator"

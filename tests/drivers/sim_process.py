@@ -7,10 +7,10 @@ import argparse
 import asyncio
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from evmesh.domain.ids import StationId
+from evmesh.domain.ids import Address, StationId
 from evmesh.domain.units import Milliamp, W, Wh
+from evmesh.ports import Wallet
 from evmesh.sim.car import Car
 from evmesh.sim.config import SimConfig, SimConnector, SimStation, SimTiming
 from evmesh.sim.world import Simulation
@@ -29,8 +29,18 @@ def config_of(directory: Path, url: str) -> SimConfig:
     return SimConfig(directory, url, "http://127.0.0.1:1", (station_config(),), timing=timing)
 
 
-def nothing(*_: object) -> Any:
-    raise AssertionError("there are no drivers here")
+class NoSignatures:
+    """A world without drivers signs nothing."""
+
+    def keccak256(self, data: bytes) -> bytes:
+        raise AssertionError("nothing is signed here")
+
+    def recover(self, digest: bytes, signature: bytes) -> Address:
+        raise AssertionError("nothing is signed here")
+
+
+def no_wallet(name: str) -> Wallet:
+    raise AssertionError(f"{name} has no wallet here")
 
 
 async def main() -> None:
@@ -42,7 +52,7 @@ async def main() -> None:
     parser.add_argument("--unplug", action="store_true")
     options = parser.parse_args()
     clock = FastClock(options.speed, options.start)
-    simulation = Simulation(config_of(options.directory, options.url), clock, nothing, nothing)
+    simulation = Simulation(config_of(options.directory, options.url), clock, no_wallet, NoSignatures())
     station = simulation.stations[0]
     record = station.evses[1].record
     if record.car is None and record.meter.register_ws == 0:

@@ -20,6 +20,8 @@ MAX_DEPTH = 64
 
 Json = dict[str, Any]
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def canonical_json(document: Json) -> bytes:
     """Encode as RFC 8785: keys sorted by UTF-16 code unit, no white space, UTF-8.
@@ -121,7 +123,7 @@ def _check(value: object, path: str) -> None:
         for position, item in enumerate(value):
             _check(item, f"{path}[{position}]")
     elif isinstance(value, str):
-        if any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+        if _SURROGATE.search(value):
             raise InvalidInput("document.not_utf8", "a lone surrogate is not text", path=path)
     elif isinstance(value, (bool, float)):
         raise InvalidInput("document.not_an_integer", f"{value} is not allowed here", path=path)

@@ -93,9 +93,12 @@ class Receipt(SignedDocument):
 
         Says nothing on whether the receipt is true.
         """
-        if len(raw) > MAX_RECEIPT_BYTES:
-            raise InvalidInput("document.too_large", f"{len(raw)} bytes are no receipt")
-        members = StrictFields(parse_canonical_json(raw))
+        return cls.read(parse_receipt_json(raw))
+
+    @classmethod
+    def read(cls, document: Json) -> "Receipt":
+        """Read what `parse_receipt_json` gives."""
+        members = StrictFields(document)
         members.literal("format", cls.FORMAT)
         receipt = cls(
             session=members.parsed("session", SessionId.parse),
@@ -124,6 +127,13 @@ class Receipt(SignedDocument):
         )
         members.done()
         return receipt
+
+
+def parse_receipt_json(raw: bytes) -> Json:
+    """Decode canonical JSON that is short enough for a receipt; raises InvalidInput."""
+    if len(raw) > MAX_RECEIPT_BYTES:
+        raise InvalidInput("document.too_large", f"{len(raw)} bytes are no receipt")
+    return parse_canonical_json(raw)
 
 
 def receipt_hash(raw: bytes) -> bytes:

@@ -5,43 +5,55 @@ written beside, synced, and renamed.
 """
 
 import asyncio
+import gzip
+import json
 import os
+import zlib
 from pathlib import Path
 
-from evmesh.domain.errors import EvmeshError, IntegrityFailure
-from evmesh.ledger.rpc import JsonRpc
+from evmesh.domain.errors import IntegrityFailure
+from evmesh.ledger.rpc import JsonRpc, from_hex
 
 
 class StateFile:
-    """Hexadecimal of gzip, as `anvil_dumpState` gives it and `anvil_loadState` takes it."""
+    """`state.json.gz`, the bytes that `anvil_dumpState` gives."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def exists(self) -> bool:
-        return self.path.exists()
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "state.json.gz"
+        self._unpacked = directory / "state.json"
 
     async def dump(self, rpc: JsonRpc) -> None:
         """Replace the file by the node's present state; durable when this returns."""
-        state = await rpc.call("anvil_dumpState")
-        await asyncio.to_thread(self._write, str(state))
+        state = from_hex(await rpc.call("anvil_dumpState"))
+        await asyncio.to_thread(self._write, state)
 
-    async def load(self, rpc: JsonRpc) -> None:
-        """Give the node the state of the file; raises IntegrityFailure where it does not take it."""
-        text = await asyncio.to_thread(self.path.read_text)
+    async def unpack(self) -> Path | None:
+        """Give the file that `anvil --load-state` takes; None where nothing was dumped yet.
+
+        Loaded on its way up, so that nobody ever sees the node without its state. Raises
+        IntegrityFailure `chain.bad_state`.
+        """
+        return await asyncio.to_thread(self._unpack)
+
+    def _unpack(self) -> Path | None:
         try:
-            taken = await rpc.call("anvil_loadState", text)
-        except EvmeshError as error:
-            if error.code == "chain.away":
-                raise
-            raise self._unreadable(error.what) from error
-        if taken is not True:
-            raise self._unreadable("the node did not take it")
+            raw = gzip.decompress(self.path.read_bytes())
+            json.loads(raw)
+        except FileNotFoundError:
+            return None
+        except (OSError, EOFError, zlib.error, ValueError) as error:
+            raise IntegrityFailure(
+                "chain.bad_state",
+                f"{self.path} cannot be read: {error}",
+                do="restore it from a backup, or begin anew with another data directory",
+            ) from error
+        self._unpacked.write_bytes(raw)
+        return self._unpacked
 
-    def _write(self, text: str) -> None:
+    def _write(self, state: bytes) -> None:
         fresh = self.path.with_suffix(".new")
-        with fresh.open("w") as file:
-            file.write(text)
+        with fresh.open("wb") as file:
+            file.write(state)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self.path)
@@ -50,10 +62,3 @@ class StateFile:
             os.fsync(directory)
         finally:
             os.close(directory)
-
-    def _unreadable(self, why: str) -> IntegrityFailure:
-        return IntegrityFailure(
-            "chain.bad_state",
-            f"{self.path} cannot be loaded: {why}",
-            do="restore it from a backup, or begin anew with another data directory",
-        )

@@ -67,7 +67,7 @@ class EmbeddedChain:
         self._clock = clock
         self._on_restart = on_restart
         self._pid_file = config.directory / "anvil.pid"
-        self._state = StateFile(config.directory / "state.hex")
+        self._state = StateFile(config.directory)
         self._held = contextlib.ExitStack()
         self._process: asyncio.subprocess.Process | None = None
         self._port = config.port
@@ -151,10 +151,11 @@ class EmbeddedChain:
 
     async def _start(self) -> None:
         self._holds_our_state = False
+        state = await self._state.unpack()
         log = (self._config.directory / "anvil.log").open("wb")
         with log:
             self._process = await asyncio.create_subprocess_exec(
-                *anvil_command(self._config.chain_id, self._port, _seconds(self._clock.now())),
+                *anvil_command(self._config.chain_id, self._port, _seconds(self._clock.now()), state),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -163,8 +164,6 @@ class EmbeddedChain:
         pid = self._process.pid
         ChildRecord(pid, start_mark(pid) or "", self._port).save(self._pid_file)
         await self._wait_until_up()
-        if self._state.exists():
-            await self._state.load(self.rpc)
         self._holds_our_state = True
         self._last_timestamp = await self.rpc.block_time()
 
@@ -243,7 +242,7 @@ class EmbeddedChain:
             await asyncio.sleep(max(self._config.dump_every_s, took / self._config.dump_share))
 
 
-def anvil_command(chain_id: int, port: int, timestamp: int) -> list[str]:
+def anvil_command(chain_id: int, port: int, timestamp: int, state: Path | None) -> list[str]:
     """Give how anvil is started; raises Unavailable `chain.no_anvil` where there is none."""
     machine = _NPM_PLATFORMS.get(platform.machine(), platform.machine())
     package = f"@foundry-rs/anvil-{platform.system().lower()}-{machine}"
@@ -255,7 +254,7 @@ def anvil_command(chain_id: int, port: int, timestamp: int) -> list[str]:
             "anvil is not installed",
             do=f"run `npm ci` in evmesh's clone, or `npm install -g {package}`",
         )
-    options = {
+    options: dict[str, object] = {
         "--host": _LOOPBACK,
         "--port": port,
         "--chain-id": chain_id,
@@ -264,6 +263,8 @@ def anvil_command(chain_id: int, port: int, timestamp: int) -> list[str]:
         "--accounts": 0,
         "--prune-history": _STATES_IN_MEMORY,
     }
+    if state is not None:
+        options["--load-state"] = state
     values = [str(part) for option in options.items() for part in option]
     return [binary, "--no-mining", "--quiet", *values]
 

@@ -25,7 +25,7 @@ from evmesh.ports import Checkpoint, JournaledTransaction, Mined, Signer, Transa
 
 _ALREADY_THERE: Final = ("already known", "already imported", "known transaction", "nonce too low")
 _PRICE_REFUSED: Final = ("underpriced", "gas price", "max fee per gas less")
-_NO_GAS: Final = ("insufficient funds", "insufficient balance", "out of funds")
+_NO_GAS: Final = ("insufficient funds", "insufficient balance", "gas required exceeds allowance")
 
 _TRANSFER_GAS: Final = 21_000
 _GAS_MARGIN_PERCENT: Final = 125

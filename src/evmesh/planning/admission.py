@@ -112,12 +112,10 @@ def _most_energy_wh(problem_without: Problem, candidate: Request) -> Wh:
     The others can always have theirs first: a flow that serves them can be grown to the greatest
     one without taking anything back from their sources. So the candidate's part is the rest.
     """
-    wish = min(candidate.energy_wh, candidate.max_wh * candidate.window_steps)
-    problem = problem_without.with_requests(
-        [*problem_without.requests, replace(candidate, energy_wh=Wh(wish))]
-    )
-    missing_wh = sum(fill(to_arrays(problem)).missing_wh.tolist())
-    return Wh(max(0, wish - missing_wh)) if _fits(problem_without) else Wh(0)
+    if not _fits(problem_without):
+        return Wh(0)
+    problem = problem_without.with_requests([*problem_without.requests, candidate])
+    return Wh(candidate.energy_wh - sum(fill(to_arrays(problem)).missing_wh.tolist()))
 
 
 def _earliest_departure(problem_without: Problem, candidate: Request) -> int | None:

@@ -29,6 +29,10 @@ LOOK_AHEAD = timedelta(hours=12)
 """How much later than asked an offered departure may be."""
 
 
+START_ALLOWANCE = timedelta(minutes=5)
+"""What a driver has, after the promise, to pay and to plug in without losing any of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A schedule in force, with the problem it answers."""
@@ -55,6 +59,8 @@ class Promised:
     pseudonym: str
     left: Wh
     max_wh: Wh
+    until: datetime
+    """The departure; of an opt-out driver the end of the shortest stay that was promised."""
 
 
 class Planner:
@@ -77,9 +83,10 @@ class Planner:
     ) -> "Admission | RefusedRequest":
         """Decide about one more session; the plan of a yes is not stored yet."""
         promised = await self._promised(unit, group, now)
-        mine = self._view(candidate, now, Wh(0))
+        mine = self._view(candidate, Wh(0), candidate.terms.departure)
         grid = self._grid(now, [one.session for one in promised] + [candidate], LOOK_AHEAD)
-        problem = self._problem(group, grid, promised)
+        served, _ = _serve(self._problem(group, grid), [self._request(one, grid) for one in promised])
+        problem = served.problem
         answer = admit(problem, self._request(mine, grid))
         if isinstance(answer, RefusedRequest):
             return answer
@@ -96,7 +103,7 @@ class Planner:
         """
         promised = await self._promised(unit, group, now)
         grid = self._grid(now, [one.session for one in promised], timedelta(0))
-        answer, short = _serve(self._problem(group, grid, []), [self._request(p, grid) for p in promised])
+        answer, short = _serve(self._problem(group, grid), [self._request(p, grid) for p in promised])
         by_pseudonym = {one.pseudonym: one.session.id.text for one in promised}
         stored = self._store_form(group, now, answer, promised)
         if (last := await unit.plan(group.name)) is None or last.problem_sha256 != stored.problem_sha256:
@@ -112,14 +119,22 @@ class Planner:
             if ours and session.state in PROMISED:
                 due = running.planned(session, now) if running and session.state in PLUGGED else Wh(0)
                 in_step = Wh(max(0, due - self._live.delivered_in_step(session, now)))
-                found.append(self._view(session, now, in_step))
+                found.append(self._view(session, in_step, await self._until(unit, session)))
         return found
 
-    def _view(self, session: Session, now: datetime, in_step: Wh) -> Promised:
+    async def _until(self, unit: Unit, session: Session) -> datetime:
+        stored = None if session.terms.flexible else await unit.plan_of(session.plan_sha256)
+        if stored is None:
+            return session.terms.departure
+        problem = self._parse(stored).problem
+        request = problem.request(stored.pseudonyms[session.id.text])
+        return problem.grid.start + request.departure * problem.grid.length
+
+    def _view(self, session: Session, in_step: Wh, until: datetime) -> Promised:
         left = Wh(max(0, session.terms.energy - session.delivered - in_step))
         rating = self._directory.by_asset(session.terms.asset).connector.rating
         power = self._live.shown_power(session) or rating
-        return Promised(session, self.pseudonym(session), left, energy_from_watts(power, STEP_S))
+        return Promised(session, self.pseudonym(session), left, energy_from_watts(power, STEP_S), until)
 
     def pseudonym(self, session: Session) -> str:
         """Give the id of a session in published problems."""
@@ -131,22 +146,25 @@ class Planner:
         steps = max(1, -((start - last - more) // timedelta(seconds=STEP_S)))
         return TimeGrid(start, STEP_S, steps)
 
-    def _problem(self, group: Group, grid: TimeGrid, promised: Sequence[Promised]) -> Problem:
-        requests = tuple(self._request(one, grid) for one in promised)
-        return Problem(grid, self._supply(group, grid), requests)
+    def _problem(self, group: Group, grid: TimeGrid) -> Problem:
+        return Problem(grid, self._supply(group, grid), ())
 
     def _request(self, one: Promised, grid: TimeGrid) -> Request:
         """Put a promise on the grid; a car that leaves before a whole step has passed gets nothing there.
 
         A plugged car's energy is cut to what it can take until it leaves: more is left only if it
-        drew less than it could, and that must not make the others' problem infeasible.
+        drew less than it could, and that must not make the others' problem infeasible. A car that
+        is still to pay and to plug in has START_ALLOWANCE for that: no promise is made for it.
         """
-        departure = grid.steps_ended_by(one.session.terms.departure)
+        session = one.session
+        departure = grid.steps_ended_by(one.until) or grid.steps_ended_by(session.terms.departure)
         if departure == 0:
             return Request(one.pseudonym, 0, 1, Wh(0), one.max_wh)
-        plugged = one.session.state in PLUGGED
-        energy = min(one.left, one.max_wh * departure) if plugged else one.left
-        return Request(one.pseudonym, 0, departure, Wh(energy), one.max_wh)
+        if session.state in PLUGGED:
+            energy = Wh(min(one.left, one.max_wh * departure))
+            return Request(one.pseudonym, 0, departure, energy, one.max_wh)
+        arrival = grid.first_step_from(session.created_at + START_ALLOWANCE)
+        return Request(one.pseudonym, min(arrival, departure - 1), departure, one.left, one.max_wh)
 
     def _store_form(
         self, group: Group, now: datetime, answer: Accepted, promised: Sequence[Promised]
@@ -246,8 +264,8 @@ def _serve(problem: Problem, requests: Sequence[Request]) -> tuple[Accepted, dic
 def _as_soon_as_possible(problem: Problem, answer: Accepted, pseudonym: str) -> Accepted:
     """Give an opt-out driver no freedom: the shortest window that the others leave."""
     request = answer.problem.request(pseudonym)
-    first = max(1, -(-request.energy_wh // request.max_wh)) if request.max_wh else request.departure
-    for departure in range(min(first, request.departure), request.departure):
+    steps = max(1, -(-request.energy_wh // request.max_wh)) if request.max_wh else request.window_steps
+    for departure in range(request.arrival + steps, request.departure):
         sooner = admit(problem, replace(request, departure=departure))
         if isinstance(sooner, Accepted):
             return sooner

@@ -24,7 +24,7 @@ from evmesh.planning.admission import RefusedRequest
 from evmesh.ports import Escrow, Randomness, RefusalRecord, Signatures, Tab
 from evmesh.services.directory import Directory, Operator, Place
 from evmesh.services.live import LiveState
-from evmesh.services.plans import Plan, Planner, parse_plan, request_of, step_start
+from evmesh.services.plans import START_ALLOWANCE, Plan, Planner, parse_plan, request_of, step_start
 from evmesh.services.transitions import Transitions, Work
 
 LONGEST_STAY = timedelta(days=7)
@@ -220,7 +220,7 @@ class Requests:
                 do="state when you will really leave",
                 path="request.departure",
             )
-        soonest = step_start(now) + timedelta(seconds=2 * STEP_S)
+        soonest = step_start(now + START_ALLOWANCE) + timedelta(seconds=2 * STEP_S)
         if departure < soonest:
             raise InvalidInput(
                 "request.departure_too_soon",

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from evmesh.domain.canonical import parse_canonical_json
 from evmesh.domain.errors import EvmeshError
-from evmesh.domain.receipt import Receipt
+from evmesh.domain.receipt import Receipt, parse_receipt_json
 from evmesh.domain.trust import Trust
 from evmesh.ports import Signatures
 from evmesh.verify import receipt_chain, receipt_meter, receipt_money, receipt_plan, receipt_terms
 from evmesh.verify.case import Case, ChainFacts, PlanFiles
-from evmesh.verify.report import Check, Finding, Report, Status, run
+from evmesh.verify.report import Check, Finding, Report, Status, failed, run
 
 CHECKS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (
     ("payee signature", receipt_terms.payee_signature),
@@ -53,24 +52,25 @@ def verify_receipt(
     chain: ChainFacts | None = None,
 ) -> Report:
     """Check the bytes of an `evmesh.receipt/1` file; never raises for what is in them."""
-    form = (
-        run("canonical form", partial(_canonical, raw)),
-        run("shape", partial(_shaped, raw)),
-    )
-    try:
-        receipt = Receipt.parse(raw)
-    except EvmeshError:
+    form, receipt = _read(raw)
+    if receipt is None:
         unread = "the receipt cannot be read"
         return Report(form + tuple(Check(name, Status.NOT_CHECKED, unread) for name, _ in CHECKS))
     case = Case.open(receipt, signatures, trust, plan_files, chain)
     return Report(form + tuple(run(name, partial(check, case)) for name, check in CHECKS))
 
 
-def _canonical(raw: bytes) -> Finding:
-    parse_canonical_json(raw)
-    return f"{len(raw)} bytes of canonical JSON"
-
-
-def _shaped(raw: bytes) -> Finding:
-    Receipt.parse(raw)
-    return f"every member of {Receipt.FORMAT}, and no other"
+def _read(raw: bytes) -> tuple[tuple[Check, Check], Receipt | None]:
+    """Read the receipt, where it can be, and say so in the first two checks."""
+    try:
+        document = parse_receipt_json(raw)
+    except EvmeshError as error:
+        unread = Check("shape", Status.NOT_CHECKED, "it is not canonical JSON")
+        return (failed("canonical form", error), unread), None
+    canonical = Check("canonical form", Status.OK, f"{len(raw)} bytes of canonical JSON")
+    try:
+        receipt = Receipt.read(document)
+    except EvmeshError as error:
+        return (canonical, failed("shape", error)), None
+    shape = Check("shape", Status.OK, f"every member of {Receipt.FORMAT}, and no other")
+    return (canonical, shape), receipt

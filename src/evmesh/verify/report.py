@@ -72,10 +72,15 @@ def run(name: str, check: Callable[[], Finding]) -> Check:
     try:
         found = check()
     except EvmeshError as error:
-        return Check(name, Status.FAILED, error.what, error.code, error.path)
+        return failed(name, error)
     if isinstance(found, NotChecked):
         return Check(name, Status.NOT_CHECKED, found.why)
     return Check(name, Status.OK, found)
+
+
+def failed(name: str, error: EvmeshError) -> Check:
+    """Give the check that ended in this error."""
+    return Check(name, Status.FAILED, error.what, error.code, error.path)
 
 
 def require(holds: bool, code: str, what: str, path: str = "") -> None:

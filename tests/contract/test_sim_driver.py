@@ -1,0 +1,286 @@
+"""Simulated drivers against an API written from its description: they ask, check, pay, charge and leave."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evmesh.domain.ids import StationId
+from evmesh.domain.units import Milliamp, W, Wh
+from evmesh.sim.config import SimConfig, SimConnector, SimStation, SimTiming
+from evmesh.sim.misbehave import Misbehaviour
+from evmesh.sim.progress import Progress, Stage
+from evmesh.sim.state import SimState
+from evmesh.sim.visits import Visit
+from evmesh.sim.world import Simulation
+from tests.drivers.central_system import CentralServer, central_server, eventually
+from tests.drivers.clocks import MONDAY, FastClock
+from tests.drivers.small_platform import PRICE, SIGNATURES, SmallPlatform, TestWallet, serve_platform
+
+NAME = "CA-303-305"
+SPEED = 1_200
+NEVER_REPEATED = timedelta(days=1)
+
+
+@dataclass
+class Town:
+    """The platform, the clock and everything a simulation is made from."""
+
+    central: CentralServer
+    platform: SmallPlatform
+    clock: FastClock
+    api_url: str
+    directory: Path
+    wallets: dict[str, TestWallet]
+
+    def wallet(self, name: str) -> TestWallet:
+        return self.wallets.setdefault(name, TestWallet(self.platform))
+
+    def simulation(self, visits: tuple[Visit, ...], misbehaviour: dict[str, Misbehaviour]) -> Simulation:
+        connectors = tuple(
+            SimConnector(number, f"CA-30{number}", W(7_360), 1, Milliamp(32_000), code=f"CODE{number}")
+            for number in (1, 2)
+        )
+        station = SimStation(StationId(NAME), "evmesh", "Twin", "SIM0001", "cabinet-a", connectors)
+        config = SimConfig(
+            state_dir=self.directory,
+            ocpp_url=self.central.url,
+            api_url=self.api_url,
+            stations=(station,),
+            visits=visits,
+            misbehaviour=misbehaviour,
+            timing=SimTiming(watch_s=60, reconnect_wall_ms=20, call_timeout_wall_s=5),
+        )
+        return Simulation(config, self.clock, self.wallet, SIGNATURES)
+
+    @asynccontextmanager
+    async def people(
+        self, *visits: Visit, misbehaviour: dict[str, Misbehaviour] | None = None
+    ) -> AsyncIterator[asyncio.Task[None]]:
+        """Let the visits happen."""
+        running = asyncio.create_task(self.simulation(visits, misbehaviour or {}).run())
+        try:
+            yield running
+        finally:
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+
+    def progress(self, visit: Visit) -> Progress | None:
+        state = SimState(self.directory / "sim.db")
+        text = state.load_visit(visit.key)
+        state.close()
+        return None if text is None else Progress.read(text)
+
+    def is_at(self, visit: Visit, stage: Stage) -> Callable[[], bool]:
+        def reached() -> bool:
+            progress = self.progress(visit)
+            return progress is not None and progress.stage is stage
+
+        return reached
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    clock = FastClock(SPEED)
+    async with central_server() as central:
+        platform = SmallPlatform(clock, central, {"CODE1": (NAME, 1), "CODE2": (NAME, 2)})
+        async with serve_platform(platform) as url:
+            yield Town(central, platform, clock, url, tmp_path, {})
+
+
+def visit(town: Town, driver: str = "driver-01", connector: str = "CA-301", **changes: Any) -> Visit:
+    """Give a visit of an hour that begins soon."""
+    arrival = town.clock.now() + timedelta(minutes=5)
+    made = Visit(
+        driver=driver,
+        connector=connector,
+        arrival=arrival,
+        stated_departure=arrival + timedelta(hours=2),
+        departure=arrival + timedelta(hours=1),
+        requested=Wh(10_000),
+        need=Wh(3_000),
+        max_power=W(7_360),
+    )
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize("driver", ["driver-01", "driver-02", "driver-03", "driver-04"])
+async def test_a_driver_asks_pays_charges_leaves_and_keeps_the_receipt(town: Town, driver: str) -> None:
+    comes = visit(town, driver)
+    async with town.people(comes):
+        await eventually(town.is_at(comes, Stage.DONE))
+    progress = town.progress(comes)
+    assert progress is not None
+    assert progress.accepted is not None
+    assert progress.received_wh is not None
+    assert progress.received_wh > 2_500
+    receipt = town.directory / "receipts" / f"{progress.accepted.session}.json"
+    assert receipt.read_bytes().endswith(b"\n")
+    assert len(town.platform.relayed) == 1
+    assert town.platform.relayed[0]["ceiling"] == str(10_000 * PRICE // 1000)
+    stop = town.central.record(NAME).last("StopTransaction")
+    assert stop["meter_stop"] == progress.received_wh
+    assert stop["reason"] in ("Remote", "EVDisconnected")
+
+
+async def test_a_refused_driver_takes_the_first_offer_of_at_least_half(town: Town) -> None:
+    comes = visit(town)
+    offers = [
+        {"energy_wh": 4_999, "departure": comes.stated_departure.isoformat()},
+        {"energy_wh": 10_000, "departure": (comes.stated_departure + timedelta(hours=9)).isoformat()},
+        {"energy_wh": 6_000, "departure": comes.stated_departure.isoformat()},
+    ]
+    town.platform.refuse = lambda code, ask: ("request.refused", offers) if ask["energy_wh"] > 6_000 else None
+    async with town.people(comes):
+        await eventually(town.is_at(comes, Stage.DONE))
+    assert [body["request"]["energy_wh"] for body in town.platform.asked] == [10_000, 6_000]
+    assert len({body["request"]["nonce"] for body in town.platform.asked}) == 2
+
+
+async def test_a_refused_driver_without_a_good_offer_goes_and_frees_the_place(town: Town) -> None:
+    refused, next_one = visit(town), visit(town, "driver-02", arrival=MONDAY + timedelta(hours=1))
+    next_one = replace(next_one, departure=next_one.arrival + timedelta(minutes=30))
+    poor = [{"energy_wh": 100, "departure": refused.stated_departure.isoformat()}]
+    town.platform.refuse = lambda code, ask: (
+        ("request.refused", poor) if len(town.platform.asked) == 1 else None
+    )
+    async with town.people(refused, next_one):
+        await eventually(town.is_at(refused, Stage.GONE))
+        await eventually(town.is_at(next_one, Stage.DONE))
+    gone, charged = town.progress(refused), town.progress(next_one)
+    assert gone is not None
+    assert charged is not None
+    assert gone.note == "request.refused"
+    assert charged.connector == "CA-301"
+
+
+async def test_a_driver_whose_connector_is_taken_chooses_a_neighbour(town: Town) -> None:
+    first, second = visit(town), visit(town, "driver-02")
+    third = visit(town, "driver-03")
+    async with town.people(first, second, third):
+        await eventually(town.is_at(first, Stage.DONE))
+        await eventually(town.is_at(second, Stage.DONE))
+        await eventually(lambda: getattr(town.progress(third), "stage", None) in (Stage.GONE, Stage.DONE))
+    places = [getattr(town.progress(one), "connector", "") for one in (first, second)]
+    assert sorted(places) == ["CA-301", "CA-302"]
+    gone = town.progress(third)
+    assert gone is not None
+    assert (gone.stage, gone.note) == (Stage.GONE, "no_free_place")
+
+
+async def test_a_driver_moves_where_the_platform_says_that_the_connector_is_taken(town: Town) -> None:
+    comes = visit(town)
+    town.platform.refuse = lambda code, ask: ("connector.taken", []) if code == "CODE1" else None
+    async with town.people(comes):
+        await eventually(town.is_at(comes, Stage.DONE))
+    assert getattr(town.progress(comes), "connector", "") == "CA-302"
+
+
+def raise_price(answer: dict[str, Any]) -> None:
+    answer["offer"]["price"] += 1
+
+
+def raise_budget(answer: dict[str, Any]) -> None:
+    answer["offer"]["budget"] = str(int(answer["offer"]["budget"]) * 2)
+
+
+def change_payee(answer: dict[str, Any]) -> None:
+    answer["offer"]["payee"] = "0x" + "ee" * 20
+
+
+def sign_otherwise(answer: dict[str, Any]) -> None:
+    answer["offer"]["start_by"] += 1
+
+
+def forget_signature(answer: dict[str, Any]) -> None:
+    del answer["offer_signature"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (raise_price, "offer.not_what_was_asked"),
+        (raise_budget, "offer.not_what_was_asked"),
+        (change_payee, "offer.not_what_was_asked"),
+        (sign_otherwise, "offer.wrong_signer"),
+        (forget_signature, "offer.malformed"),
+    ],
+)
+async def test_a_driver_does_not_pay_for_an_offer_that_is_not_what_was_asked(
+    town: Town, spoil: Callable[[dict[str, Any]], None], code: str
+) -> None:
+    town.platform.spoil = spoil
+    comes = visit(town)
+    async with town.people(comes):
+        await eventually(town.is_at(comes, Stage.GONE))
+    assert getattr(town.progress(comes), "note", "") == code
+    assert not town.platform.relayed
+
+
+async def test_a_driver_tries_again_while_the_platform_is_away(town: Town) -> None:
+    comes = visit(town)
+    town.platform.away = 5
+    async with town.people(comes):
+        await eventually(town.is_at(comes, Stage.DONE))
+    assert town.platform.away == 0
+    assert len(town.platform.deals) == 1
+
+
+async def test_a_driver_with_an_empty_wallet_goes(town: Town) -> None:
+    comes = visit(town)
+    town.wallets[comes.driver] = TestWallet(town.platform, units=10)
+    async with town.people(comes):
+        await eventually(town.is_at(comes, Stage.GONE))
+    assert getattr(town.progress(comes), "note", "") == "wallet.too_little"
+
+
+async def test_a_driver_who_never_comes_to_plug_in_leaves_nothing_behind(town: Town) -> None:
+    comes = visit(town)
+    town.platform.starts = False
+    async with town.people(comes, misbehaviour={comes.driver: Misbehaviour(never_plugs=True)}):
+        await eventually(town.is_at(comes, Stage.PAID))
+        next(iter(town.platform.deals.values())).state = "refunded"
+        await eventually(town.is_at(comes, Stage.DONE))
+    assert getattr(town.progress(comes), "note", "") == "session.refunded"
+    assert not town.central.record(NAME).said("StartTransaction")
+
+
+@pytest.mark.parametrize("at", ["POST requests", "POST relay", "POST vouchers", "GET CODE1"])
+async def test_a_device_that_loses_power_before_an_answer_goes_on_with_the_same_session(
+    town: Town, at: str
+) -> None:
+    comes = visit(town)
+    cut = asyncio.Event()
+
+    def cut_once(path: str) -> None:
+        if path == at and not cut.is_set():
+            cut.set()
+            running.cancel()
+
+    town.platform.before_answer = cut_once
+    async with town.people(comes) as running:
+        await eventually(cut.is_set)
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    async with town.people(comes):
+        await eventually(town.is_at(comes, Stage.DONE))
+    assert len(town.platform.deals) == 1
+    assert len(town.central.record(NAME).transactions) == 1
+    stop = town.central.record(NAME).last("StopTransaction")
+    assert stop["meter_stop"] == getattr(town.progress(comes), "received_wh", None)
+    spent = {order["payer"]: int(order["value"]) for order in town.platform.relayed}
+    assert list(spent.values()) == [10_000 * PRICE // 1000]
+
+
+async def test_visits_that_would_have_begun_in_the_dark_are_left_out(town: Town) -> None:
+    missed = visit(town, arrival=MONDAY - timedelta(hours=1))
+    comes = visit(town, "driver-02")
+    async with town.people(missed, comes):
+        await eventually(town.is_at(comes, Stage.DONE))
+    assert town.progress(missed) is None

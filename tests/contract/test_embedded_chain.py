@@ -134,6 +134,7 @@ async def test_after_a_kill_it_comes_back_at_the_same_place_with_what_was_dumped
         url = chain.url
         assert chain._process is not None
         running = asyncio.create_task(chain.run())
+        await chain.rpc.chain_id()  # and so `run` has begun
         os.kill(chain._process.pid, signal.SIGKILL)
         with pytest.raises(Unavailable, match=r"chain\.died"):
             await running

@@ -298,9 +298,12 @@ async def test_a_node_that_is_away_is_said(ledger: Ledger) -> None:
 
 
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
-    with writer_lock(tmp_path / "writer.lock"):
-        with pytest.raises(Refused, match=r"chain\.other_writer"), writer_lock(tmp_path / "writer.lock"):
+    def second() -> None:
+        with writer_lock(tmp_path / "writer.lock"):
             pass
+
+    with writer_lock(tmp_path / "writer.lock"), pytest.raises(Refused, match=r"chain\.other_writer"):
+        second()
     with writer_lock(tmp_path / "writer.lock"):
         pass
 

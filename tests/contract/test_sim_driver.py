@@ -95,8 +95,8 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
 
 
 def visit(town: Town, driver: str = "driver-01", connector: str = "CA-301", **changes: Any) -> Visit:
-    """Give a visit of an hour that begins soon."""
-    arrival = town.clock.now() + timedelta(minutes=5)
+    """Give a visit of an hour that begins in a second of wall time."""
+    arrival = town.clock.now() + timedelta(minutes=20)
     made = Visit(
         driver=driver,
         connector=connector,

@@ -55,19 +55,32 @@ def test_a_schedule_with_energy_moved_passes_only_if_it_is_still_a_cheapest_one(
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_tampered_schedule_of_a_crowded_group_passes(seed: int) -> None:
-    """A hundred mutants per seed; one counts when the oracle calls it infeasible, dearer or miscounted."""
+    assert _refused_mutants(seed) >= 25
+
+
+@pytest.mark.soak
+def test_none_of_ten_thousand_tampered_schedules_passes() -> None:
+    refused, seed = 0, 1_000
+    while refused < 10_000:
+        refused += _refused_mutants(seed)
+        seed += 1
+
+
+def _refused_mutants(seed: int) -> int:
+    """Try a hundred mutants; one counts when the oracle calls it infeasible, dearer or miscounted."""
     rng = random.Random(seed)
     problem = crowded_problem(rng, supply_share=1.8)
     raw, cheapest = write_problem(problem), cheapest_flow(problem)
     answer = solve(problem)
-    assert isinstance(answer, Schedule)
+    if not isinstance(answer, Schedule):
+        return 0
     counted = 0
     for _ in range(100):
         mutant = _tampered(_document(answer), problem, rng)
         if not _is_true(problem, mutant, cheapest):
             counted += 1
             assert not verify_schedule(raw, json.dumps(mutant).encode()).ok, mutant
-    assert counted >= 25
+    return counted
 
 
 def _tampered(document: dict[str, Any], problem: Problem, rng: random.Random) -> dict[str, Any]:

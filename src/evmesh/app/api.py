@@ -13,6 +13,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from evmesh.app.api_models import RelayBody, RequestBody, StopBody, VoucherBody, unhex
 from evmesh.app.live_feed import LiveFeed
+from evmesh.app.pacer import Waiting
 from evmesh.app.problems import MAX_BODY_BYTES, install, problem
 from evmesh.app.snapshot import Snapshots, instant
 from evmesh.domain.errors import InvalidInput, Refused
@@ -45,6 +46,7 @@ class ApiParts:
     feed: LiveFeed
     site: Callable[[], Awaitable[Json]]
     is_ready: Callable[[], bool]
+    waiting: Waiting
 
 
 def build_api(parts: ApiParts) -> FastAPI:
@@ -63,7 +65,8 @@ def build_api(parts: ApiParts) -> FastAPI:
             return problem(
                 InvalidInput("api.too_large", f"a body has a known length of at most {MAX_BODY_BYTES} bytes")
             )
-        return await call_next(request)
+        with parts.waiting.one():
+            return await call_next(request)
 
     if STATIC.is_dir():
         app.mount("/", StaticFiles(directory=STATIC, html=True), name="pages")

@@ -1,17 +1,44 @@
 """Simulated time slows down when work lags, so that a fast day stays a consistent one.
 
-Lag is a late event loop, or an effect (a start, a claim) that has been owed for a while of wall
-time. Time then runs slower, down to real time; it recovers by itself and never jumps.
+Lag is a late event loop, an effect (a start, a claim) that has been owed for a while of wall time,
+or a request of the API that is still to be answered. Time then runs slower, down to real time; it
+recovers by itself and never jumps.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from evmesh.app.clock import ClockMaster
 
 _LOOK_S = 0.1
 _LATE_LOOP_S = 0.15
-_LATE_EFFECT_S = 1.0
+_LATE_WORK_S = 0.3
+
+
+class Waiting:
+    """Knows since when the oldest piece of work in hand has been waiting."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+        self._number = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Count what the block does as work in hand."""
+        self._number += 1
+        number = self._number
+        self._since[number] = asyncio.get_running_loop().time()
+        try:
+            yield
+        finally:
+            del self._since[number]
+
+    @property
+    def oldest_s(self) -> float:
+        """Wall seconds; 0 where nothing waits."""
+        now = asyncio.get_running_loop().time()
+        return now - min(self._since.values(), default=now)
 
 
 class Pacer:
@@ -30,7 +57,7 @@ class Pacer:
         while True:
             began = loop.time()
             await asyncio.sleep(_LOOK_S)
-            late = loop.time() - began - _LOOK_S > _LATE_LOOP_S or self._oldest_wait_s() > _LATE_EFFECT_S
+            late = loop.time() - began - _LOOK_S > _LATE_LOOP_S or self._oldest_wait_s() > _LATE_WORK_S
             rate = self._clock.rate_permille
             wanted = max(1000, rate // 2) if late else min(self._full, rate + max(1000, rate // 4))
             if wanted != rate:

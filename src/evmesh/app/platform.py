@@ -13,7 +13,7 @@ from evmesh.app.config import SiteConfig, load_tariff
 from evmesh.app.failpoints import Failpoint
 from evmesh.app.http_server import HttpServer
 from evmesh.app.live_feed import LiveFeed
-from evmesh.app.pacer import Pacer
+from evmesh.app.pacer import Pacer, Waiting
 from evmesh.app.registration import register_site, write_codes
 from evmesh.app.run_file import RunFile
 from evmesh.app.site_view import SiteView
@@ -156,6 +156,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             ledger.journal,
         )
         feed = LiveFeed(transitions, view.snapshot)
+        waiting = Waiting()
         api = build_api(
             ApiParts(
                 transitions=transitions,
@@ -167,6 +168,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 feed=feed,
                 site=view.snapshot,
                 is_ready=lambda: csms.is_listening,
+                waiting=waiting,
             )
         )
         yield Platform(
@@ -178,7 +180,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 Control(transitions, clock, directory, planner, supply, live, csms),
                 Caretaker(transitions, clock, live, payments, events),
                 feed,
-                Pacer(clock, run.speed, lambda: effects.oldest_wait_s),
+                Pacer(clock, run.speed, lambda: max(effects.oldest_wait_s, waiting.oldest_s)),
                 HttpServer(api, run.http_port),
             )
         )

@@ -22,6 +22,9 @@ NO_LEAF: Final = bytes(32)
 
 SALT_BYTES: Final = 32
 
+METER_STREAM: Final = b"evmesh.meters/1".ljust(32, b"\0")
+"""The one stream of a notary in which the tree of meter leaves is anchored; a second would be a fork."""
+
 
 class ReadingContext(StrEnum):
     """Why a register was read."""

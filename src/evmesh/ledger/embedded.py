@@ -110,7 +110,7 @@ class EmbeddedChain:
 
         Raises Unavailable `chain.died` when it dies: run again then.
         """
-        restarted = self._process is None or self._process.returncode is not None
+        restarted = not self._is_alive()
         if restarted:
             await self._start()
         try:
@@ -149,6 +149,10 @@ class EmbeddedChain:
                 await self._state.dump(rpc)
         await leftover.end()
 
+    def _is_alive(self) -> bool:
+        """Ask the kernel: a child's return code comes later than its death."""
+        return self._process is not None and start_mark(self._process.pid) is not None
+
     async def _start(self) -> None:
         self._holds_our_state = False
         state = await self._state.unpack()
@@ -170,7 +174,7 @@ class EmbeddedChain:
     async def _wait_until_up(self) -> None:
         waited = 0.0
         while True:
-            if self._process is not None and self._process.returncode is not None:
+            if not self._is_alive():
                 raise self._did_not_start()
             try:
                 await self.rpc.call("eth_chainId")
@@ -188,7 +192,7 @@ class EmbeddedChain:
 
     async def _stop(self) -> None:
         try:
-            if self._process is not None and self._process.returncode is None:
+            if self._process is not None and self._is_alive():
                 if self._holds_our_state:
                     with contextlib.suppress(EvmeshError):
                         await self._mine(self.rpc)

@@ -146,9 +146,8 @@ class Relayer:
         if self._next_nonce is None:
             await self._send_all_again()
         known = await self._journal.find(key)
-        if known is not None:
-            if known.outcome is not None or await self._fate(known) in (Fate.MINED, Fate.PENDING):
-                return known  # somebody else was faster with the same purpose
+        if known is not None and (known.outcome or await self._fate(known) in (Fate.MINED, Fate.PENDING)):
+            return known  # somebody else was faster with the same purpose
         nonce = self._next_nonce
         assert nonce is not None  # noqa: S101 - _send_all_again has set it
         row = await self._write(key, replace(draft, nonce=nonce))

@@ -103,7 +103,8 @@ class Control:
             if has_moved or newest is None or newest.stored.start <= now:
                 newest, short = await self._planner.replan(unit, group, now)
                 for session in await unit.sessions(open_only=True):
-                    if short.get(session.id.text) and SHORT not in session.flags:
+                    missing = short.get(session.id.text, 0)
+                    if missing * 100 > session.terms.energy and SHORT not in session.flags:
                         await unit.touch_session(replace(session, flags=(*session.flags, SHORT)))
             running = await self._planner.current(unit, group.name, step_start(now))
             sessions = [

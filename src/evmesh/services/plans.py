@@ -33,6 +33,11 @@ START_ALLOWANCE = timedelta(minutes=5)
 """What a driver has, after the promise, to pay and to plug in without losing any of it."""
 
 
+UNSHOWN_POWER_PERCENT = 90
+"""Of the rating: what a car is planned with until it has shown its power. Many on-board chargers take
+6.6 kW where the charge point could give 7.4; a plan at full rating would leave them short at the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A schedule in force, with the problem it answers."""
@@ -133,7 +138,7 @@ class Planner:
     def _view(self, session: Session, in_step: Wh, until: datetime) -> Promised:
         left = Wh(max(0, session.terms.energy - session.delivered - in_step))
         rating = self._directory.by_asset(session.terms.asset).connector.rating
-        power = self._live.shown_power(session) or rating
+        power = self._live.shown_power(session) or W(rating * UNSHOWN_POWER_PERCENT // 100)
         return Promised(session, self.pseudonym(session), left, energy_from_watts(power, STEP_S), until)
 
     def pseudonym(self, session: Session) -> str:

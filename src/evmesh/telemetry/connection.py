@@ -5,10 +5,11 @@ never be acknowledged on a later one.
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import structlog
 from aiomqtt import Client, Message, MqttError, Will
@@ -63,6 +64,28 @@ class Inbox(asyncio.Queue[Message]):
         return [self.get_nowait() for _ in range(min(most, self.qsize()))]
 
 
+class _DirectLoop:
+    """A loop whose `call_soon_threadsafe` calls at once when it is in the loop's own thread.
+
+    aiomqtt 2.5 registers its socket for writing through `call_soon_threadsafe` and unregisters it at once.
+    When a connection breaks in between, the number of a closed socket is registered, which by then may be
+    the number of somebody else's socket: that one then hears nothing until it times out.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread = threading.get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
+        if threading.get_ident() == self._thread:
+            callback(*args)
+        else:
+            self._loop.call_soon_threadsafe(callback, *args)
+
+
 def open_client(
     config: MqttConfig,
     *,
@@ -84,6 +107,7 @@ def open_client(
         timeout=CALL_TIMEOUT_S,
         queue_type=queue_type,
     )
+    client._loop = cast("asyncio.AbstractEventLoop", _DirectLoop(asyncio.get_running_loop()))
     client.pending_calls_threshold = 10_000  # our batches are bounded: its warning at 10 is noise
     return client
 

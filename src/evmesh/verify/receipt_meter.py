@@ -1,7 +1,7 @@
 """What the meter said: signed, chained, anchored, and adding up to the energy that is billed."""
 
 from evmesh.domain.errors import EvmeshError, InvalidInput
-from evmesh.domain.readings import NO_LEAF, Reading, ReadingContext, meter_leaf_hash
+from evmesh.domain.readings import METER_STREAM, NO_LEAF, Reading, ReadingContext, meter_leaf_hash
 from evmesh.domain.receipt_parts import MeterEntry
 from evmesh.domain.strict import unix_seconds
 from evmesh.verify.case import Case
@@ -68,8 +68,9 @@ def meter_chain(case: Case) -> Finding:
 
 
 def inclusion(case: Case) -> Finding:
-    """Check that both leaves are in the tree."""
+    """Check that both leaves are in the tree, and that it is the one of the meter stream."""
     tree = case.receipt.tree
+    require(tree.stream == METER_STREAM, "merkle.other_stream", "not the meter stream", "tree.stream")
     for name, entry in (("start", case.receipt.start), ("stop", case.receipt.stop)):
         path = f"{name}.proof"
         try:

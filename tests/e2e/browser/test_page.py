@@ -4,7 +4,7 @@ That a running `evmesh up` fills it as well is checked with `page_checks.check_l
 """
 
 import re
-from typing import Literal
+from typing import Final, Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
@@ -185,15 +185,18 @@ def test_it_comes_back_by_itself_after_the_platform_went_away(page: Page, site: 
     expect(page.get_by_role("banner")).to_contain_text("Block 12,461")
 
 
+STARTING: Final = {
+    "type": "about:blank",
+    "title": "The platform is starting",
+    "status": 503,
+    "detail": "The chain does not answer yet.",
+    "code": "platform.starting",
+    "do": "Wait a few seconds.",
+}
+
+
 def test_a_platform_that_is_not_ready_is_shown_in_its_own_words(page: Page, site: SiteServer) -> None:
-    site.problem = {
-        "type": "about:blank",
-        "title": "The platform is starting",
-        "status": 503,
-        "detail": "The chain does not answer yet.",
-        "code": "platform.starting",
-        "do": "Wait a few seconds.",
-    }
+    site.problem = STARTING
     page.goto(site.url)
     content = page.get_by_role("main")
     for words in ("The platform is starting", "The chain does not answer yet.", "Wait a few seconds."):
@@ -201,7 +204,18 @@ def test_a_platform_that_is_not_ready_is_shown_in_its_own_words(page: Page, site
     assert axe_violations(page) == []
     keep_screenshot(page, "page-trouble")
     site.problem = None
-    page.get_by_role("button", name="Try now").click()
+    expect(status(page)).to_have_text("Live")
+
+
+def test_try_now_does_not_wait_for_the_next_try(page: Page, site: SiteServer) -> None:
+    site.problem = STARTING
+    page.clock.install(time=0)
+    page.goto(site.url)
+    again = page.get_by_role("button", name="Try now")
+    expect(again).to_be_visible()
+    page.clock.pause_at(3_600_000)  # from here on no timer of the page fires
+    site.problem = None
+    again.click()
     expect(status(page)).to_have_text("Live")
 
 
@@ -258,6 +272,15 @@ def test_it_can_be_used_with_the_keyboard_alone(page: Page, site: SiteServer) ->
     expect(region(page, "Car park A").get_by_text("As a table")).to_be_focused()
     page.keyboard.press("Enter")
     expect(region(page, "Car park A").get_by_role("table")).to_be_visible()
+
+
+def test_on_a_phone_each_part_is_one_tap_away(browser: Browser, site: SiteServer) -> None:
+    with browser.new_context(locale="en-GB", viewport=PHONE, has_touch=True) as context:
+        page = context.new_page()
+        open_live(page, site.url)
+        expect(region(page, "Balances")).not_to_be_in_viewport()
+        page.get_by_role("navigation", name="On this page").get_by_role("link", name="Money").tap()
+        expect(region(page, "Balances").get_by_role("heading", name="Balances")).to_be_in_viewport()
 
 
 def test_it_does_not_move_for_those_who_asked_for_stillness(browser: Browser, site: SiteServer) -> None:

@@ -55,11 +55,22 @@ def test_a_power_limit_is_for_all_lines_together() -> None:
     assert found.gap_wh <= 1
 
 
-def test_what_is_steady_but_does_not_fit_is_packed_into_the_room_there_is() -> None:
-    """Two cars of 7 A do not fit under 13 A side by side; one after the other at 13 A they do."""
-    found = dispatch([car("a", 1_100), car("b", 1_100)], GroupLimit(per_line=Milliamp(13_000)), QUARTER)
-    assert found.bound_wh == 2_200
-    assert found.gap_wh <= 5
+def test_cars_that_do_not_fit_side_by_side_are_packed_one_after_the_other() -> None:
+    """Two cars of 6 A and a little do not run together under 10 A; each at 10 A for its time, they do."""
+    found = dispatch([car("a", 1_040), car("b", 1_040)], GroupLimit(per_line=Milliamp(10_000)), QUARTER)
+    assert found.bound_wh == 1_725
+    assert found.gap_wh < 69  # a slot of 6 A on three phases
+
+
+def test_what_blocks_leave_due_is_added_to_them_where_there_is_room() -> None:
+    limit = GroupLimit(per_line=Milliamp(18_344), power=W(12_893))
+    cars = [car("a", 703, (3,), 16_000), car("b", 922, (1,)), car("c", 189, (3,), 10_000)]
+    assert dispatch(cars, limit, QUARTER).gap_wh <= 2
+
+
+def test_in_the_last_slot_nothing_is_kept_back_for_a_slot_that_does_not_come() -> None:
+    cars = [car("a", 325, THREE, 16_000), car("b", 623, (1,), 16_000)]
+    assert dispatch(cars, GroupLimit(per_line=Milliamp(12_626)), QUARTER).gap_wh <= 29
 
 
 def test_a_current_below_the_least_is_never_given() -> None:

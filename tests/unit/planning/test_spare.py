@@ -67,3 +67,36 @@ def test_a_car_that_draws_more_than_its_plan_is_no_spare() -> None:
     for drawn in (801, -1):
         with pytest.raises(InvalidInput, match=r"spare\.bad_draw"):
             hand_on(problem, schedule, 0, {"early-leaver": Wh(drawn)})
+
+
+def test_what_a_car_takes_from_two_later_steps_is_together_within_its_power() -> None:
+    caps, prices = (1_000, 500, 1_000), (10, 20, 30)
+    supply = tuple(SupplySegment(step, Wh(caps[step]), Price(prices[step])) for step in range(3))
+    cars = (Request("early-leaver", 0, 1, Wh(800), Wh(800)), Request("stays", 0, 3, Wh(1_200), Wh(900)))
+    problem = Problem(GRID, supply, cars)
+    schedule = solve(problem)
+    assert isinstance(schedule, Schedule)
+    assert schedule.row("stays").wh == (200, 500, 500)
+    extras = hand_on(problem, schedule, 0, {"early-leaver": Wh(0)})
+    assert extras == (Extra("stays", Wh(500), 2), Extra("stays", Wh(200), 1))
+
+
+def test_two_cars_do_not_both_leave_the_same_dear_energy_of_a_step() -> None:
+    """Of the 400 Wh in the second step only 300 are dear; the sun's 100 stay where they are."""
+    supply = (
+        SupplySegment(0, Wh(1_000), Price(10)),
+        SupplySegment(1, Wh(100), Price(5)),
+        SupplySegment(1, Wh(500), Price(30)),
+    )
+    cars = [Request(name, 0, 2, Wh(300), Wh(300)) for name in ("a", "b")]
+    problem = Problem(GRID, supply, (Request("early-leaver", 0, 1, Wh(800), Wh(800)), *cars))
+    schedule = solve(problem)
+    assert isinstance(schedule, Schedule)
+    assert schedule.loads() == [1_000, 400, 0]
+    extras = hand_on(problem, schedule, 0, {"early-leaver": Wh(0)})
+    assert sum(extra.wh for extra in extras) == 300
+
+
+def test_a_car_that_draws_less_is_not_handed_its_own_energy_back() -> None:
+    problem, schedule = group((10, 20, 30))
+    assert hand_on(problem, schedule, 0, {"stays": Wh(50)}) == ()

@@ -10,7 +10,7 @@ from evmesh.domain.canonical import canonical_json
 from evmesh.domain.ids import EvseId, SessionId, StationId
 from evmesh.domain.merkle import MerkleLog
 from evmesh.domain.money import Price
-from evmesh.domain.readings import Reading, ReadingContext, meter_leaf_hash
+from evmesh.domain.readings import METER_STREAM, Reading, ReadingContext, meter_leaf_hash
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.receipt_parts import (
     ChainRef,
@@ -43,7 +43,6 @@ METER = "SDM630-4711"
 CONTRACTS = [Key(name).address for name in ("tab", "registry", "notary contract", "token")]
 CHAIN = ChainRef(31_337, *CONTRACTS)
 SESSION = SessionId.make(1_772_352_000_000, sha256(b"session").digest())
-STREAM = sha256(b"meters").digest()
 CURVE = ((0, Wh(41_200)), (900, Wh(42_200)), (1_800, Wh(47_700)), (2_700, Wh(49_200)))
 PRICE = Price(400_000)
 BASE, BUDGET, EPOCH = 1_250_000, 5_000_000, 2
@@ -159,7 +158,7 @@ def filed(start: MeterEntry, stop: MeterEntry) -> dict[str, Any]:
         leaves[entry.index] = leaf_of(entry)
     log = MerkleLog(leaves)
     proven = [replace(entry, proof=tuple(log.inclusion_proof(entry.index))) for entry in (start, stop)]
-    tree = TreeHead(NOTARY.address, STREAM, LEAVES, log.root())
+    tree = TreeHead(NOTARY.address, METER_STREAM, LEAVES, log.root())
     return {"start": proven[0], "stop": proven[1], "tree": tree}
 
 

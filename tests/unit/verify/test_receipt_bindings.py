@@ -199,6 +199,11 @@ CASES: list[Case] = [
         {"meter chain": "meter.out_of_order"},
     ),
     (
+        "the stop is filed where the start is",
+        lambda: with_entry("stop", index=4),
+        {"meter chain": "meter.out_of_order", "inclusion": "merkle.other_root"},
+    ),
+    (
         "a later reading follows none",
         lambda: make_receipt(stop_leaf={"prev_hash": bytes(32)}),
         {"meter chain": "meter.broken_chain"},
@@ -278,6 +283,11 @@ CASES: list[Case] = [
         {"inclusion": "merkle.other_root"},
     ),
     (
+        "the tree is of a stream that is anchored on the side",
+        lambda: make_receipt(tree=replace(make_receipt().tree, stream=HASH)),
+        {"inclusion": "merkle.other_stream"},
+    ),
+    (
         "the tree is larger",
         lambda: make_receipt(tree=replace(make_receipt().tree, size=29)),
         {"inclusion": "merkle.malformed_proof"},
@@ -346,6 +356,11 @@ CASES: list[Case] = [
     (
         "the vouchers are out of order",
         lambda: make_receipt(vouchers=(make_voucher(BASE + BUDGET), make_voucher(BASE + 1))),
+        {"vouchers": "voucher.out_of_order"},
+    ),
+    (
+        "a voucher stands twice",
+        lambda: make_receipt(vouchers=(make_voucher(BASE + BUDGET),) * 2),
         {"vouchers": "voucher.out_of_order"},
     ),
     (

@@ -1,6 +1,7 @@
 """Whoever changes anything in a receipt, without the payee's key, is found out."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -27,9 +28,15 @@ def test_the_receipt_under_attack_is_a_true_one() -> None:
     assert accepted(iter([("as it is", RAW)]), 1) == ["as it is"]
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_every_single_changed_byte_is_refused(seed: int) -> None:
-    assert accepted(tampering.byte_changes(RAW, seed), len(RAW)) == []
+@pytest.mark.timeout(600)
+def test_every_single_changed_byte_is_refused() -> None:
+    assert accepted(tampering.byte_changes(RAW, seed=0), len(RAW)) == []
+
+
+@pytest.mark.timeout(600)
+def test_whichever_bit_of_a_byte_is_changed_it_is_refused() -> None:
+    sample = islice(tampering.byte_changes(RAW, seed=1), 0, None, 4)
+    assert accepted(sample, len(RAW) // 4) == []
 
 
 def test_every_missing_and_every_doubled_byte_is_refused() -> None:

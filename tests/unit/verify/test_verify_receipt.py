@@ -5,6 +5,7 @@ import pytest
 
 from evmesh.domain.readings import ReadingContext
 from evmesh.domain.receipt import Receipt
+from evmesh.domain.strict import unix_seconds
 from evmesh.domain.units import Wh
 from evmesh.verify.case import ChainFacts
 from evmesh.verify.receipt import CHECKS, verify_receipt
@@ -16,6 +17,7 @@ from tests.unit.verify.receipt_factory import (
     OPERATOR,
     SIGNATURES,
     START,
+    STOP,
     THIEF,
     leaf_of,
     make_chain_facts,
@@ -159,6 +161,16 @@ def test_a_plan_may_hold_less_energy_only_where_the_budget_pays_for_no_more() ->
     assert verify_receipt(make_receipt(offer=poor, due=2_000_000, plan=plan).encode(), SIGNATURES).ok
     rich = verify_receipt(make_receipt(plan=plan).encode(), SIGNATURES)
     assert codes(rich) == {"plan row": "plan.other_energy"}
+
+
+def test_what_is_just_within_its_limit_is_true() -> None:
+    request = make_request(max_cost=BUDGET)
+    limits = {"start_by": unix_seconds(START), "end_by": unix_seconds(STOP)}
+    exact = (make_voucher(BASE + 3_200_000),)
+    pause = (*CURVE[:2], (901, CURVE[1][1]), *CURVE[2:])
+    until_departure = replace(make_plan(request)[0], first=1)
+    receipt = make_receipt(request=request, offer=limits, vouchers=exact, curve=pause, plan=until_departure)
+    assert verify_receipt(receipt.encode(), SIGNATURES).ok
 
 
 def test_a_charge_without_energy_needs_no_voucher() -> None:

@@ -24,22 +24,30 @@ _PHASES: Final = (frozenset({"L1", "L2", "L3"}), frozenset({"L1-N", "L2-N", "L3-
 
 @dataclass(frozen=True, slots=True)
 class _Quantity:
-    """One measurand that we use: its units with their factor to ours, and how phases make a total."""
+    """One measurand that we use: its units with their factor to ours, its bounds, how phases make a total."""
 
-    measurand: str
     factors: dict[str | None, int]
     total: Callable[[Sequence[Decimal]], Decimal]
+    lowest: int = 0
+    highest: int = _LARGEST
 
 
 def _sum(numbers: Sequence[Decimal]) -> Decimal:
     return sum(numbers, Decimal(0))
 
 
-_ENERGY: Final = _Quantity("Energy.Active.Import.Register", {"Wh": 1, "kWh": 1000, None: 1}, _sum)
-_POWER: Final = _Quantity("Power.Active.Import", {"W": 1, "kW": 1000, None: 1}, _sum)
-_SOC: Final = _Quantity("SoC", {"Percent": 1, None: 1}, min)
-_OFFERED: Final = _Quantity("Current.Offered", {"A": 1000, None: 1000}, min)
-"""What a cable may carry is said per phase: the least of them is what all can have."""
+_ENERGY: Final = "Energy.Active.Import.Register"
+_POWER: Final = "Power.Active.Import"
+_SOC: Final = "SoC"
+_OFFERED: Final = "Current.Offered"
+
+_QUANTITIES: Final = {
+    _ENERGY: _Quantity({"Wh": 1, "kWh": 1000, None: 1}, _sum),
+    _POWER: _Quantity({"W": 1, "kW": 1000, None: 1}, _sum, lowest=-_LARGEST),
+    _SOC: _Quantity({"Percent": 1, None: 1}, min, highest=100),
+    # What a cable may carry is said per phase: the least of them is what all can have.
+    _OFFERED: _Quantity({"A": 1000, None: 1000}, min),
+}
 
 
 def read_samples(values: Iterable[MeterValue]) -> Iterator[MeterSample]:
@@ -63,34 +71,38 @@ def read_readable_samples(values: Iterable[MeterValue]) -> Iterator[MeterSample]
 def read_sample(value: MeterValue) -> MeterSample | None:
     """Give one instant's numbers; None where none is of use. Raises MalformedInstant."""
     at = parse_instant(value.timestamp)
-    register = _read(_ENERGY, value.sampled_value, lowest=0)
-    power = _read(_POWER, value.sampled_value, lowest=-_LARGEST)
-    soc = _read(_SOC, value.sampled_value, lowest=0, highest=100)
-    offered = _read(_OFFERED, value.sampled_value, lowest=0)
-    if register is None and power is None and soc is None and offered is None:
+    found: dict[str, list[SampledValue]] = {}
+    for sampled in value.sampled_value:
+        if sampled.measurand in _QUANTITIES and sampled.format == "Raw":
+            found.setdefault(sampled.measurand, []).append(sampled)
+    read = {
+        measurand: whole
+        for measurand, values in found.items()
+        if (whole := _read(_QUANTITIES[measurand], values)) is not None
+    }
+    if not read:
         return None
+    register, power, offered = read.get(_ENERGY), read.get(_POWER), read.get(_OFFERED)
     return MeterSample(
         at,
         register=None if register is None else Wh(register),
         power=None if power is None else W(power),
-        soc_percent=soc,
+        soc_percent=read.get(_SOC),
         offered=None if offered is None else Milliamp(offered),
     )
 
 
-def _read(
-    quantity: _Quantity, values: Sequence[SampledValue], *, lowest: int, highest: int = _LARGEST
-) -> int | None:
+def _read(quantity: _Quantity, values: Sequence[SampledValue]) -> int | None:
     """Give the quantity in our unit; the total where there is one, else the phases' own total."""
-    found = [value for value in values if value.measurand == quantity.measurand and value.format == "Raw"]
-    if not found:
-        return None
-    totals = [value for value in found if value.phase is None]
-    number = _number(quantity, max(totals, key=_rank)) if totals else _over_phases(quantity, found)
+    totals = [value for value in values if value.phase is None]
+    if totals:
+        number = _number(quantity, totals[0] if len(totals) == 1 else max(totals, key=_rank))
+    else:
+        number = _over_phases(quantity, values)
     if number is None:
         return None
     whole = int(number.to_integral_value(ROUND_FLOOR))
-    return whole if lowest <= whole <= highest else None
+    return whole if quantity.lowest <= whole <= quantity.highest else None
 
 
 def _rank(value: SampledValue) -> tuple[bool, bool, bool]:

@@ -1,0 +1,130 @@
+// An MQTT 3.1.1 broker for one machine: what `evmesh up` starts where no Mosquitto is installed.
+//
+//   node embedded/broker.mjs --directory DIR [--port 1883]        (port 0: a free one)
+//
+// Prints {"port":n} on one line when it listens, on 127.0.0.1 only. Retained messages, and the QoS 1 messages that
+// persistent sessions still have to get, are kept in DIR. A publisher's QoS 1 message is acknowledged once it is there.
+// LevelDB hands each write to the operating system and does not wait for the disk: what was acknowledged survives a
+// kill -9 of this process, but not a power cut.
+
+import { mkdirSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { parseArgs } from 'node:util'
+import { Aedes } from 'aedes'
+import persistence from 'aedes-persistence-level'
+import { Level } from 'level'
+
+const { values: options } = parseArgs({
+  options: { directory: { type: 'string' }, port: { type: 'string', default: '1883' } }
+})
+const port = Number(options.port)
+if (!options.directory || !Number.isInteger(port) || port < 0 || port > 65535) {
+  console.error('usage: node broker.mjs --directory DIR [--port 0..65535]')
+  process.exit(2)
+}
+
+let stopping = false
+process.on('unhandledRejection', fail)
+
+mkdirSync(options.directory, { recursive: true })
+const database = new Level(options.directory, { valueEncoding: 'binary' })
+try {
+  await database.open()
+} catch (error) {
+  console.error(`cannot open ${options.directory}: ${error.cause?.message ?? error.message}`)
+  process.exit(1)
+}
+
+
+const ops2 = {}
+function traced(p) {
+  for (const name of ['storeRetained','outgoingEnqueueCombi','outgoingUpdate','outgoingClearMessageId','subscriptionsByTopic','addSubscriptions','delWill','putWill','cleanSubscriptions','subscriptionsByClient']) {
+    const f = p[name].bind(p)
+    p[name] = async (...a) => { ops2[name] = (ops2[name] ?? 0) + 1; try { return await f(...a) } catch (e) { console.error(name, e.message); throw e } finally { ops2[name]-- } }
+  }
+  return p
+}
+const stored = new WeakSet()
+
+const broker = await Aedes.createBroker({
+  // Queued messages are kept under this id and a counter that starts anew with every run. So it has to be new each
+  // time, or a run would overwrite what the one before left behind; and to sort by time, or they would change order.
+  id: `run-${Date.now().toString().padStart(15, '0')}`,
+  persistence: traced(persistence(database)),
+  // Of all that aedes calls, this alone comes before it acknowledges a message.
+  authorizePublish: storeFirst,
+  // A killed broker finds its clients' wills again, and publishes those of clients that stay away for four of these.
+  heartbeatInterval: 5_000,
+  // A subscriber that stops reading holds up the publishers; after this many milliseconds it is cut off.
+  drainTimeout: 5_000,
+  // What a client may send before its session is restored.
+  queueLimit: 10_000
+})
+broker.on('error', fail)
+broker.on('clientError', (client, error) => console.error(`client ${client.id}: ${error.message}`))
+broker.on('connectionError', (client, error) => console.error(`connection: ${error.message}`))
+
+// Aedes numbers a message when it comes in, stores it, and then gives it out, several messages at a time. With a store
+// that takes its time they overtake each other: an older value can be retained over a newer one, and a subscriber that
+// was given number 8 is never given number 7. So the next one is taken up when the one before is being given out.
+const publish = broker.publish.bind(broker)
+const emit = broker.mq.emit.bind(broker.mq)
+let turn = Promise.resolve()
+let givenOut = () => {}
+
+broker.mq.emit = (packet, done) => {
+  givenOut(); emits++
+  return emit(packet, done)
+}
+
+broker.publish = (packet, client, done) => {
+  if (typeof client === 'function') [client, done] = [null, client]
+  if (stored.delete(packet)) return done?.()
+  turn = turn.then(() => new Promise((resolve) => {
+    givenOut = resolve; turns++; 
+    publish(packet, client, (error) => {
+      resolve()
+      done?.(error)
+    })
+  }))
+}
+
+function storeFirst (client, packet, done) {
+  if (packet.topic.startsWith('$SYS/')) return done(new Error('$SYS/ topic is reserved'))
+  if (packet.qos !== 1) return done(null)
+  broker.publish(packet, client, (error) => {
+    // Aedes will publish it now, which `broker.publish` then knows to be done.
+    if (!error) stored.add(packet)
+    done(error)
+  })
+}
+
+const server = createServer({ noDelay: true }, broker.handle)
+server.on('error', fail)
+server.listen(port, '127.0.0.1', () => console.log(JSON.stringify({ port: server.address().port })))
+
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, stop)
+
+function stop () {
+  if (stopping) return
+  stopping = true
+  server.close()
+  broker.close(async () => {
+    // Waits for the writes that are under way. Those that come too late are of messages nobody was promised.
+    await database.close()
+    process.exit(0)
+  })
+}
+
+function fail (error) {
+  if (stopping) return
+  console.error(error?.stack ?? error)
+  process.exit(1)
+}
+
+setInterval(() => {
+  const c = Object.values(broker.clients).map(c => [c.id, c.connected, c.connecting, c.connackSent, c.closed, c._paused, c._parsingBatch, c._parser._queue && c._parser._queue.length, c._pendingDrains.length, c.conn.writableLength, c.conn.readableLength, c.conn.isPaused()])
+  console.error(new Date().toISOString(), JSON.stringify({c, turns, emits, ops2, mq: broker.mq.current, q: broker.mq.length, ops}))
+}, 1000).unref()
+const ops = {}
+let turns = 0, emits = 0

@@ -12,8 +12,8 @@ from websockets.asyncio.client import connect
 
 from bench.figure import Figure
 
-STATIONS = 8
-OURS_EACH, LIBRARY_EACH = 2_500, 250
+STATIONS = 64
+OURS_EACH, LIBRARY_EACH = 320, 32
 ROUNDS = 3
 IDLE = 1_000
 

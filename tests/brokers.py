@@ -32,7 +32,9 @@ class Broker:
     @property
     def config(self) -> MqttConfig:
         """Where it is, with delays short enough for a test."""
-        return MqttConfig(self.command.host, self.port, first_delay_s=0.05, longest_delay_s=0.2)
+        return MqttConfig(
+            self.command.host, self.port, first_delay_s=0.05, longest_delay_s=0.2, connect_timeout_s=0.5
+        )
 
     def client(self, identifier: str | None = None, *, persistent: bool = False) -> Client:
         """A stock client."""

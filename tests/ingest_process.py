@@ -22,7 +22,9 @@ class _Clock:
 
 
 async def main(port: str, path: str) -> None:
-    config = MqttConfig("127.0.0.1", int(port), first_delay_s=0.05, longest_delay_s=0.2)
+    config = MqttConfig(
+        "127.0.0.1", int(port), first_delay_s=0.05, longest_delay_s=0.2, connect_timeout_s=0.5
+    )
     async with SqliteReadings(Path(path)) as store:
         # Small batches, so that a kill finds some committed, some not acknowledged and some not read.
         await Ingest(config, store, _Clock(), batch_at_most=20, ack_every_s=0.05).run()

@@ -27,6 +27,8 @@ export default defineConfig({
   build: {
     outDir: here('../src/evmesh/app/static'),
     emptyOutDir: true,
+    // What is bundled is under MIT, which wants its notices to travel along.
+    license: { fileName: 'licenses.md' },
     // Files as they are, never as data: URLs: the pages run under a content security policy of 'self'.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

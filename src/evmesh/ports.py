@@ -340,6 +340,11 @@ class RefusalRecord:
     steps: tuple[int, ...]
     deficit: Wh
     offers: tuple[tuple[Wh, datetime], ...]
+    problem: bytes
+    schedule: bytes
+    """The files that prove it: `evmesh.problem/1` with the request, and its refusal."""
+    number: int = 0
+    """Given by the store."""
 
 
 class Unit(Protocol):
@@ -410,6 +415,8 @@ class Unit(Protocol):
 
     async def refusals(self, limit: int) -> Sequence[RefusalRecord]:
         """Newest first."""
+
+    async def refusal(self, number: int) -> RefusalRecord | None: ...
 
     async def set_status(
         self, connector: ConnectorRef, status: ConnectorStatus, error: str, at: datetime

@@ -5,8 +5,11 @@ import asyncio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
+from evmesh.csms.connection import MAX_UNSERVED
 from evmesh.domain.ids import StationId
 from tests.drivers.raw_station import (
     PATIENCE_S,
@@ -152,6 +155,26 @@ async def test_more_calls_at_once_than_the_standard_allows_are_all_answered_in_o
         assert [(await station.receive())[1] for _ in range(300)] == [str(number) for number in range(300)]
 
 
+def _calls_read() -> float:
+    labels = {"direction": "in", "kind": "call"}
+    return REGISTRY.get_sample_value("evmesh_csms_frames_total", labels) or 0
+
+
+async def test_a_station_that_sends_without_waiting_is_read_no_faster_than_it_is_served() -> None:
+    events = RecordingEvents(gate=asyncio.Event())
+    async with running_csms(events) as csms, raw_station(csms) as station:
+        before = _calls_read()
+        for number in range(100):
+            await station.send([2, str(number), "StartTransaction", start_payload(connectorId=number)])
+        await until(lambda: _calls_read() - before > MAX_UNSERVED)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert _calls_read() - before <= MAX_UNSERVED + 2  # one is being served, one is in the reader's hand
+        assert events.gate is not None
+        events.gate.set()
+        assert [(await station.receive())[1] for _ in range(100)] == [str(number) for number in range(100)]
+
+
 _FRAMES = (
     st.binary(max_size=60)
     | st.text(max_size=60)
@@ -224,8 +247,6 @@ def test_no_bytes_end_the_line_or_the_server(sent: list[object]) -> None:
 async def test_who_may_not_come_in_is_told_why(
     path: str, protocols: list[str] | None, status: int, word: str
 ) -> None:
-    from websockets.asyncio.client import connect
-
     events = RecordingEvents()
     async with running_csms(events, stations=frozenset({StationId("CP-1")})) as csms:
         with pytest.raises(InvalidStatus) as refused:

@@ -5,10 +5,12 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from aiomqtt import Client, MqttError
 
 from evmesh.domain.errors import Unavailable
 from evmesh.telemetry import broker as broker_module
@@ -72,16 +74,42 @@ async def test_what_was_read_is_not_queued_again(broker: Broker) -> None:
     assert await queued(broker, 1) == ["3"]
 
 
-async def test_the_npm_broker_keeps_everything_when_it_is_killed(tmp_path: Path) -> None:
+async def all_at_once(writer: Client, topic: str, payloads: Sequence[str]) -> None:
+    """Publish without waiting for one before sending the next; returns when all are acknowledged."""
+    writer.pending_calls_threshold = len(payloads)
+    async with asyncio.TaskGroup() as group:
+        for payload in payloads:
+            group.create_task(writer.publish(topic, payload, qos=1, retain=True))
+
+
+async def test_the_npm_broker_keeps_what_it_acknowledged_when_it_is_killed(tmp_path: Path) -> None:
     async with running_broker("aedes", tmp_path) as broker:
         await subscribe_and_leave(broker)
-        await publish(broker, "last/value", "7", retain=True)
-        wanted = [str(number) for number in range(200)]
-        await publish(broker, "queue/a", *wanted)
-        broker.kill()
-        await broker.start()
-        assert await retained(broker, "last/value") == "7"
-        assert await queued(broker, 200) == wanted
+        wanted: list[str] = []
+        for round_ in range(4):
+            more = [str(round_ * 20 + number) for number in range(20)]
+            async with broker.client() as writer:
+                await all_at_once(writer, "queue/a", more)
+                broker.kill()
+                with suppress(MqttError):  # it will not see this client off any more
+                    await anext(writer.messages)
+            wanted += more
+            await broker.start()
+            assert await retained(broker, "queue/a") == more[-1]
+        assert await queued(broker, len(wanted)) == wanted
+
+
+async def test_what_comes_all_at_once_is_delivered_at_once_whole_and_in_order(broker: Broker) -> None:
+    wanted = [str(number) for number in range(300)]
+    async with broker.client("reader", persistent=True) as reader, broker.client() as writer:
+        await reader.subscribe("queue/#", qos=1)
+        for start in range(0, 300, 20):
+            await all_at_once(writer, "queue/a", wanted[start : start + 20])
+        async with asyncio.timeout(20):
+            messages = reader.messages
+            seen = [(await anext(messages)).payload.decode() for _ in wanted]
+    assert seen == wanted
+    assert await retained(broker, "queue/a") == wanted[-1]
 
 
 async def test_mosquitto_keeps_what_it_had_saved_when_it_is_killed(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Simulated stations against a central system that is not ours, over a real socket."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -364,6 +366,19 @@ async def test_a_resent_message_keeps_its_id_unless_the_station_misbehaves(
             await eventually(lambda seen=record: seen.transactions)  # type: ignore[misc]
         starts = {raw[:42] for raw in record.message_ids if '"StartTrans' in raw}
         assert len(starts) == ids
+
+
+async def test_a_station_shows_its_password_where_it_has_one(server: CentralServer, tmp_path: Path) -> None:
+    station = replace(one_station(), password="open-sesame-0123")
+    config = replace(config_of(server, tmp_path, BEHAVES), stations=(station,))
+    simulation = Simulation(config, FastClock(SPEED), no_wallet, NoSignatures())
+    running = asyncio.create_task(simulation.run())
+    await server.connected(NAME)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    secret = base64.b64encode(f"{NAME}:open-sesame-0123".encode()).decode()
+    assert server.record(NAME).authorization == f"Basic {secret}"
 
 
 def powers(meter_values: list[dict[str, Any]]) -> list[int]:

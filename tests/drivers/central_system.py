@@ -28,6 +28,8 @@ class Record:
     message_ids: list[str] = field(default_factory=list)
     transactions: dict[tuple[Any, ...], int] = field(default_factory=dict)
     connections: int = 0
+    authorization: str | None = None
+    """The HTTP header that the newest connection came with."""
 
     def said(self, action: str) -> list[dict[str, Any]]:
         return [payload for name, payload in self.log if name == action]
@@ -155,6 +157,7 @@ class CentralServer:
         station = connection.request.path.rsplit("/", 1)[-1]
         record = self.record(station)
         record.connections += 1
+        record.authorization = connection.request.headers.get("Authorization")
         system = CentralSystem(station, connection, record, self.wishes)
         self._connected[station] = system
         try:
@@ -173,7 +176,7 @@ async def central_server() -> AsyncIterator[CentralServer]:
         yield server
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 20) -> None:
+async def eventually(condition: Callable[[], object], seconds: float = 40) -> None:
     """Wait until `condition` holds; fails after `seconds` of wall time."""
     async with asyncio.timeout(seconds):
         while not condition():

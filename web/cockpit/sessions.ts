@@ -5,6 +5,7 @@ import type { Tone } from '../kit/components/props'
 
 /** No more energy flows. Metered is one of them: the receipt is final, only the money still moves. */
 const FINISHED = new Set(['metered', 'settled', 'expired', 'refunding', 'refunded'])
+const ENDS = new Set(['stopping', 'metered', 'expired', 'refunding'])
 const WAY = ['reserved', 'funded', 'starting', 'charging', 'metered', 'settled']
 const BEFORE_ENERGY = WAY.slice(0, 3)
 
@@ -67,6 +68,12 @@ export function wayOf(session: Session): WayPoint[] {
 function ends(passed: string[], last: string): WayPoint[] {
   const done = passed.map((state): WayPoint => ({ state, at: 'done' }))
   return [...done, { state: last, at: last === 'refunding' ? 'now' : 'done' }]
+}
+
+/** Why energy ended, or why none came: the cause of the transition that ended it. Later ones tell of the money. */
+export function endCause(session: Session): string {
+  const end = session.timeline.findLast((row) => ENDS.has(row.target) && row.cause !== '')
+  return end?.cause ?? session.cause
 }
 
 export interface News {

@@ -47,6 +47,8 @@ export interface Group {
 
 export interface ChargePoint {
   code: string
+  /** What is written on it, where the site names it. */
+  name: string | null
   evse_id: string
   charge_point: string
   connector: number

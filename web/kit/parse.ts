@@ -101,6 +101,7 @@ const chain = object<Chain>({ chain_id: integer, block: integer })
 
 const chargePoint = object<ChargePoint>({
   code: text,
+  name: orNull(text),
   evse_id: text,
   charge_point: text,
   connector: integer,

@@ -88,6 +88,12 @@ export function day(at: number, timeZone: string, locale: Locale): string {
   return format(at, locale, { timeZone, weekday: 'short', day: 'numeric', month: 'long' }).replace(',', '')
 }
 
+/** Show the end of a day as the day that begins, every other time as its hour: labels of an axis over days. */
+export function hourOrDay(at: number, timeZone: string, locale: Locale): string {
+  const time = clock(at, timeZone, locale)
+  return time === '00:00' ? format(at, locale, { timeZone, weekday: 'short' }) : time
+}
+
 /** Show a time at the site, with its day where that is not the day of `now`: `09:15`, `Tue 2 Jun 09:15`. */
 export function moment(at: number, now: number, timeZone: string, locale: Locale): string {
   const time = clock(at, timeZone, locale)

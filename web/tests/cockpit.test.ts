@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { outline, planSteps } from '../cockpit/plan'
-import { isFinished, news, wayOf } from '../cockpit/sessions'
+import { endCause, isFinished, news, wayOf } from '../cockpit/sessions'
 import { recorded } from '../dev/recorded.ts'
 import type { Session } from '../kit/api-types'
 import de from '../kit/i18n/de.json'
@@ -44,6 +44,7 @@ describe('the words', () => {
 
   it('make a code legible that nobody translated', () => {
     expect(tCode('cause', 'driver')).toBe('stopped by the driver')
+    expect(tCode('cause', 'station.rejected')).toBe('the station refused the start')
     expect(tCode('cause', 'meter.went_back')).toBe('meter went back')
     expect(tCode('cause', 'toString')).toBe('toString')
   })
@@ -88,6 +89,13 @@ describe('the way of a session', () => {
   it('ends where nobody paid, and where the money went back', () => {
     expect(told(inState('expired'))).toBe('reserved:done expired:done')
     expect(told(inState('refunded'))).toBe('reserved:done funded:done starting:done refunded:done')
+  })
+
+  it('ends for a reason that the money does not hide', () => {
+    const settled = inState('settled')
+    expect(endCause({ ...settled, cause: 'claimed' })).toBe('delivered')
+    expect(endCause(inState('refunded'))).toBe('no_car')
+    expect(endCause({ ...settled, timeline: [], cause: 'full' })).toBe('full')
   })
 
   it('is over when the receipt is final', () => {

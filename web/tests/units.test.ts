@@ -5,6 +5,7 @@ import {
   decimal,
   duration,
   energy,
+  hourOrDay,
   moment,
   money,
   power,
@@ -94,6 +95,11 @@ describe('time', () => {
     const late = Date.parse('2026-06-01T22:30:00Z')
     expect(moment(late, NOON, 'UTC', 'en')).toBe('22:30')
     expect(moment(late, NOON, 'Europe/Amsterdam', 'en')).toBe('Tue 2 Jun 00:30')
+  })
+
+  it('names the day where one begins', () => {
+    expect(hourOrDay(Date.parse('2026-06-01T22:00:00Z'), 'Europe/Amsterdam', 'en')).toBe('Tue')
+    expect(hourOrDay(NOON, 'Europe/Amsterdam', 'de')).toBe('12:00')
   })
 
   it('gives a length by its two largest units', () => {

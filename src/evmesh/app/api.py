@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from evmesh.domain.money import parse_units
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import Session
 from evmesh.domain.settlement import Settlement
+from evmesh.domain.trust import Trust
 from evmesh.ports import Escrow
 from evmesh.services.directory import Directory
 from evmesh.services.payments import Payments, find
@@ -47,6 +49,8 @@ class ApiParts:
     site: Callable[[], Awaitable[Json]]
     is_ready: Callable[[], bool]
     waiting: Waiting
+    rewards: Callable[[str, date], Awaitable[list[Json]]]
+    trust: Callable[[], Trust]
 
 
 def build_api(parts: ApiParts) -> FastAPI:
@@ -159,6 +163,26 @@ def _add_views(app: FastAPI, parts: ApiParts) -> None:
             return problem(InvalidInput("plan.unknown", "there is no such plan"), status=404)
         raw = stored.problem if part == "problem" else stored.schedule
         return Response(raw, media_type="application/json")
+
+    @app.get("/v1/refusals/{number}/{part}")
+    async def refusal(number: int, part: str) -> Response:
+        """The exact bytes of the `problem` that did not fit, or of the `schedule` that proves it."""
+        async with parts.transitions.read() as unit:
+            stored = await unit.refusal(number)
+        if stored is None or part not in ("problem", "schedule"):
+            return problem(InvalidInput("refusal.unknown", "there is no such refusal"), status=404)
+        raw = stored.problem if part == "problem" else stored.schedule
+        return Response(raw, media_type="application/json")
+
+    @app.get("/v1/groups/{name}/rewards")
+    async def rewards(name: str, day: date) -> Json:
+        """What the flexibility of a group's day earned so far: computed, not final, not paid."""
+        return {"group": name, "day": day.isoformat(), "rewards": await parts.rewards(name, day)}
+
+    @app.get("/v1/trust")
+    async def trust() -> Json:
+        """The operator's own statement of its keys and contracts, as an `evmesh.trust/1` file."""
+        return parts.trust().to_json()
 
     @app.get("/v1/site")
     async def site() -> Json:

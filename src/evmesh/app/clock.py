@@ -85,3 +85,27 @@ class ClockMaster(SharedClock):
         sequence = _ANCHOR.unpack(self._map[: _ANCHOR.size])[0] + 1
         raw = _ANCHOR.pack(sequence, time.monotonic_ns(), platform_us, rate_permille, sequence)
         self._map[: _ANCHOR.size] = raw
+
+
+class WallClock:
+    """The machine's own time, for a part that runs without a platform. Implements the port `Clock`."""
+
+    def __init__(self) -> None:
+        self._last = _EPOCH
+
+    def now(self) -> datetime:
+        """Give aware UTC; stands still where the machine's clock is set back."""
+        self._last = max(self._last, datetime.now(UTC))
+        return self._last
+
+    def monotonic(self) -> float:
+        """Give seconds for intervals."""
+        return time.monotonic()
+
+    async def sleep_until(self, instant: datetime) -> None:
+        """Return once `now()` is at or past `instant`."""
+        while True:
+            left = (instant - self.now()).total_seconds()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(left, _LONGEST_NAP_S))

@@ -1,9 +1,11 @@
 """The command line. Each command imports what it needs when it runs, so `--help` is quick."""
 
 import asyncio
+import json
 import logging
 import signal
 import sys
+import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +16,7 @@ import uvloop
 
 from evmesh.app import plan, verify
 from evmesh.app.errors import exit_on_error
+from evmesh.domain.errors import IntegrityFailure
 
 app = typer.Typer(
     name="evmesh",
@@ -25,7 +28,11 @@ app.add_typer(plan.app)
 app.add_typer(verify.app)
 
 
-DEFAULT_SITE = Path(__file__).parents[3] / "examples" / "site.toml"
+EXAMPLES = Path(__file__).parents[3] / "examples"
+DEFAULT_SITE = EXAMPLES / "site.toml"
+DEMO_SITE = EXAMPLES / "demo.toml"
+STEPS_IN_A_CHARGE = 11
+_WIDEST = 160
 
 SiteFile = Annotated[
     Path, typer.Option("--site", envvar="EVMESH_SITE", metavar="FILE", help="the site: what stands where")
@@ -65,6 +72,46 @@ def up_command(
 
     with exit_on_error():
         run_until_signal(serve())
+
+
+@app.command("demo")
+def demo_command(
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="where the receipt and its evidence go")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Run one charge from plug to verified receipt, and show the evidence of each of its eleven steps."""
+    from evmesh.app.demo import StepResult, demo
+
+    steps: list[StepResult] = []
+
+    async def run() -> None:
+        steps.extend(await demo(DEMO_SITE, work / "data", target, lambda text: typer.echo(text, err=True)))
+
+    with exit_on_error(json_output):
+        work = Path(tempfile.mkdtemp(prefix="evmesh-demo-"))
+        target = out or work / "out"
+        run_until_signal(run())
+        ok = len(steps) == STEPS_IN_A_CHARGE and all(step.ok for step in steps)
+        receipt = str(target / "receipt.json")
+        if json_output:
+            shown = [step.to_json() for step in steps]
+            typer.echo(json.dumps({"ok": ok, "steps": shown, "receipt": receipt, "data": str(work / "data")}))
+        else:
+            for step in steps:
+                typer.echo(_step_text(step.n, step.name, step.ok, step.evidence))
+            typer.echo(f"\n{'every step checked' if ok else 'FAILED'}; receipt and evidence: {target}")
+        if not ok:
+            raise typer.Exit(IntegrityFailure.exit_code)
+
+
+def _step_text(n: int, name: str, ok: bool, evidence: dict[str, Any]) -> str:
+    lines = [f"\n{n:>2}. {name}: {'ok' if ok else 'FAILED'}"]
+    for key, value in evidence.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines.append(f"      {key}: {text if len(text) <= _WIDEST else text[:_WIDEST] + '…'}")
+    return "\n".join(lines)
 
 
 @app.command("serve-platform", hidden=True)

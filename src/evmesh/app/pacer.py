@@ -2,7 +2,8 @@
 
 Lag is a late event loop, an effect (a start, a claim) that has been owed for a while of wall time,
 or a request of the API that is still to be answered. Time then runs slower, down to real time; it
-recovers by itself and never jumps.
+recovers by itself and never jumps. It also runs in real time until the site's stations are there, so
+that nothing passes unseen while things start.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from evmesh.app.clock import ClockMaster
 _LOOK_S = 0.1
 _LATE_LOOP_S = 0.15
 _LATE_WORK_S = 0.3
+_COMPLETE_WITHIN_S = 20.0
 
 
 class Waiting:
@@ -46,7 +48,15 @@ class Pacer:
 
     name = "pacer"
 
-    def __init__(self, clock: ClockMaster, speed: int, oldest_wait_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        clock: ClockMaster,
+        speed: int,
+        oldest_wait_s: Callable[[], float],
+        is_complete: Callable[[], bool],
+    ) -> None:
+        """`is_complete` says whether all stations are connected; waited for only so long."""
+        self._is_complete = is_complete
         self._clock = clock
         self._full = speed * 1000
         self._oldest_wait_s = oldest_wait_s
@@ -54,6 +64,9 @@ class Pacer:
     async def run(self) -> None:
         """Watch the lag and set the rate."""
         loop = asyncio.get_running_loop()
+        give_up = loop.time() + _COMPLETE_WITHIN_S
+        while not self._is_complete() and loop.time() < give_up:
+            await asyncio.sleep(_LOOK_S)
         while True:
             began = loop.time()
             await asyncio.sleep(_LOOK_S)

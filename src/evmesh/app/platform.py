@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from evmesh.app.site_view import SiteView
 from evmesh.app.snapshot import Snapshots
 from evmesh.csms.config import CsmsConfig
 from evmesh.csms.server import Csms
+from evmesh.domain.errors import InvalidInput
+from evmesh.domain.trust import Trust
 from evmesh.ledger.deploy import load_deployment
 from evmesh.ledger.escrow import ChargeTab
 from evmesh.ledger.keys import Keys, open_keys, open_secret
@@ -39,8 +42,9 @@ from evmesh.services.live import LiveState
 from evmesh.services.meter_log import MeterLog
 from evmesh.services.payments import Payments
 from evmesh.services.plans import Planner, flat_tariff_supply
-from evmesh.services.receipts import Receipts
+from evmesh.services.receipts import Receipts, chain_ref
 from evmesh.services.requests import Requests
+from evmesh.services.rewards import RewardBook
 from evmesh.services.settlements import Settlements
 from evmesh.services.state_feed import StateFeed
 from evmesh.services.stations import StationEvents
@@ -157,6 +161,16 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         )
         feed = LiveFeed(transitions, view.snapshot)
         waiting = Waiting()
+        book = RewardBook(directory, operator, planner, supply)
+
+        async def rewards(name: str, day: date) -> list[dict[str, Any]]:
+            if name not in directory.groups:
+                raise InvalidInput("group.unknown", f"there is no group {name}")
+            midnight = datetime.combine(day, time(), site.time_zone)
+            async with transitions.read() as unit:
+                found = await book.day_so_far(unit, directory.groups[name], midnight)
+            return [one.content() for one in found]
+
         api = build_api(
             ApiParts(
                 transitions=transitions,
@@ -169,6 +183,13 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 site=view.snapshot,
                 is_ready=lambda: csms.is_listening,
                 waiting=waiting,
+                rewards=rewards,
+                trust=lambda: Trust(
+                    chain_ref(ledger.contracts),
+                    frozenset({operator.payee.address}),
+                    frozenset({operator.notary}),
+                    {place.meter: operator.gateway.address for place in directory.places},
+                ),
             )
         )
         yield Platform(
@@ -180,7 +201,12 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 Control(transitions, clock, directory, planner, supply, live, csms),
                 Caretaker(transitions, clock, live, payments, events),
                 feed,
-                Pacer(clock, run.speed, lambda: max(effects.oldest_wait_s, waiting.oldest_s)),
+                Pacer(
+                    clock,
+                    run.speed,
+                    lambda: max(effects.oldest_wait_s, waiting.oldest_s),
+                    lambda: live.online >= directory.stations,
+                ),
                 HttpServer(api, run.http_port),
             )
         )

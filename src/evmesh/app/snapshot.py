@@ -9,7 +9,6 @@ from evmesh.domain.money import cost_of
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import JournalRow, Session, State
 from evmesh.domain.stations import ConnectorStatus
-
 from evmesh.ports import Clock, JournaledTransaction, Unit
 from evmesh.services.directory import METER_STREAM, Directory, Group, Operator, Place
 from evmesh.services.live import LiveState
@@ -106,6 +105,7 @@ class Snapshots:
         """Give the newest refusals with their offers."""
         return [
             {
+                "number": one.number,
                 "at": instant(one.at),
                 "code": self._directory.by_asset(one.asset).code,
                 "energy_wh": one.energy,
@@ -206,6 +206,8 @@ def _plan(plan: Plan | None, group: Group) -> Json | None:
     if plan is None:
         return None
     return {
+        "problem_sha256": plan.stored.problem_sha256,
+        "schedule_sha256": plan.stored.schedule_sha256,
         "made_at": instant(plan.stored.made_at),
         "start": instant(plan.problem.grid.start),
         "step_s": plan.problem.grid.step_s,

@@ -62,9 +62,7 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
         http_port = _claim_port(options.port, "--port")
         ocpp_port = _claim_port(options.ocpp_port, "--ocpp-port")
 
-        clock = ClockMaster.start(
-            options.data / "clock", await _resume_at(site, options.data), options.speed * _REAL_TIME
-        )
+        clock = ClockMaster.start(options.data / "clock", await _resume_at(site, options.data), _REAL_TIME)
         chain = await stack.enter_async_context(
             EmbeddedChain(EmbeddedConfig(directory=options.data / "chain"), clock)
         )

@@ -17,7 +17,7 @@ from evmesh.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-MAX_UNSERVED: Final = 64
+MAX_UNSERVED: Final = 8
 """Calls read and not yet served. A station has one open at a time; one with more is read more slowly."""
 
 

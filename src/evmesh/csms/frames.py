@@ -8,7 +8,6 @@ Pure: bytes in, one frame out, never an exception. OCPP-J 1.6 specification, sec
 """
 
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -46,8 +45,7 @@ class ErrorCode(StrEnum):
     GENERIC_ERROR = "GenericError"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A question; `payload` is a JSON object that no schema has seen yet."""
 
     id: str
@@ -55,26 +53,23 @@ class Call:
     payload: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class CallResult:
+class CallResult(msgspec.Struct, frozen=True):
     """The answer to the question with this id."""
 
     id: str
     payload: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class CallError:
+class CallError(msgspec.Struct, frozen=True):
     """The other answer: why not."""
 
     id: str
     code: str
     description: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class BadFrame:
+class BadFrame(msgspec.Struct, frozen=True):
     """Bytes that are no frame. `id` is None where none could be read.
 
     `answerable` is False for a broken answer of the peer: an answer is never answered.
@@ -137,15 +132,14 @@ def _too_deep(raw: bytes) -> bool:
 
 
 def _call(id_: str, rest: list[Any]) -> Call | BadFrame:
-    match rest:
-        case [str(action), dict(payload)]:
-            return Call(id_, action, payload)
-        case [str(), payload]:
-            return BadFrame(id_, f"the payload must be an object, not {_json_kind(payload)}")
-        case [action, _]:
-            return BadFrame(id_, f"the action must be a text, not {_json_kind(action)}")
-        case _:
-            return BadFrame(id_, f"a CALL has 4 items, this has {len(rest) + 2}")
+    if len(rest) != 2:
+        return BadFrame(id_, f"a CALL has 4 items, this has {len(rest) + 2}")
+    action, payload = rest
+    if not isinstance(action, str):
+        return BadFrame(id_, f"the action must be a text, not {_json_kind(action)}")
+    if not isinstance(payload, dict):
+        return BadFrame(id_, f"the payload must be an object, not {_json_kind(payload)}")
+    return Call(id_, action, payload)
 
 
 def _call_result(id_: str, rest: list[Any]) -> CallResult | BadFrame:

@@ -22,6 +22,9 @@ from evmesh.ports import ChargePointEvents, Clock
 
 log = structlog.get_logger(__name__)
 
+_UNREAD_FRAMES: Final = 4
+"""Frames that the library holds for us; with those in service, what one station can make us keep."""
+
 _GOING_AWAY: Final = 1001
 _TRY_AGAIN_LATER: Final = 1013
 
@@ -118,6 +121,7 @@ class Csms:
                 ping_timeout=config.ping_timeout_s,
                 close_timeout=config.close_timeout_s,
                 max_size=config.max_frame_bytes,
+                max_queue=_UNREAD_FRAMES,
             )
         except OSError as error:
             if error.errno != errno.EADDRINUSE:

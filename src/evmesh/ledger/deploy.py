@@ -13,7 +13,7 @@ from typing import Any, Final
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.ledger.abi import artifact, creation_code
-from evmesh.ledger.rpc import JsonRpc, NodeRefused
+from evmesh.ledger.rpc import JsonRpc, NodeRefused, no_gas
 from evmesh.ledger.transactions import LegacyTransaction, created_address
 from evmesh.ports import Contracts, Signer
 
@@ -153,14 +153,10 @@ class _Maker:
             raw, _ = draft.sign(self._signer, self._chain_id)
             await self._rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
         except NodeRefused as error:
-            if "already known" in error.message or "already imported" in error.message:
+            if error.has_it_already:
                 return  # an interrupted deployment sent it
-            if "insufficient" in error.message:
-                raise Refused(
-                    "chain.no_gas",
-                    f"the deployer {sender} cannot pay for gas",
-                    do=f"send native currency of the chain to {sender}",
-                ) from error
+            if error.wants_gas:
+                raise no_gas(self._signer.address) from error
             raise
 
 

@@ -29,6 +29,7 @@ _ROOT: Final = Path(__file__).parents[3]
 _NPM_PLATFORMS: Final = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _LOOPBACK: Final = "127.0.0.1"
 _UP_WITHIN_S: Final = 20.0
+_ENDS_WITHIN_S: Final = 10.0
 _STATES_IN_MEMORY: Final = 64
 
 
@@ -192,18 +193,19 @@ class EmbeddedChain:
 
     async def _stop(self) -> None:
         try:
-            if self._process is not None and self._is_alive():
-                if self._holds_our_state:
-                    with contextlib.suppress(EvmeshError):
-                        await self._mine(self.rpc)
-                        await self.dump()
-                await ChildRecord(self._process.pid, start_mark(self._process.pid) or "", self._port).end()
-                await self._process.wait()
-                self._pid_file.unlink(missing_ok=True)
+            if self._holds_our_state and self._is_alive():
+                with contextlib.suppress(EvmeshError):
+                    await self._mine(self.rpc)
+                    await self.dump()
         finally:
-            if self._rpc is not None:
-                await self._rpc.aclose()
-            self._held.close()
+            try:
+                if self._process is not None:
+                    await _end(self._process)
+                    self._pid_file.unlink(missing_ok=True)
+            finally:
+                if self._rpc is not None:
+                    await self._rpc.aclose()
+                self._held.close()
 
     async def _watch(self) -> None:
         process = self._process
@@ -271,6 +273,23 @@ def anvil_command(chain_id: int, port: int, timestamp: int, state: Path | None) 
         options["--load-state"] = state
     values = [str(part) for option in options.items() for part in option]
     return [binary, "--no-mining", "--quiet", *values]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask it to end, then make it; never leaves it behind, not even when cancelled."""
+    try:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            async with asyncio.timeout(_ENDS_WITHIN_S):
+                await process.wait()
+    except TimeoutError:
+        pass
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+    await process.wait()
 
 
 async def _run(callback: Callable[[], Awaitable[object]]) -> None:

@@ -62,6 +62,7 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
     "notary: size too large": ("a tree has fewer than 2^64 leaves", ""),
     "notary: no root": ("a tree head needs a root", ""),
     "token: not the minter": ("only the minter makes tokens", ""),
+    "token: not the receiver": ("only the receiver may send this authorization", "send with its key"),
     "token: no receiver": ("tokens need a receiver", "name an account"),
     "token: allowance too small": (
         "the driver's permission to take the tokens is missing or too small",

@@ -19,13 +19,9 @@ from typing import Any, Final
 
 from evmesh.domain.errors import EvmeshError, Refused, Unavailable
 from evmesh.domain.ids import Address
-from evmesh.ledger.rpc import JsonRpc, NodeRefused
+from evmesh.ledger.rpc import JsonRpc, NodeRefused, no_gas
 from evmesh.ledger.transactions import LegacyTransaction
 from evmesh.ports import Checkpoint, JournaledTransaction, Mined, Signer, TransactionJournal
-
-_ALREADY_THERE: Final = ("already known", "already imported", "known transaction", "nonce too low")
-_PRICE_REFUSED: Final = ("underpriced", "gas price", "max fee per gas less")
-_NO_GAS: Final = ("insufficient funds", "insufficient balance", "gas required exceeds allowance")
 
 _TRANSFER_GAS: Final = 21_000
 _GAS_MARGIN_PERCENT: Final = 125
@@ -162,9 +158,9 @@ class Relayer:
         try:
             await self.rpc.call("eth_sendRawTransaction", "0x" + row.raw.hex())
         except NodeRefused as error:
-            if any(word in error.message for word in _ALREADY_THERE):
+            if error.has_it_already:
                 return
-            if not any(word in error.message for word in _PRICE_REFUSED):
+            if not error.wants_another_price:
                 raise self._explained(error) from error
             await self._send_at_todays_price(row, error)
 
@@ -310,13 +306,7 @@ class Relayer:
         )
 
     def _explained(self, error: NodeRefused) -> EvmeshError:
-        if any(word in error.message for word in _NO_GAS):
-            return Refused(
-                "chain.no_gas",
-                f"account {self.address} cannot pay for gas",
-                do=f"send native currency of the chain to {self.address}",
-            )
-        return error
+        return no_gas(self.address) if error.wants_gas else error
 
 
 @contextmanager

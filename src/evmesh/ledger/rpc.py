@@ -7,12 +7,23 @@ from typing import Any, Final, Self
 
 import httpx
 
-from evmesh.domain.errors import ProtocolViolation, Unavailable
+from evmesh.domain.errors import ProtocolViolation, Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.ledger.reasons import reason_of, refused_by_contract
 
 _REVERTED: Final = 3
 """The error code of a revert, of geth and everybody who followed."""
+
+# Nodes agree on no codes for these; the words are those of geth, anvil and wasp.
+_ALREADY_THERE: Final = (
+    "already known",
+    "already imported",
+    "known transaction",
+    "nonce too low",
+    "replacement transaction underpriced",
+)
+_PRICE_REFUSED: Final = ("underpriced", "gas price", "max fee per gas less")
+_NO_GAS: Final = ("insufficient funds", "insufficient balance", "gas required exceeds allowance")
 
 
 class NodeRefused(ProtocolViolation):
@@ -23,6 +34,19 @@ class NodeRefused(ProtocolViolation):
             "chain.node_refused", f"the node refused {method}: {message[:300]}", do="see the node's own log"
         )
         self.message = message.lower()
+
+    @property
+    def has_it_already(self) -> bool:
+        """Say whether the node refused a transaction since it, or one of its nonce, is there."""
+        return any(words in self.message for words in _ALREADY_THERE)
+
+    @property
+    def wants_another_price(self) -> bool:
+        return any(words in self.message for words in _PRICE_REFUSED)
+
+    @property
+    def wants_gas(self) -> bool:
+        return any(words in self.message for words in _NO_GAS)
 
 
 class JsonRpc:
@@ -112,6 +136,15 @@ class JsonRpc:
 
 
 _START: Final = "check the address, or start a chain with `evmesh chain run`"
+
+
+def no_gas(account: Address) -> Refused:
+    """Say that an account cannot pay."""
+    return Refused(
+        "chain.no_gas",
+        f"account {account} cannot pay for gas",
+        do=f"send native currency of the chain to {account}",
+    )
 
 
 def from_hex(text: object) -> bytes:

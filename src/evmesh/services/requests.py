@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.money import cost_of
-from evmesh.domain.schedule import Refusal
+from evmesh.domain.problem import write_problem
+from evmesh.domain.schedule import Refusal, write_schedule
 from evmesh.domain.sessions import (
     NO_CAR_TIMEOUT,
     RESERVATION_TTL,
@@ -275,4 +276,6 @@ def _record(now: datetime, place: Place, session: Session, answer: RefusedReques
         offers=tuple(
             (offer.energy_wh, grid.start + offer.departure * grid.length) for offer in answer.offers
         ),
+        problem=write_problem(answer.problem),
+        schedule=write_schedule(answer.certificate),
     )

@@ -73,7 +73,7 @@ class ApiClient:
     async def _send(self, method: str, path: str, document: Document | None) -> httpx.Response:
         try:
             response = await self._http.request(method, path, json=document)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise Unavailable("api.away", f"{type(error).__name__} at {path}", do="try again") from error
         if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise Unavailable("api.failed", f"{path} answered {response.status_code}", do="try again")

@@ -7,12 +7,20 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key; `kind` says what values it takes: whole numbers, true/false, or any text."""
+    """One key; `kind` says what values it takes: int, bool, text, or a list of measurands."""
 
     default: str
     kind: str = "int"
     readonly: bool = False
 
+
+MEASURANDS: Final = (
+    "Energy.Active.Import.Register",
+    "Power.Active.Import",
+    "Current.Offered",
+    "SoC",
+)
+"""What the simulated hardware can measure."""
 
 KEYS: Final[Mapping[str, Key]] = {
     "AllowOfflineTxForUnknownId": Key("false", "bool", readonly=True),
@@ -26,9 +34,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "LocalAuthorizeOffline": Key("false", "bool", readonly=True),
     "LocalPreAuthorize": Key("false", "bool", readonly=True),
     "MeterValuesAlignedData": Key("", "text", readonly=True),
-    "MeterValuesSampledData": Key(
-        "Energy.Active.Import.Register,Power.Active.Import,SoC,Current.Offered", "text", readonly=True
-    ),
+    "MeterValuesSampledData": Key(",".join(MEASURANDS), "measurands"),
     "MeterValueSampleInterval": Key("60"),
     "NumberOfConnectors": Key("1", readonly=True),
     "ResetRetries": Key("0"),
@@ -62,6 +68,10 @@ class Configuration:
     def flag(self, name: str) -> bool:
         return self._values[name] == "true"
 
+    def items(self, name: str) -> frozenset[str]:
+        """Give a comma-separated list."""
+        return frozenset(_items(self._values[name]))
+
     def change(self, name: str, value: str) -> tuple[str, str]:
         """Set a key; give the answer's status and the key's own spelling."""
         own = _BY_LOWER.get(name.lower())
@@ -90,7 +100,13 @@ class Configuration:
         }
 
 
+def _items(value: str) -> list[str]:
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
 def _fits(kind: str, value: str) -> bool:
     if kind == "int":
         return value.isdecimal() and len(value) <= 9
+    if kind == "measurands":
+        return all(measurand in MEASURANDS for measurand in _items(value))
     return kind == "text" or value in ("true", "false")

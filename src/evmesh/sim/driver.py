@@ -13,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import structlog
+
 from evmesh.domain.errors import IntegrityFailure, ProtocolViolation, Refused, Unavailable
 from evmesh.domain.money import Price, cost_of
 from evmesh.domain.units import W, Wh
@@ -27,6 +29,7 @@ from evmesh.sim.signing import Terms, deposit_document
 from evmesh.sim.state import SimState
 
 _T = TypeVar("_T")
+_log = structlog.get_logger()
 
 REQUEST_VALID: Final = timedelta(minutes=10)
 DEPOSIT_VALID: Final = timedelta(hours=1)
@@ -317,6 +320,7 @@ class Driver:
     def _go(self, stage: Stage, code: str) -> None:
         """Leave the place, saying why."""
         self._progress.note = code
+        _log.info("driver.goes", visit=self._progress.key, stage=stage.value, why=code)
         with self._around.state.commit():
             self._progress.stage = stage
             if self._progress.connector:

@@ -62,8 +62,11 @@ def stop_transaction(
     }
 
 
-def meter_values(evse: Evse, at: datetime, context: str, register: Wh) -> Payload:
-    """Tell register, power, offered current, and the state of charge where a car is plugged in."""
+def meter_values(evse: Evse, at: datetime, context: str, register: Wh, measurands: frozenset[str]) -> Payload:
+    """Tell those of register, power, offered current and state of charge that are asked for.
+
+    The state of charge is there where a car is; the register is always told, as no sample may be empty.
+    """
     samples = [
         _register(register, context),
         _sample(evse.power(), "Power.Active.Import", "W", context, "Outlet"),
@@ -71,6 +74,7 @@ def meter_values(evse: Evse, at: datetime, context: str, register: Wh) -> Payloa
     ]
     if evse.record.car is not None:
         samples.append(_sample(evse.record.car.soc_percent, "SoC", "Percent", context, "EV"))
+    samples = [samples[0], *(sample for sample in samples[1:] if sample["measurand"] in measurands)]
     return {"connectorId": evse.number, "meterValue": [_meter_value(at, samples)]}
 
 

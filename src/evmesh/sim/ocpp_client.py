@@ -12,6 +12,7 @@ import uuid
 from datetime import timedelta
 from typing import Any, Final
 
+import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
@@ -23,6 +24,8 @@ from evmesh.sim.config import SimTiming
 from evmesh.sim.frames import Call, CallError, CallResult, parse_frame, write_frame
 from evmesh.sim.outbox import Outgoing
 from evmesh.sim.station import Station
+
+_log = structlog.get_logger()
 
 SUBPROTOCOL: Final = "ocpp1.6"
 _RETRY_BOOT_S: Final = 60
@@ -64,6 +67,7 @@ class OcppLink:
             except* (_Lost, OSError, TimeoutError, WebSocketException):
                 pass
             if self.is_registered:
+                _log.info("station.lost_connection", station=self._station.config.id.text)
                 delay_ms = self._timing.reconnect_wall_ms
             self.is_registered = False
             await asyncio.sleep(delay_ms * random.uniform(0.5, 1.5) / 1000)
@@ -96,6 +100,7 @@ class OcppLink:
     async def _work(self, socket: ClientConnection) -> None:
         await self._register(socket)
         self.is_registered = True
+        _log.info("station.registered", station=self._station.config.id.text)
         self._station.connected()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._send_all(socket))
@@ -141,7 +146,7 @@ class OcppLink:
             await self._maybe_repeat(socket, outgoing)
 
     def _understand(self, outgoing: Outgoing, answer: dict[str, Any]) -> None:
-        """Tell the station what an answer means to it, before the next frame is read: a command may follow."""
+        """Tell the station what an answer means, before the next frame is read: a command may follow."""
         accepted = (answer.get("idTagInfo") or {}).get("status") == "Accepted"
         if outgoing.action == "StartTransaction" and outgoing.queued is not None:
             transaction_id = answer.get("transactionId")

@@ -173,8 +173,8 @@ class Station:
     def tick(self) -> None:
         """Let energy flow until now; sample meters when their interval has passed."""
         now = self._clock.now()
-        due = self._sample_slot(now) != self._slot
-        self._slot = self._sample_slot(now)
+        before, self._slot = self._slot, self._sample_slot(now)
+        due = before != self._slot and before[0] == self._slot[0]
         if due:
             with self._change():
                 self._sample_all()
@@ -218,7 +218,9 @@ class Station:
         self._samples += 1
         if self._samples % 3 == 0:
             register = Wh(max(0, register - self.misbehaviour.register_goes_back))
-        return messages.meter_values(evse, self.station_time(evse.record.at), context, register)
+        measurands = self.configuration.items("MeterValuesSampledData")
+        at = self.station_time(evse.record.at)
+        return messages.meter_values(evse, at, context, register, measurands)
 
     @contextmanager
     def _change(self) -> Iterator[datetime]:
@@ -295,10 +297,10 @@ class Station:
             if running is not None:
                 self.outbox.keep("MeterValues", running.local, self._sample(evse, "Sample.Periodic"))
 
-    def _sample_slot(self, now: datetime) -> int:
-        """Number the sample intervals since 1970: all stations sample together, in one commit."""
+    def _sample_slot(self, now: datetime) -> tuple[int, int]:
+        """Give the interval and its number since 1970: all stations sample together, in one commit."""
         interval = self.configuration.number("MeterValueSampleInterval")
-        return int(now.timestamp()) // interval if interval else 0
+        return interval, int(now.timestamp()) // interval if interval else 0
 
     def _share(self) -> None:
         running = sum(evse.record.transaction is not None for evse in self.evses.values())

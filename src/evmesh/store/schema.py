@@ -219,6 +219,8 @@ refusals = Table(
     Column("steps", JSON, nullable=False),
     Column("deficit_wh", Integer, nullable=False),
     Column("offers", JSON, nullable=False),
+    Column("problem", LargeBinary, nullable=False),
+    Column("schedule", LargeBinary, nullable=False),
     sqlite_autoincrement=True,
 )
 

@@ -140,6 +140,8 @@ class SessionRows:
                 steps=list(refusal.steps),
                 deficit_wh=refusal.deficit,
                 offers=[[energy, departure.isoformat()] for energy, departure in refusal.offers],
+                problem=refusal.problem,
+                schedule=refusal.schedule,
             )
         )
 
@@ -147,20 +149,14 @@ class SessionRows:
         """Newest first."""
         table = schema.refusals
         rows = await self._connection.execute(select(table).order_by(table.c.number.desc()).limit(limit))
-        return [
-            RefusalRecord(
-                at=row["at"],
-                asset=row["asset"],
-                payer=Address(row["payer"]),
-                energy=Wh(row["energy_wh"]),
-                departure=row["departure"],
-                code=row["code"],
-                steps=tuple(row["steps"]),
-                deficit=Wh(row["deficit_wh"]),
-                offers=tuple((Wh(energy), datetime.fromisoformat(at)) for energy, at in row["offers"]),
-            )
-            for row in rows.mappings()
-        ]
+        return [_refusal_of(row) for row in rows.mappings()]
+
+    async def refusal(self, number: int) -> RefusalRecord | None:
+        """Give one refusal."""
+        table = schema.refusals
+        rows = await self._connection.execute(select(table).where(table.c.number == number))
+        row = rows.mappings().first()
+        return None if row is None else _refusal_of(row)
 
     async def last_instant(self) -> datetime | None:
         """Give the newest time in any record."""
@@ -234,3 +230,20 @@ def _session_of(row: RowMapping) -> Session:
     plain = {name: row[name] for name in _PLAIN}
     session = Session(id=SessionId(row["id"]), terms=terms, flags=tuple(row["flags"]), **plain)
     return replace(session, state=State(row["state"]))
+
+
+def _refusal_of(row: RowMapping) -> RefusalRecord:
+    return RefusalRecord(
+        at=row["at"],
+        asset=row["asset"],
+        payer=Address(row["payer"]),
+        energy=Wh(row["energy_wh"]),
+        departure=row["departure"],
+        code=row["code"],
+        steps=tuple(row["steps"]),
+        deficit=Wh(row["deficit_wh"]),
+        offers=tuple((Wh(energy), datetime.fromisoformat(at)) for energy, at in row["offers"]),
+        problem=row["problem"],
+        schedule=row["schedule"],
+        number=row["number"],
+    )

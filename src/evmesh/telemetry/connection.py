@@ -19,6 +19,7 @@ from evmesh.domain.errors import Refused
 
 KEEPALIVE_S: Final = 15
 CALL_TIMEOUT_S: Final = 10.0
+CONNECT_TIMEOUT_S: Final = 5.0
 FIRST_DELAY_S: Final = 0.2
 LONGEST_DELAY_S: Final = 15.0
 SUBSCRIPTION_REFUSED: Final = 0x80
@@ -35,6 +36,8 @@ class MqttConfig:
     port: int
     first_delay_s: float = FIRST_DELAY_S
     longest_delay_s: float = LONGEST_DELAY_S
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
+    """For the broker's answer. A connection that is cut before it came is only noticed by this."""
 
 
 class Inbox(asyncio.Queue[Message]):
@@ -104,7 +107,7 @@ def open_client(
         clean_session=not persistent,
         will=will,
         keepalive=KEEPALIVE_S,
-        timeout=CALL_TIMEOUT_S,
+        timeout=config.connect_timeout_s,
         queue_type=queue_type,
     )
     client._loop = cast("asyncio.AbstractEventLoop", _DirectLoop(asyncio.get_running_loop()))
@@ -162,10 +165,15 @@ async def connected(client: Client) -> AsyncIterator[Client]:
     """
     task = asyncio.current_task()
     cancellations = 0 if task is None else task.cancelling()
-    await client.__aenter__()
+    try:
+        await client.__aenter__()
+    except BaseException:
+        client._client._sock_close()  # aiomqtt leaves it open when the broker does not answer
+        raise
     try:
         if task is not None and task.cancelling() > cancellations:
             raise asyncio.CancelledError
+        client.timeout = CALL_TIMEOUT_S
         yield client
     except BaseException:
         with suppress(MqttError):

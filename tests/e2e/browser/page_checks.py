@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 ROOT = Path(__file__).parents[3]
 ARTEFACTS = ROOT / "artefacts"
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 
-PHONE = {"width": 360, "height": 740}
-DESKTOP = {"width": 1440, "height": 900}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 
 
 def check_live_page(page: Page, base_url: str) -> None:

@@ -85,6 +85,12 @@ def test_a_number_for_an_id_is_echoed_as_a_text() -> None:
     )
 
 
+def test_an_answer_whose_id_is_a_number_is_not_answered_either() -> None:
+    frame = frames.decode(b"[3,17,{}]")
+    assert isinstance(frame, BadFrame)
+    assert (frame.id, frame.answerable) == ("17", False)
+
+
 @pytest.mark.parametrize(
     "raw", [b'[3,"1"]', b'[3,"1",null]', b'[3,"1",{},{}]', b'[4,"1"]', b'[4,"1",5]', b'[4,"1","X","",{},1]']
 )

@@ -54,12 +54,16 @@ def test_the_step_of_the_plug_in_gives_only_its_rest() -> None:
     assert rewards(day(3, 2, 1), [stay("van", 0, 0, 900, after_s=600)]).baselines == {"van": (300, 600, 0)}
 
 
+def test_a_car_that_drew_more_in_its_first_minutes_than_it_showed_later_could_have_done_so() -> None:
+    assert rewards(day(3, 2, 1), [stay("van", 500, 0, 900, after_s=600)]).baselines == {"van": (500, 900, 0)}
+
+
 def test_the_baselines_share_the_capacity_in_the_order_of_the_plug_ins() -> None:
     found = rewards(
-        day(9, 5, 1, cap_wh=1_000), [stay("second", 0, 400, 400, after_s=60), stay("first", 0, 200, 600)]
+        day(9, 5, 1, cap_wh=900), [stay("a-second", 0, 400, 300, after_s=60), stay("b-first", 0, 200, 600)]
     )
-    assert found.baselines["first"] == (600, 200, 0)
-    assert found.baselines["second"] == (373, 400, 27)
+    assert found.baselines["b-first"] == (600, 200, 0)
+    assert found.baselines["a-second"] == (300, 400, 0)
 
 
 def test_a_car_that_first_come_first_served_would_starve_keeps_its_metered_row() -> None:
@@ -70,8 +74,12 @@ def test_a_car_that_first_come_first_served_would_starve_keeps_its_metered_row()
 
 def test_a_scarcity_price_is_capped_at_the_steps_dearest_tariff() -> None:
     """λ of the first step is 900,000 for the plan, but no Wh there ever cost more than 300,000."""
-    found = rewards(day(300_000, 100_000, prices=(900_000, 100_000), share=1_000), [stay("a", 0, 1_000)])
-    assert found.by_id == {"a": 200_000}
+    tariffs = (300_000, 100_000, 300_000, 100_000)
+    found = rewards(
+        day(*tariffs, prices=(900_000, *tariffs[1:]), share=1_000),
+        [stay("a", 0, 1_000), stay("b", 0, 1_000, after_s=1_800)],
+    )
+    assert found.by_id == {"a": 200_000, "b": 200_000}
 
 
 def test_rewards_are_scaled_down_together() -> None:

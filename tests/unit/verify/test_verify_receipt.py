@@ -195,7 +195,9 @@ def test_a_stop_right_after_the_start_names_the_starts_leaf() -> None:
     ("changes", "check", "code"),
     [
         ({"chain_id": 1}, "registry", "chain.other_chain"),
-        ({"contracts_answer": False}, "settlement", "chain.not_the_contract"),
+        ({"chain_id": 1}, "anchor", "chain.other_chain"),
+        ({"chain_id": 1}, "settlement", "chain.other_chain"),
+        ({"contracts_answer": False}, "registry", "chain.not_the_contract"),
         ({"owner": THIEF.address}, "registry", "registry.other_owner"),
         ({"owner": None}, "registry", "registry.unknown_asset"),
         ({"newest_root": bytes(32)}, "anchor", "anchor.other_root"),

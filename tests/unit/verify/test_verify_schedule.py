@@ -156,6 +156,11 @@ def test_a_false_refusal_is_named(change: dict[str, Any], code: str, path: str) 
     assert check({**REFUSAL, **change}, TOO_MUCH) == Verdict(False, code, path)
 
 
+def test_a_car_with_time_to_spare_does_not_lessen_what_the_others_lack() -> None:
+    patient = {"id": "patient", "arrival": 0, "departure": 3, "energy_wh": 10, "max_wh": 90}
+    assert check(REFUSAL, {**TOO_MUCH, "requests": [*TOO_MUCH["requests"], patient]}) == Verdict(True)
+
+
 def test_a_refusal_of_what_fits_is_false() -> None:
     assert check(REFUSAL).code == "refusal.no_deficit"
 

@@ -16,7 +16,7 @@ export type Key = Leaves<typeof en>
 export type Params = Record<string, string | number>
 
 export const LOCALES: readonly Locale[] = ['en', 'de']
-const TEXTS: Record<Locale, object> = { en, de }
+const TEXTS: Record<Locale, typeof en> = { en, de }
 const CHOICE = 'evmesh.language'
 
 const current = $state<{ locale: Locale }>({ locale: firstLocale() })
@@ -41,9 +41,10 @@ export function t(key: Key, params: Params = {}): string {
 }
 
 /** Give the text of a code that the platform chose, say a status: its words where we have them, else the code made legible. */
-export function tCode(feature: 'status' | 'state' | 'history' | 'reason' | 'cause', code: string): string {
-  const found = lookUp(current.locale, `${feature}.${code}`)
-  return typeof found === 'string' ? found : code.replaceAll(/[_.]/g, ' ')
+export function tCode(feature: 'status' | 'state' | 'history' | 'reason' | 'cause' | 'flag', code: string): string {
+  // A code may hold points of its own, so it is looked up whole.
+  const words: Record<string, string> = TEXTS[current.locale][feature]
+  return Object.hasOwn(words, code) ? (words[code] ?? code) : code.replaceAll(/[_.]/g, ' ')
 }
 
 function lookUp(inLocale: Locale, key: string): string | Plural | undefined {

@@ -46,8 +46,7 @@ _UNTIDY: Final = frozenset({ErrorCode.PROPERTY_CONSTRAINT_VIOLATION, ErrorCode.F
 """An unknown measurand or member: the message can be read without it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """What goes back: a result's payload for the id."""
 
     id: str

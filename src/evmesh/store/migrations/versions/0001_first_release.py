@@ -150,6 +150,8 @@ def upgrade() -> None:
         sa.Column("steps", sa.JSON(), nullable=False),
         sa.Column("deficit_wh", sa.Integer(), nullable=False),
         sa.Column("offers", sa.JSON(), nullable=False),
+        sa.Column("problem", sa.LargeBinary(), nullable=False),
+        sa.Column("schedule", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_refusals")),
         sqlite_autoincrement=True,
     )

@@ -1,0 +1,167 @@
+"""What a group-day's flexibility earns so far, from metered facts; computed here, paid elsewhere.
+
+A day is final when it is over: until then more stays may come, and every figure may change.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from evmesh.domain.problem import SupplySegment
+from evmesh.domain.readings import Reading
+from evmesh.domain.receipt import Receipt
+from evmesh.domain.reward import Reward, flexibility_value, reward_of
+from evmesh.domain.sessions import Session, State
+from evmesh.domain.time_grid import STEP_S, TimeGrid
+from evmesh.domain.units import Wh
+from evmesh.planning.flexibility import GroupDay, MeteredStay, rewards
+from evmesh.ports import Unit
+from evmesh.services.directory import Directory, Group, Operator, Supply
+from evmesh.services.plans import Planner
+from evmesh.services.receipts import chain_ref
+
+SHARE_PER_MILLE = 500
+"""The share of the avoided cost that the operator passes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    session: Session
+    receipt: bytes
+    metered: MeteredStay
+
+
+class RewardBook:
+    """Computes rewards; keeps nothing."""
+
+    def __init__(self, directory: Directory, operator: Operator, planner: Planner, supply: Supply) -> None:
+        self._directory = directory
+        self._operator = operator
+        self._planner = planner
+        self._supply = supply
+
+    async def day_so_far(self, unit: Unit, group: Group, day: datetime) -> list[Reward]:
+        """Give an unsigned, unpaid reward for each metered session that began on the day.
+
+        `day` is local midnight. Sessions that began on the day count whole, also past midnight.
+        """
+        stays = await self._stays(unit, group, day)
+        if not stays:
+            return []
+        ends = max(one.session.stopped_at or day for one in stays)
+        grid = TimeGrid.covering(day, max(ends, day + timedelta(days=1)), STEP_S)
+        prices = await self._prices(unit, group, grid)
+        group_day = GroupDay(grid, self._supply(group, grid), prices, SHARE_PER_MILLE)
+        found = rewards(group_day, [one.metered for one in stays])
+        dearest = [0] * grid.steps
+        for segment in group_day.supply:
+            dearest[segment.step] = max(dearest[segment.step], segment.price)
+        capped = [min(price, most) for price, most in zip(prices, dearest, strict=True)]
+        values = {one.metered.id: _value(one, found.baselines, grid, capped) for one in stays}
+        return [
+            self._document(one, group, day, grid, capped, found.baselines, values, found.avoided_millis)
+            for one in stays
+        ]
+
+    async def _stays(self, unit: Unit, group: Group, day: datetime) -> list[_Stay]:
+        found = []
+        for session in await unit.sessions(open_only=False):
+            begun, ended = session.started_at, session.stopped_at
+            here = self._directory.by_asset(session.terms.asset).connector.group == group.name
+            done = session.state in (State.METERED, State.SETTLED)
+            if not (here and done and begun and ended and day <= begun < day + timedelta(days=1)):
+                continue
+            receipt = await unit.document(session.id, Receipt.FORMAT)
+            if receipt is not None:
+                readings = [Reading.parse(one.payload) for one in await unit.session_leaves(session.id)]
+                wh = metered_by_step(readings)
+                stay = MeteredStay(session.id.text, readings[0].at, wh, not session.terms.flexible)
+                found.append(_Stay(session, receipt, stay))
+        return found
+
+    async def _prices(self, unit: Unit, group: Group, grid: TimeGrid) -> tuple[int, ...]:
+        """Give λ of each step by the plan that was newest when it began; the tariff where none was."""
+        cheapest = [min(prices, default=0) for prices in _by_step(self._supply(group, grid), grid.steps)]
+        for step in range(grid.steps):
+            plan = await self._planner.current(unit, group.name, grid.bounds(step)[0])
+            if plan is not None and plan.schedule.step_price:
+                cheapest[step] = plan.schedule.step_price[0]
+        return tuple(cheapest)
+
+    def _document(
+        self,
+        stay: _Stay,
+        group: Group,
+        day: datetime,
+        grid: TimeGrid,
+        capped: Sequence[int],
+        baselines: dict[str, tuple[int, ...]],
+        values: dict[str, int],
+        avoided: int,
+    ) -> Reward:
+        first = grid.index_of(stay.metered.plugged_at)
+        end = first + len(stay.metered.wh)
+        total, mine = sum(values.values()), values[stay.metered.id]
+        return Reward(
+            receipt_sha256=sha256(stay.receipt).digest(),
+            session=stay.session.id,
+            chain=chain_ref(self._operator.contracts),
+            group=group.name,
+            day=day.strftime("%Y-%m-%d"),
+            start=grid.bounds(first)[0],
+            step_s=STEP_S,
+            metered_wh=stay.metered.wh,
+            baseline_wh=baselines[stay.metered.id],
+            step_price=tuple(capped[first:end]),
+            value=mine,
+            total=total,
+            avoided=max(0, avoided),
+            share_per_mille=SHARE_PER_MILLE,
+            reward=reward_of(mine, total, max(0, avoided), SHARE_PER_MILLE),
+            state="unpaid",
+            transactions=(),
+            payee=self._operator.payee.address,
+        )
+
+
+def metered_by_step(readings: Sequence[Reading]) -> tuple[int, ...]:
+    """Give the Wh of each step from the start's to the stop's; a sum of registers, so nothing is lost.
+
+    Between two readings energy is taken to flow evenly; parts of a Wh stay in the earlier register.
+    """
+    grid = TimeGrid.covering(readings[0].at, readings[-1].at + timedelta(seconds=1), STEP_S)
+    boundaries = [grid.bounds(step)[1] for step in range(grid.steps)]
+    registers = [register_at(readings, at) for at in boundaries]
+    before = [readings[0].register, *registers[:-1]]
+    return tuple(after - earlier for earlier, after in zip(before, registers, strict=True))
+
+
+def register_at(readings: Sequence[Reading], at: datetime) -> Wh:
+    """Give the register at an instant, interpolated between readings, rounded down."""
+    if at >= readings[-1].at:
+        return readings[-1].register
+    for earlier, later in zip(readings, readings[1:], strict=False):
+        if earlier.at <= at < later.at:
+            passed_s, span_s = int((at - earlier.at).total_seconds()), _seconds(earlier, later)
+            return Wh(earlier.register + (later.register - earlier.register) * passed_s // span_s)
+    return readings[0].register
+
+
+def _seconds(earlier: Reading, later: Reading) -> int:
+    return int((later.at - earlier.at).total_seconds())
+
+
+def _by_step(supply: Sequence[SupplySegment], steps: int) -> list[list[int]]:
+    prices: list[list[int]] = [[] for _ in range(steps)]
+    for segment in supply:
+        prices[segment.step].append(segment.price)
+    return prices
+
+
+def _value(stay: _Stay, baselines: dict[str, tuple[int, ...]], grid: TimeGrid, capped: Sequence[int]) -> int:
+    if stay.metered.opted_out:
+        return 0
+    first = grid.index_of(stay.metered.plugged_at)
+    prices = tuple(capped[first : first + len(stay.metered.wh)])
+    return flexibility_value(stay.metered.wh, baselines[stay.metered.id], prices)

@@ -1,0 +1,95 @@
+"""The site of the kill tests: one cabinet for simulated cars, one for drivers that only have a wallet.
+
+Cars come to every place in turn, all day, with all that ends a charge: energy delivered, battery
+full, departure, unplugged early. The cabinet is small and the price changes every hour, so cars
+also pause and go on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+DAY = datetime(2026, 6, 1)
+CAR_PLACES = tuple(f"KC-{number}" for number in range(1, 9))
+WALLET_PLACES = tuple(f"KW-{number}" for number in range(1, 7))
+PRICE = 350_000
+_EVERY = timedelta(minutes=75)
+_SHORTEST_STAY = timedelta(minutes=62)
+_HEADER = "driver,connector,arrival,stated_departure,departure,requested_wh,delivered_wh"
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What one kind of driver asks for, takes, and how long before the stated departure it leaves."""
+
+    requested_wh: int
+    need_wh: int
+    leaves_early: timedelta = timedelta(0)
+
+
+_WISHES = (
+    _Wish(900, 2_000),  # ends when the energy is delivered
+    _Wish(1_500, 500),  # the battery is full before
+    _Wish(2_400, 2_400),
+    _Wish(3_000, 3_000, timedelta(minutes=35)),  # goes while energy flows
+    _Wish(1_200, 1_200),
+)
+
+
+def write_site(directory: Path) -> Path:
+    """Write the site with no visitors yet, and give the site file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    hours = (f"{DAY + timedelta(hours=hour):%Y-%m-%dT%H:%M:%S},{40 + 80 * (hour % 2)}" for hour in range(168))
+    (directory / "prices.csv").write_text("start,eur_per_mwh\n" + "\n".join(hours) + "\n")
+    let_nobody_come(directory)
+    site = directory / "site.toml"
+    groups = [*_group("cars", 16_000, CAR_PLACES), *_group("wallets", 60_000, WALLET_PLACES)]
+    site.write_text("\n".join([_HEAD, *groups]))
+    return site
+
+
+def let_nobody_come(directory: Path) -> None:
+    """Empty the sessions file; the simulation reads it when it starts."""
+    (directory / "sessions.csv").write_text(_HEADER + "\n")
+
+
+def let_cars_come(directory: Path) -> None:
+    """Fill the sessions file with a day of visits, which repeats each week."""
+    (directory / "sessions.csv").write_text("\n".join([_HEADER, *_visits()]) + "\n")
+
+
+def _visits() -> Iterator[str]:
+    number = 0
+    for place, name in enumerate(CAR_PLACES):
+        arrival = DAY + timedelta(minutes=9 * place)
+        while arrival < DAY + timedelta(days=3):
+            wish = _WISHES[number % len(_WISHES)]
+            stated = arrival + _SHORTEST_STAY
+            times = f"{arrival.isoformat()},{stated.isoformat()},{(stated - wish.leaves_early).isoformat()}"
+            # Two drivers take turns at a place: each comes again when the last session is long settled.
+            yield f"driver-{name}-{number % 2},{name},{times},{wish.requested_wh},{wish.need_wh}"
+            arrival, number = arrival + _EVERY, number + 1
+
+
+_HEAD = """name = "Crash yard"
+time_zone = "UTC"
+start = 2026-06-01T06:00:00Z
+prices = "prices.csv"
+sessions = "sessions.csv"
+"""
+
+
+def _group(name: str, capacity_w: int, places: tuple[str, ...]) -> Iterator[str]:
+    yield f'[[group]]\nname = "{name}"\ncapacity_w = {capacity_w}\n'
+    for pair in range(0, len(places), 2):
+        yield (
+            f'[[group.station]]\nid = "{places[pair]}-TWIN"\nvendor = "evmesh"\nmodel = "Twin"\n'
+            f'serial = "KILL{name}{pair}"\n'
+        )
+        for number, place in enumerate(places[pair : pair + 2], 1):
+            yield (
+                f'[[group.station.connector]]\nnumber = {number}\nname = "{place}"\n'
+                f'evse_id = "NL*EVM*E{place.replace("-", "")}"\nrating_w = 7360\nphases = 1\n'
+                f"max_current_ma = 32000\nlatitude_udeg = 52000000\nlongitude_udeg = 4000000\nprice = {PRICE}\n"
+            )

@@ -1,0 +1,154 @@
+"""Drivers with a wallet and no car: they book and never pay, pay and never come, or change their mind."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evmesh.app.run_file import RunFile
+from evmesh.domain.errors import Refused, Unavailable
+from evmesh.domain.sessions import TERMINAL
+from evmesh.domain.units import Wh
+from evmesh.ledger.deploy import load_deployment
+from evmesh.ledger.keys import open_keys
+from evmesh.ledger.relayer import Relayer
+from evmesh.ledger.rpc import JsonRpc
+from evmesh.ledger.signatures import EthereumSignatures, KeySigner
+from evmesh.ledger.token import Faucet
+from evmesh.ledger.wallet import LocalWallet
+from evmesh.sim.api_client import ApiClient, Denied, Document
+from evmesh.sim.progress import Accepted, Ask
+from evmesh.sim.signing import Terms, deposit_document
+from evmesh.store.chain import ChainJournal
+from evmesh.store.database import Database
+
+PURSE = 20_000_000
+_BUSY = frozenset({"connector.taken", "payer.session_open", "station.out_of_service"})
+_RETRY_S = 0.1
+_PATIENCE_S = 90.0
+_T = TypeVar("_T")
+
+
+async def fill_purses(data: Path, drivers: list["WalletDriver"], journal: Path) -> None:
+    """Mint for drivers; to be called while nobody else uses the faucet."""
+    run, deployment = RunFile.load(data), load_deployment(data)
+    database = Database(f"sqlite+aiosqlite:///{journal}")
+    try:
+        await database.migrate()
+        async with JsonRpc(run.rpc_url) as rpc:
+            chain_id = deployment.contracts.chain_id
+            minter = Relayer(rpc, open_keys(data / "keys").deployer, ChainJournal(database), chain_id=chain_id)
+            faucet = Faucet(deployment.contracts.token, minter)
+            for driver in drivers:
+                await faucet.mint(driver.signer.address, PURSE, f"purse:{driver.signer.address}")
+    finally:
+        await database.close()
+
+
+class WalletDriver:
+    """One key, at one place. Everything is asked again while the platform is away, as any client does."""
+
+    def __init__(self, data: Path, place: str) -> None:
+        self.signer = KeySigner(secrets.token_bytes(31) + b"\1")
+        self._data = data
+        self._place = place
+        self._signatures = EthereumSignatures()
+
+    async def book(self) -> Accepted:
+        """Ask for an hour's charge until it is promised."""
+        ask: Ask | None = None
+
+        async def once(api: ApiClient, wallet: LocalWallet) -> Accepted | None:
+            nonlocal ask
+            page = _granted(await api.station(self._code()))
+            if ask is None:
+                ask = self._ask(page)
+            terms = Terms.of_station(wallet, self._signatures, page)
+            answer = await api.request(terms.request_document(ask, self._code()))
+            if isinstance(answer, Denied) and answer.code in _BUSY:
+                ask = None
+                return None
+            return terms.check_offer(ask, page, _granted(answer))
+
+        return await self._insist(once)
+
+    async def pay(self, accepted: Accepted) -> str:
+        """Deposit and send the voucher; give the state that the platform answers with."""
+
+        async def once(api: ApiClient, wallet: LocalWallet) -> str:
+            page = _granted(await api.station(self._code()))
+            terms = Terms.of_station(wallet, self._signatures, page)
+            deadline = _unix(page["now"]) + 3600
+            ceiling = accepted.base + accepted.budget
+            order = await wallet.deposit_order(terms.payee_of(accepted), ceiling, deadline)
+            if order is not None:
+                _granted(await api.relay(deposit_document(order)))
+            answer = _granted(await api.voucher(accepted.session, terms.voucher_document(accepted)))
+            return str(answer["state"])
+
+        return await self._insist(once)
+
+    async def change_mind(self, accepted: Accepted) -> str:
+        """Say stop; give the state that the platform answers with."""
+
+        async def once(api: ApiClient, wallet: LocalWallet) -> str:
+            page = _granted(await api.station(self._code()))
+            terms = Terms.of_station(wallet, self._signatures, page)
+            document = terms.stop_document(accepted.session, _unix(page["now"]))
+            return str(_granted(await api.stop(accepted.session, document))["state"])
+
+        return await self._insist(once)
+
+    async def ended(self, accepted: Accepted) -> str:
+        """Give the session's last state, once it is there."""
+
+        async def once(api: ApiClient, wallet: LocalWallet) -> str | None:
+            state = str(_granted(await api.session(accepted.session))["state"])
+            return state if state in TERMINAL else None
+
+        return await self._insist(once)
+
+    def _ask(self, page: Document) -> Ask:
+        now = _unix(page["now"])
+        return Ask(
+            asset=int(page["asset"]),
+            departure=now + 5400,
+            energy=Wh(2_000),
+            flexible=True,
+            max_cost=2 * int(page["price"]) + 1,
+            nonce=f"0x{secrets.token_bytes(32).hex()}",
+            deadline=now + 1800,
+        )
+
+    def _code(self) -> str:
+        codes: dict[str, str] = json.loads((self._data / "codes.json").read_text())
+        return codes[self._place]
+
+    async def _insist(self, once: Callable[[ApiClient, LocalWallet], Awaitable[_T | None]]) -> _T:
+        """Try until there is an answer; where the platform is may change with its supervisor."""
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                try:
+                    run = RunFile.load(self._data)
+                    async with ApiClient(run.http_url) as api, JsonRpc(run.rpc_url) as rpc:
+                        wallet = LocalWallet(self.signer, rpc, load_deployment(self._data).contracts)
+                        answer = await once(api, wallet)
+                    if answer is not None:
+                        return answer
+                except Unavailable:
+                    pass
+                await asyncio.sleep(_RETRY_S)
+
+
+def _granted(answer: Document | Denied) -> Document:
+    if isinstance(answer, Denied):
+        raise Refused(answer.code, json.dumps(answer.problem))
+    return answer
+
+
+def _unix(text: Any) -> int:
+    from datetime import datetime
+
+    return int(datetime.fromisoformat(str(text)).timestamp())

@@ -1,0 +1,51 @@
+"""The demo site's files fit each other."""
+
+import tomllib
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from evmesh.sim.visits import Visit, parse_visits
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+SITE = tomllib.loads((EXAMPLES / "site.toml").read_text())
+
+
+def visits() -> tuple[Visit, ...]:
+    return parse_visits((EXAMPLES / SITE["sessions"]).read_text(), ZoneInfo(SITE["time_zone"]))
+
+
+def test_every_visit_is_to_a_connector_of_the_site() -> None:
+    names = {
+        connector["name"]
+        for group in SITE["group"]
+        for station in group["station"]
+        for connector in station["connector"]
+    }
+    assert len(names) == 12
+    assert {visit.connector for visit in visits()} == names
+
+
+def test_the_site_begins_before_its_first_visit_on_a_monday() -> None:
+    first = visits()[0]
+    assert first.arrival.weekday() == SITE["start"].weekday() == 0
+    assert SITE["start"] < first.arrival < SITE["start"].replace(hour=8)
+
+
+def test_no_driver_is_in_two_places() -> None:
+    by_driver: dict[str, list[Visit]] = {}
+    for visit in visits():
+        by_driver.setdefault(visit.driver, []).append(visit)
+    for own in by_driver.values():
+        for before, after in zip(own, [*own[1:], own[0].weeks_later(1)], strict=True):
+            assert before.departure < after.arrival
+
+
+def test_the_first_morning_asks_for_more_than_the_cabinet_has() -> None:
+    morning = [
+        visit
+        for visit in visits()
+        if visit.arrival.day == 1 and visit.arrival.hour < 10 and visit.connector < "CA-4"
+    ]
+    until = max(visit.stated_departure for visit in morning)
+    hours = int((until - morning[0].arrival).total_seconds()) // 3600 + 1
+    assert sum(visit.requested for visit in morning) > SITE["group"][0]["capacity_w"] * hours

@@ -60,6 +60,7 @@ def build_api(parts: ApiParts) -> FastAPI:
     _add_health(app, parts)
     _add_drivers(app, parts)
     _add_views(app, parts)
+    _add_evidence(app, parts)
 
     @app.middleware("http")
     async def bound_bodies(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -154,6 +155,23 @@ def _add_views(app: FastAPI, parts: ApiParts) -> None:
         """The settlement's exact bytes."""
         return await _document(parts, id, Settlement.FORMAT, "settlement")
 
+    @app.get("/v1/site")
+    async def site() -> Json:
+        """Everything the page shows."""
+        return await parts.site()
+
+    @app.get("/v1/events")
+    async def events() -> EventSourceResponse:
+        """The same, live: server-sent events named `snapshot`."""
+
+        async def stream() -> AsyncIterator[ServerSentEvent]:
+            async for snapshot in parts.feed.follow():
+                yield ServerSentEvent(snapshot, event="snapshot")
+
+        return EventSourceResponse(stream())
+
+
+def _add_evidence(app: FastAPI, parts: ApiParts) -> None:
     @app.get("/v1/plans/{schedule_sha256}/{part}")
     async def plan(schedule_sha256: str, part: str) -> Response:
         """The exact bytes of a plan's `problem` or `schedule`, for whoever checks a certificate."""
@@ -183,21 +201,6 @@ def _add_views(app: FastAPI, parts: ApiParts) -> None:
     async def trust() -> Json:
         """The operator's own statement of its keys and contracts, as an `evmesh.trust/1` file."""
         return parts.trust().to_json()
-
-    @app.get("/v1/site")
-    async def site() -> Json:
-        """Everything the page shows."""
-        return await parts.site()
-
-    @app.get("/v1/events")
-    async def events() -> EventSourceResponse:
-        """The same, live: server-sent events named `snapshot`."""
-
-        async def stream() -> AsyncIterator[ServerSentEvent]:
-            async for snapshot in parts.feed.follow():
-                yield ServerSentEvent(snapshot, event="snapshot")
-
-        return EventSourceResponse(stream())
 
 
 async def _shown(parts: ApiParts, session: Session) -> Json:

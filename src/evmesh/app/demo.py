@@ -81,7 +81,6 @@ class StepResult:
 
 async def demo(site: Path, data: Path, out: Path, say: Callable[[str], None]) -> list[StepResult]:
     """Run the demo and give its steps; a step that fails says why in its evidence."""
-    out.mkdir(parents=True, exist_ok=True)
     options = UpOptions(site, data, port=0, ocpp_port=0, speed=SPEED)
     async with (
         running(options, say) as run,

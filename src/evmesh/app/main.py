@@ -14,7 +14,7 @@ import structlog
 import typer
 import uvloop
 
-from evmesh.app import plan, verify
+from evmesh.app import chain, plan, verify
 from evmesh.app.errors import exit_on_error
 from evmesh.domain.errors import IntegrityFailure
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(plan.app)
 app.add_typer(verify.app)
+app.add_typer(chain.app)
 
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -92,6 +93,7 @@ def demo_command(
     with exit_on_error(json_output):
         work = Path(tempfile.mkdtemp(prefix="evmesh-demo-"))
         target = out or work / "out"
+        target.mkdir(parents=True, exist_ok=True)
         run_until_signal(run())
         ok = len(steps) == STEPS_IN_A_CHARGE and all(step.ok for step in steps)
         receipt = str(target / "receipt.json")

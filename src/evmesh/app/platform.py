@@ -33,10 +33,10 @@ from evmesh.ledger.relayer import Relayer, writer_lock
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.ledger.token import Token
-from evmesh.ports import AsyncService, ChargePoint, Contracts
+from evmesh.ports import AsyncService, Contracts
 from evmesh.services.caretaker import Caretaker
 from evmesh.services.control import Control
-from evmesh.services.directory import Directory, Operator
+from evmesh.services.directory import Operator
 from evmesh.services.effects import Effects
 from evmesh.services.live import LiveState
 from evmesh.services.meter_log import MeterLog

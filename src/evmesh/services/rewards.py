@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import pairwise
 
 from evmesh.domain.problem import SupplySegment
 from evmesh.domain.readings import Reading
@@ -141,7 +142,7 @@ def register_at(readings: Sequence[Reading], at: datetime) -> Wh:
     """Give the register at an instant, interpolated between readings, rounded down."""
     if at >= readings[-1].at:
         return readings[-1].register
-    for earlier, later in zip(readings, readings[1:], strict=False):
+    for earlier, later in pairwise(readings):
         if earlier.at <= at < later.at:
             passed_s, span_s = int((at - earlier.at).total_seconds()), _seconds(earlier, later)
             return Wh(earlier.register + (later.register - earlier.register) * passed_s // span_s)

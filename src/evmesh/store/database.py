@@ -37,7 +37,7 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlUnit]:
-        """Open a unit of work. Raises Unavailable `store.unavailable` where the database is locked or full."""
+        """Open a unit of work; raises Unavailable `store.unavailable` where nothing can be written."""
         async with self._turn:
             try:
                 async with self._engine.begin() as connection:

@@ -186,10 +186,28 @@ class SessionRows:
 
 
 _PLAIN = (
-    "state id_tag request_signature request_nonce request_deadline max_cost offer_signature plan_sha256 "
-    "voucher_signature created_at changed_at deadline transaction_id started_at stopped_at meter_start meter_last "
-    "due refund cause"
-).split()
+    "state",
+    "id_tag",
+    "request_signature",
+    "request_nonce",
+    "request_deadline",
+    "max_cost",
+    "offer_signature",
+    "plan_sha256",
+    "voucher_signature",
+    "created_at",
+    "changed_at",
+    "deadline",
+    "transaction_id",
+    "started_at",
+    "stopped_at",
+    "meter_start",
+    "meter_last",
+    "due",
+    "refund",
+    "cause",
+)
+"""Columns whose name and value are those of the session's field."""
 
 
 def _row_of(session: Session) -> dict[str, Any]:

@@ -40,9 +40,7 @@ class StationRows:
         result = await self._connection.execute(
             insert(table).values(**content, session=session.text if session else None)
         )
-        key = result.inserted_primary_key
-        assert key is not None
-        return Transaction(key[0], start, session, None)
+        return Transaction(int(result.inserted_primary_key[0]), start, session, None)  # type: ignore[index]
 
     async def transaction(self, station: StationId, transaction_id: int) -> Transaction | None:
         """Give a station's own transaction; another station's id is not found."""

@@ -14,26 +14,26 @@ DAY = datetime(2026, 6, 1)
 CAR_PLACES = tuple(f"KC-{number}" for number in range(1, 9))
 WALLET_PLACES = tuple(f"KW-{number}" for number in range(1, 7))
 PRICE = 350_000
-_EVERY = timedelta(minutes=75)
-_SHORTEST_STAY = timedelta(minutes=62)
+_EVERY = timedelta(minutes=36)
+_STATED_STAY = timedelta(minutes=70)
 _HEADER = "driver,connector,arrival,stated_departure,departure,requested_wh,delivered_wh"
 
 
 @dataclass(frozen=True)
 class _Wish:
-    """What one kind of driver asks for, takes, and how long before the stated departure it leaves."""
+    """What one kind of driver asks for, what the car takes, and how long it really stays."""
 
     requested_wh: int
     need_wh: int
-    leaves_early: timedelta = timedelta(0)
+    stay: timedelta
 
 
 _WISHES = (
-    _Wish(900, 2_000),  # ends when the energy is delivered
-    _Wish(1_500, 500),  # the battery is full before
-    _Wish(2_400, 2_400),
-    _Wish(3_000, 3_000, timedelta(minutes=35)),  # goes while energy flows
-    _Wish(1_200, 1_200),
+    _Wish(500, 2_000, timedelta(minutes=30)),  # ends when the energy is delivered
+    _Wish(1_500, 300, timedelta(minutes=32)),  # the battery is full before
+    _Wish(2_400, 2_400, timedelta(minutes=14)),  # goes while energy flows
+    _Wish(900, 900, timedelta(minutes=32)),
+    _Wish(3_500, 3_500, timedelta(minutes=24)),
 )
 
 
@@ -62,13 +62,13 @@ def let_cars_come(directory: Path) -> None:
 def _visits() -> Iterator[str]:
     number = 0
     for place, name in enumerate(CAR_PLACES):
-        arrival = DAY + timedelta(minutes=9 * place)
+        arrival = DAY + place * _EVERY / len(CAR_PLACES)
         while arrival < DAY + timedelta(days=3):
             wish = _WISHES[number % len(_WISHES)]
-            stated = arrival + _SHORTEST_STAY
-            times = f"{arrival.isoformat()},{stated.isoformat()},{(stated - wish.leaves_early).isoformat()}"
-            # Two drivers take turns at a place: each comes again when the last session is long settled.
-            yield f"driver-{name}-{number % 2},{name},{times},{wish.requested_wh},{wish.need_wh}"
+            times = (arrival, arrival + _STATED_STAY, arrival + wish.stay)
+            written = ",".join(f"{time:%Y-%m-%dT%H:%M:%S}" for time in times)
+            # Three drivers take turns at a place: each comes again when the last session is long settled.
+            yield f"driver-{name}-{number % 3},{name},{written},{wish.requested_wh},{wish.need_wh}"
             arrival, number = arrival + _EVERY, number + 1
 
 

@@ -1,0 +1,183 @@
+"""What the chain, the files, the meters and the database say after all the kills, read once.
+
+The chain and the simulated meters are the judges; the platform's own database is a party.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from evmesh.app.receipt_facts import read_chain_facts
+from evmesh.app.run_file import RunFile
+from evmesh.domain.ids import Address
+from evmesh.domain.readings import METER_STREAM
+from evmesh.domain.receipt import Receipt
+from evmesh.domain.receipt_parts import ChainRef
+from evmesh.domain.trust import Trust
+from evmesh.ledger.abi import decode_values, event_topic
+from evmesh.ledger.deploy import load_deployment
+from evmesh.ledger.escrow import TabReader
+from evmesh.ledger.keys import open_keys
+from evmesh.ledger.notary import AnchorLog, NotaryReader
+from evmesh.ledger.rpc import JsonRpc, from_hex
+from evmesh.ledger.signatures import EthereumSignatures, KeySigner
+from evmesh.ledger.token import Token
+from evmesh.ports import Contracts, Tab
+from evmesh.verify.case import PlanFiles
+from evmesh.verify.receipt import verify_receipt
+from evmesh.verify.report import Report
+from tests.e2e.kill.world import Row, World
+
+_TRANSFER = event_topic("Transfer(address,address,uint256)")
+_CLAIMED = event_topic("Claimed(address,uint256,uint256)")
+_CLOSED = event_topic("Closed(address,address,uint256,uint256,uint256)")
+_SKIPPED = event_topic("RowSkipped(address,address,uint256,uint256)")
+_NOBODY = "0x" + 64 * "0"
+
+
+@dataclass(frozen=True)
+class Closing:
+    """A tab that was closed: what was spent in that epoch, what went back."""
+
+    payer: str
+    epoch: int
+    spent: int
+    returned: int
+
+
+@dataclass
+class Books:
+    """Everything, by who says it."""
+
+    sessions: list[Row] = field(default_factory=list)
+    journal: dict[str, list[Row]] = field(default_factory=dict)
+    transactions: list[Row] = field(default_factory=list)
+    leaves: list[Row] = field(default_factory=list)
+    heads: dict[str, Row] = field(default_factory=dict)
+    documents: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    owed: list[Row] = field(default_factory=list)
+
+    registers_ws: dict[tuple[str, int], int] = field(default_factory=dict)
+    """What the simulated meters counted, in watt-seconds, by station and connector."""
+    kept_receipts: dict[str, bytes] = field(default_factory=dict)
+    """The files that drivers kept."""
+
+    minted: int = 0
+    balances: dict[str, int] = field(default_factory=dict)
+    """Every account that ever received tokens."""
+    tabs: dict[str, Tab] = field(default_factory=dict)
+    earned: int = 0
+    paid_out: int = 0
+    claims: list[tuple[str, int]] = field(default_factory=list)
+    """(transaction, amount) of every claim on chain."""
+    skipped: int = 0
+    closings: list[Closing] = field(default_factory=list)
+    anchors: list[AnchorLog] = field(default_factory=list)
+    reports: dict[str, Report] = field(default_factory=dict)
+
+    contracts: Contracts | None = None
+    operator: str = ""
+
+    def ended(self, *states: str) -> list[Row]:
+        """Give the sessions that ended so, oldest first."""
+        return [row for row in self.sessions if row["state"] in states]
+
+
+async def read_books(world: World, wallets: list[str]) -> Books:
+    """Read everything of a world where nothing moves any more; `wallets` are known besides the simulated."""
+    books = Books()
+    _read_state(world, books)
+    _read_hardware(world, books)
+    async with JsonRpc(RunFile.load(world.data).rpc_url) as rpc:
+        await _read_chain(world, books, rpc, wallets)
+    await _check_receipts(world, books)
+    return books
+
+
+def _read_state(world: World, books: Books) -> None:
+    books.sessions = world.rows("SELECT * FROM sessions ORDER BY id")
+    for row in world.rows("SELECT * FROM journal ORDER BY number"):
+        books.journal.setdefault(row["session"], []).append(row)
+    books.transactions = world.rows("SELECT * FROM ocpp_transactions ORDER BY id")
+    books.leaves = world.rows('SELECT * FROM notary_leaves ORDER BY "index"')
+    books.heads = {row["session"]: row for row in world.rows("SELECT * FROM heads")}
+    books.documents = {
+        (row["session"], row["format"]): row["raw"] for row in world.rows("SELECT * FROM documents")
+    }
+    books.owed = world.rows("SELECT * FROM effects WHERE done = 0")
+
+
+def _read_hardware(world: World, books: Books) -> None:
+    for row in world.rows("SELECT station, connector, register_ws FROM evse", database="sim/sim.db"):
+        books.registers_ws[row["station"], row["connector"]] = row["register_ws"]
+    kept = world.data / "sim" / "receipts"
+    books.kept_receipts = {path.stem: path.read_bytes() for path in kept.glob("*.json")}
+
+
+async def _read_chain(world: World, books: Books, rpc: JsonRpc, wallets: list[str]) -> None:
+    contracts = load_deployment(world.data).contracts
+    keys = open_keys(world.data / "keys")
+    books.contracts, books.operator = contracts, keys.operator.address.text
+    token, tabs = Token(rpc, contracts.token, contracts.chain_id), TabReader(rpc, contracts.charge_tab)
+    transfers = await _logs(rpc, contracts.token, _TRANSFER)
+    received = {"0x" + log["topics"][2][-40:] for log in transfers}
+    books.minted = sum(int(log["data"], 16) for log in transfers if log["topics"][1] == _NOBODY)
+    simulated = [
+        KeySigner(bytes.fromhex(path.read_text().strip())).address.text
+        for path in (world.data / "sim" / "wallets").glob("*.key")
+    ]
+    known = {*wallets, *simulated, books.operator, contracts.charge_tab.text}
+    for account in sorted(known | received):
+        books.balances[account] = await token.balance(Address.parse(account))
+    assert received <= known, f"tokens went to strangers: {received - known}"
+    payers = sorted({row["payer"] for row in books.sessions})
+    found = await tabs.tabs(keys.operator.address, [Address.parse(payer) for payer in payers])
+    books.tabs = dict(zip(payers, found, strict=True))
+    books.earned, books.paid_out = await tabs.account(keys.operator.address)
+    for log in await _logs(rpc, contracts.charge_tab, _CLAIMED):
+        amount, _ = decode_values(("uint256", "uint256"), from_hex(log["data"]))
+        books.claims.append((log["transactionHash"], amount))
+    books.skipped = len(await _logs(rpc, contracts.charge_tab, _SKIPPED))
+    for log in await _logs(rpc, contracts.charge_tab, _CLOSED):
+        epoch, spent, returned = decode_values(("uint256",) * 3, from_hex(log["data"]))
+        books.closings.append(Closing("0x" + log["topics"][2][-40:], epoch, spent, returned))
+    reader = NotaryReader(rpc, contracts.notary)
+    books.anchors = await reader.logs(keys.notary.address, METER_STREAM)
+
+
+async def _logs(rpc: JsonRpc, contract: Address, topic: str) -> list[dict[str, Any]]:
+    wanted = {"address": contract.text, "fromBlock": "0x0", "toBlock": "latest", "topics": [topic]}
+    logs: list[dict[str, Any]] = await rpc.call("eth_getLogs", wanted)
+    return logs
+
+
+async def _check_receipts(world: World, books: Books) -> None:
+    """Verify each receipt as a stranger would who trusts this operator's keys and asks the chain."""
+    url, trust = RunFile.load(world.data).rpc_url, _trust(world)
+    for (session, form), raw in books.documents.items():
+        if form != Receipt.FORMAT:
+            continue
+        receipt = Receipt.parse(raw)
+        (plan,) = world.rows(
+            "SELECT problem, schedule FROM plans WHERE schedule_sha256 = ?",
+            receipt.plan.schedule_sha256.hex(),
+        )
+        files = PlanFiles(plan["problem"], plan["schedule"])
+        facts = await read_chain_facts(url, receipt)
+        books.reports[session] = await asyncio.to_thread(
+            verify_receipt, raw, EthereumSignatures(), trust, files, facts
+        )
+
+
+def _trust(world: World) -> Trust:
+    contracts, keys = load_deployment(world.data).contracts, open_keys(world.data / "keys")
+    codes: dict[str, str] = json.loads((world.data / "codes.json").read_text())
+    return Trust(
+        chain=ChainRef(
+            contracts.chain_id, contracts.charge_tab, contracts.registry, contracts.notary, contracts.token
+        ),
+        payees=frozenset({keys.operator.address}),
+        publishers=frozenset({keys.notary.address}),
+        meters={f"NL*EVM*E{name.replace('-', '')}": keys.gateway.address for name in codes},
+    )

@@ -1,0 +1,207 @@
+"""What has to hold of the books after any number of kills. Each gives the breaches that it finds."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Final
+
+from evmesh.domain.merkle import MerkleLog
+from evmesh.domain.money import Price, cost_of
+from evmesh.domain.readings import NO_LEAF, Reading
+from evmesh.domain.receipt import Receipt
+from evmesh.domain.sessions import TABLE, TERMINAL, Event
+from evmesh.domain.settlement import Settlement
+from evmesh.domain.units import Wh
+from evmesh.verify.report import Status
+from tests.e2e.kill.books import Books
+
+_WS_PER_WH: Final = 3600
+_TARGET: Final = {row.event: row.target for row in TABLE}
+_ONCE: Final = frozenset(Event) - {Event.SUSPEND, Event.RESUME}
+
+
+def every_session_ends_and_nothing_is_owed(books: Books) -> Iterator[str]:
+    for session in books.sessions:
+        if session["state"] not in TERMINAL:
+            yield f"{session['id']} rests in {session['state']} ({session['cause']})"
+    for effect in books.owed:
+        yield f"{effect['kind']} of {effect['session']} is still owed"
+
+
+def every_journal_follows_the_table(books: Books) -> Iterator[str]:
+    for session in books.sessions:
+        rows = books.journal.get(session["id"], [])
+        events = [Event(row["event"]) for row in rows]
+        if not rows or events[0] is not Event.RESERVE or rows[-1]["target"] != session["state"]:
+            yield f"{session['id']} is {session['state']}, its journal says {events}"
+        for before, after in pairwise(rows):
+            table = next(row for row in TABLE if row.event == after["event"])
+            if after["source"] != before["target"] or after["source"] not in table.sources:
+                yield f"{session['id']}: {after['event']} in {before['target']}"
+            if after["target"] != table.target or after["at"] < before["at"]:
+                yield f"{session['id']}: {after['event']} led to {after['target']} at {after['at']}"
+        for event in _ONCE:
+            if events.count(event) > 1:
+                yield f"{session['id']}: {event} happened {events.count(event)} times"
+
+
+def the_escrow_counts_each_claim_exactly_once(books: Books) -> Iterator[str]:
+    """Per tab and epoch: what is spent is what the settled sessions owe, and sessions stand end to end."""
+    due: dict[tuple[str, int], int] = defaultdict(int)
+    for session in books.ended("settled", "refunded", "expired"):
+        tab = session["payer"], session["epoch"]
+        if int(session["base"]) != due[tab]:
+            yield f"{session['id']} begins at {session['base']}, before it {due[tab]} were due"
+        if session["state"] == "settled":
+            due[tab] += int(session["due"])
+    closed = {(one.payer, one.epoch): one.spent for one in books.closings}
+    for (payer, epoch), amount in due.items():
+        now = books.tabs[payer]
+        spent = now.spent if now.epoch == epoch else closed.get((payer, epoch))
+        if spent != amount:
+            yield f"{payer} in epoch {epoch}: {amount} were due, the escrow counted {spent}"
+    if books.earned != sum(due.values()) or books.earned != sum(amount for _, amount in books.claims):
+        yield f"due {sum(due.values())}, earned {books.earned}, claims {books.claims}"
+    owing = [one for one in books.ended("settled") if int(one["due"])]
+    if len(books.claims) != len(owing) or books.skipped:
+        yield f"{len(owing)} sessions owed money, {len(books.claims)} claims, {books.skipped} rows skipped"
+
+
+def no_token_is_made_or_lost(books: Books) -> Iterator[str]:
+    assert books.contracts is not None
+    held = sum(books.balances.values())
+    if held != books.minted:
+        yield f"{books.minted} were minted, {held} are held"
+    escrow = books.balances[books.contracts.charge_tab.text]
+    owed = sum(tab.ceiling - tab.spent for tab in books.tabs.values()) + books.earned - books.paid_out
+    if escrow != owed:
+        yield f"the escrow holds {escrow}, tabs and operator are owed {owed}"
+
+
+def every_refund_is_on_chain_once(books: Books) -> Iterator[str]:
+    refunds = sorted((one["payer"], one["epoch"], int(one["refund"])) for one in books.ended("refunded"))
+    closings = sorted((one.payer, one.epoch, one.returned) for one in books.closings)
+    if refunds != closings:
+        yield f"refunds {refunds}, closings on chain {closings}"
+
+
+def every_charge_has_one_receipt_and_it_verifies(books: Books) -> Iterator[str]:
+    settled = {one["id"] for one in books.ended("settled")}
+    written = {session for session, form in books.documents if form == Receipt.FORMAT}
+    if settled != written:
+        yield f"without receipt: {settled - written}; receipts of no charge: {written - settled}"
+    epochs = {one["id"]: (one["payer"], one["epoch"]) for one in books.sessions}
+    for session, report in books.reports.items():
+        for check in report.checks:
+            if check.status is Status.OK:
+                continue
+            payer, epoch = epochs[session]
+            if check.name == "settlement" and books.tabs[payer].epoch > epoch:
+                continue  # the tab was closed since; the closing's own total is compared above
+            yield f"{session}: {check.name} is {check.status}: {check.what}"
+
+
+def drivers_hold_the_very_receipts(books: Books) -> Iterator[str]:
+    for session, raw in books.kept_receipts.items():
+        if books.documents.get((session, Receipt.FORMAT)) != raw:
+            yield f"the driver's receipt of {session} is another one"
+    if not books.kept_receipts:
+        yield "no driver kept a receipt"
+
+
+def every_end_has_its_settlement(books: Books) -> Iterator[str]:
+    for one in books.ended("settled", "refunded"):
+        raw = books.documents.get((one["id"], Settlement.FORMAT))
+        if raw is None:
+            yield f"{one['id']} has no settlement"
+            continue
+        settlement = Settlement.parse(raw)
+        amount = int(one["due"] if one["state"] == "settled" else one["refund"])
+        if settlement.amount != amount or len(settlement.transactions) != (1 if amount else 0):
+            yield f"{one['id']}: settled {settlement.amount} in {len(settlement.transactions)}, owed {amount}"
+        claimed = {tx for tx, _ in books.claims}
+        for tx in settlement.transactions:
+            if one["state"] == "settled" and "0x" + tx.tx_hash.hex() not in claimed:
+                yield f"{one['id']}: its settlement names a transaction that claimed nothing"
+
+
+def the_meter_is_billed_without_gap_or_overlap(books: Books) -> Iterator[str]:
+    """On each connector transactions stand end to end from 0 to what the simulated meter shows."""
+    for (station, connector), register_ws in books.registers_ws.items():
+        here = [one for one in books.transactions if (one["station"], one["connector"]) == (station, connector)]
+        register = 0
+        for one in here:
+            if one["meter_start"] != register or one["meter_stop"] is None:
+                yield f"{station}/{connector}: {one['id']} {one['meter_start']}–{one['meter_stop']}, at {register}"
+            register = one["meter_stop"] or one["meter_start"]
+        if register != register_ws // _WS_PER_WH:
+            yield f"{station}/{connector}: the meter shows {register_ws} Ws, billed up to {register} Wh"
+
+
+def every_charge_is_one_transaction(books: Books) -> Iterator[str]:
+    by_session: dict[str, list[dict[str, object]]] = defaultdict(list)
+    for transaction in books.transactions:
+        by_session[transaction["session"]].append(transaction)
+    for session in books.sessions:
+        mine = by_session.pop(session["id"], [])
+        if session["state"] != "settled":
+            if mine or session["transaction_id"] is not None:
+                yield f"{session['id']} is {session['state']} and has transactions {mine}"
+            continue
+        if [one["id"] for one in mine] != [session["transaction_id"]]:
+            yield f"{session['id']} names transaction {session['transaction_id']}, there are {mine}"
+            continue
+        registers = session["meter_start"], session["meter_last"]
+        if registers != (mine[0]["meter_start"], mine[0]["meter_stop"]) and "ghost" != session["cause"]:
+            yield f"{session['id']} was billed {registers}, its transaction was {mine[0]}"
+        energy = Wh(session["meter_last"] - session["meter_start"])
+        if int(session["due"]) != min(cost_of(energy, Price(session["price"])), int(session["budget"])):
+            yield f"{session['id']}: {energy} Wh at {session['price']} are not {session['due']}"
+    if by_session:
+        yield f"transactions of no session: {dict(by_session)}"
+
+
+def registers_only_grow_and_are_chained(books: Books) -> Iterator[str]:
+    last: dict[str, tuple[int, int, bytes]] = {}
+    for index, leaf in enumerate(books.leaves):
+        reading = Reading.parse(leaf["payload"])
+        seq, register, before = last.get(leaf["meter"], (0, 0, NO_LEAF))
+        if leaf["index"] != index or leaf["seq"] != seq + 1 or leaf["prev_hash"] != before:
+            yield f"leaf {index} of {leaf['meter']} is no. {leaf['seq']} after {seq}"
+        if reading.register < register:
+            yield f"{leaf['meter']} went back from {register} to {reading.register} Wh"
+        last[leaf["meter"]] = leaf["seq"], reading.register, leaf["hash"]
+    for session in books.sessions:
+        if session["flags"] not in ("[]", '["promise.short"]'):
+            yield f"{session['id']} is flagged {session['flags']}"
+
+
+def anchors_grow_and_hold_every_charge(books: Books) -> Iterator[str]:
+    sizes = [anchor.size for anchor in books.anchors]
+    if sizes != sorted(set(sizes)):
+        yield f"anchors are not in order: {sizes}"
+    log = MerkleLog([leaf["hash"] for leaf in books.leaves])
+    for anchor in books.anchors:
+        if anchor.size > log.size or log.root(anchor.size) != anchor.root:
+            yield f"the anchor of {anchor.size} leaves is not of this log"
+    anchored = {(anchor.size, anchor.root) for anchor in books.anchors}
+    for one in books.ended("settled"):
+        head = books.heads.get(one["id"])
+        if head is None or (head["size"], head["root"]) not in anchored:
+            yield f"the head of {one['id']} is not anchored"
+
+
+INVARIANTS: Final[tuple[Callable[[Books], Iterator[str]], ...]] = (
+    every_session_ends_and_nothing_is_owed,
+    every_journal_follows_the_table,
+    the_escrow_counts_each_claim_exactly_once,
+    no_token_is_made_or_lost,
+    every_refund_is_on_chain_once,
+    every_charge_has_one_receipt_and_it_verifies,
+    drivers_hold_the_very_receipts,
+    every_end_has_its_settlement,
+    the_meter_is_billed_without_gap_or_overlap,
+    every_charge_is_one_transaction,
+    registers_only_grow_and_are_chained,
+    anchors_grow_and_hold_every_charge,
+)

@@ -23,6 +23,7 @@ class Broker:
     """One broker on one port and one directory; it can be stopped, killed and started again."""
 
     command: BrokerCommand
+    log: Path
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -41,16 +42,15 @@ class Broker:
         return Client(self.command.host, self.port, identifier=identifier, clean_session=not persistent)
 
     async def start(self) -> None:
-        self.process = subprocess.Popen(
-            self.command.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command.argv, stdout=log, stderr=log)
         await wait_until_listening(self.port)
 
     def stop(self) -> None:
         """End it as the platform does, and see that it ends well."""
         if self.process is not None:
             self.process.terminate()
-            assert self.process.wait(10) == 0
+            assert self.process.wait(10) == 0, self.log.read_text()
             self.process = None
 
     def kill(self) -> None:
@@ -67,7 +67,7 @@ async def running_broker(kind: Kind, directory: Path) -> AsyncIterator[Broker]:
         command = broker_command(directory, kind=kind)
     except Unavailable as error:
         pytest.skip(error.what)
-    broker = Broker(command)
+    broker = Broker(command, directory / f"{kind}.log")
     try:
         await broker.start()
         yield broker

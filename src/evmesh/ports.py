@@ -370,7 +370,8 @@ class Unit(Protocol):
     async def sessions(self, *, open_only: bool, limit: int = 1000) -> Sequence[Session]:
         """Newest first; open ones are not in a terminal state."""
 
-    async def journal(self, session: SessionId) -> Sequence[JournalRow]: ...
+    async def journals(self, sessions: Sequence[SessionId]) -> Mapping[SessionId, Sequence[JournalRow]]:
+        """Each session's transitions, oldest first."""
 
     async def pending_effects(self) -> Sequence[Effect]: ...
 
@@ -410,6 +411,9 @@ class Unit(Protocol):
         """Keep a receipt, settlement or reward; the first one written stays."""
 
     async def document(self, session: SessionId, format: str) -> bytes | None: ...
+
+    async def documented(self, sessions: Sequence[SessionId], format: str) -> frozenset[SessionId]:
+        """Which of these sessions have such a document."""
 
     async def add_refusal(self, refusal: RefusalRecord) -> None: ...
 

@@ -1,6 +1,9 @@
 """The ledger's adapters on a real embedded chain, with a real journal, and a clock that tests set."""
 
 import asyncio
+import atexit
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -150,8 +153,10 @@ class Driver:
 
 @asynccontextmanager
 async def running_ledger(directory: Path, *, clock: SetClock | None = None) -> AsyncIterator[Ledger]:
-    """Start on `directory`, going on from what is there."""
+    """Start on `directory`, going on from what is there; an empty one gets contracts that were made before."""
     clock = clock or SetClock()
+    if not (directory / "contracts.json").exists() and directory != _template:
+        await _copy_template(directory)
     config = EmbeddedConfig(directory / "chain", seal_every_s=0.01, dump_every_s=0.05, tell_time_every_s=0.05)
     database = Database(f"sqlite+aiosqlite:///{directory / 'state.db'}")
     await database.migrate()
@@ -172,6 +177,20 @@ async def running_ledger(directory: Path, *, clock: SetClock | None = None) -> A
                 await asyncio.wait([ledger.making_blocks])
     finally:
         await database.close()
+
+
+_template: Path | None = None
+
+
+async def _copy_template(directory: Path) -> None:
+    """Make the contracts once for all tests: that takes longer than most of them."""
+    global _template
+    if _template is None:
+        _template = Path(tempfile.mkdtemp(prefix="evmesh-ledger-"))
+        atexit.register(shutil.rmtree, _template, ignore_errors=True)
+        async with running_ledger(_template):
+            pass
+    shutil.copytree(_template, directory, dirs_exist_ok=True)
 
 
 def another_payer(claim: Claim, payer: Address) -> Claim:

@@ -216,7 +216,7 @@ async def test_a_booted_station_is_set_up_and_one_that_knows_no_key_goes_on() ->
 
 
 async def test_a_station_that_answers_no_setting_can_still_be_commanded() -> None:
-    async with running_csms(RecordingEvents(), call_timeout_s=0.1) as csms, raw_station(csms) as station:
+    async with running_csms(RecordingEvents(), call_timeout_s=1) as csms, raw_station(csms) as station:
         await station.ask("boot", "BootNotification", BOOT)
         assert (await station.receive())[2] == "ChangeConfiguration"
         asked = asyncio.create_task(csms.remote_stop(STATION, 1))

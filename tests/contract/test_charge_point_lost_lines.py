@@ -44,16 +44,18 @@ class StubbornStation:
         return transaction, begin + 300
 
     async def _deliver(self, action: str, payload: dict[str, Any]) -> Any:
+        patience_s = 0.0
         while True:
+            patience_s += UNANSWERED_S
             try:
-                answer = await self._try(action, payload)
+                answer = await self._try(action, payload, patience_s)
             except (ConnectionClosed, TimeoutError):
                 await self.hang_up()
                 continue
             if answer[0] == 3:
                 return answer[2]
 
-    async def _try(self, action: str, payload: dict[str, Any]) -> Any:
+    async def _try(self, action: str, payload: dict[str, Any], patience_s: float) -> Any:
         if self._socket is None:
             protocols: Any = ["ocpp1.6"]
             self._socket = await connect(url_of(self._csms, self._name), subprotocols=protocols)
@@ -62,7 +64,7 @@ class StubbornStation:
         await self._socket.send(json.dumps([2, id_, action, payload]))
         if self._chance.random() < 0.2:
             self._socket.transport.abort()
-        async with asyncio.timeout(UNANSWERED_S):
+        async with asyncio.timeout(patience_s):
             while True:
                 answer = json.loads(await self._socket.recv())
                 if answer[1] == id_ and self._chance.random() < 0.9:

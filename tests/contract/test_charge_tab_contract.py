@@ -15,6 +15,7 @@ from tests.contract.tab_world import (
     World,
 )
 
+NOBODY = "0x" + "00" * 20
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
@@ -186,6 +187,16 @@ def test_a_zero_recovery_is_nobodys_money(world: World) -> None:
     """Zero is an account that tokens can be sent to and that anybody could deposit for."""
     for r, vs in ((0, 0), (1, 0), (ORDER, 1), (2**256 - 1, 1)):
         assert world.skipped([r, vs, EURO | EURO << 96])[0][1] == NO_SIGNER
+
+
+def test_nobody_signs_for_the_zero_account(world: World) -> None:
+    """A signature that recovers nobody must not pass as one of the account that is nobody's."""
+    with pytest.raises(Reverted, match="tab: claim not signed by payee"):
+        world.tab.send("claim", [], NOBODY, FOREVER, [0, 0], sender=world.thief.address)
+    arguments = (world.operator.address, NOBODY, 0, EURO, FOREVER, 0, 0)
+    permit = (EURO, FOREVER, 27, bytes(32), bytes(32))
+    with pytest.raises(Reverted, match="tab: top-up not signed by payer"):
+        world.tab.send("deposit_with_permit", *arguments, *permit, sender=world.thief.address)
 
 
 def test_the_twin_of_a_signature_is_malformed(world: World) -> None:

@@ -240,7 +240,7 @@ async def test_nonsense_of_others_does_not_disturb_who_follows(broker: Broker) -
         assert sorted(watcher.seen, key=lambda seen: seen.charger) == [power(7_200), power(9, charger="cp-9")]
 
 
-async def test_a_server_that_never_answers_stalls_nobody() -> None:
+async def test_a_server_that_never_answers_stalls_nobody(tmp_path: Path) -> None:
     greeted = asyncio.Event()
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -251,7 +251,7 @@ async def test_a_server_that_never_answers_stalls_nobody() -> None:
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         silent = BrokerCommand((), "aedes", server.sockets[0].getsockname()[1])
-        config = Broker(silent).config
+        config = Broker(silent, tmp_path / "none.log").config
         bus = MqttBus(config, StepClock())
         async with running(bus):
             await bus.publish(power(1))

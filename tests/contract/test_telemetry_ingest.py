@@ -59,7 +59,9 @@ def ingest_of(broker: Broker, store: SqliteReadings) -> Ingest:
 
 async def test_what_is_published_is_stored(broker: Broker, store: SqliteReadings) -> None:
     bus = MqttBus(broker.config, StepClock())
-    async with running(bus, ingest_of(broker, store)):
+    ingest = ingest_of(broker, store)
+    async with running(bus, ingest):
+        await until(lambda: ingest.connected)
         await bus.publish(reading(1))
         await bus.publish(TelemetryValue("cp-0", "OperationState", AT, "charging"))
         await until_stored(store, 2)
@@ -74,7 +76,9 @@ async def test_what_is_stored_is_acknowledged_to_the_publisher(broker: Broker, s
     said: list[Ack] = []
     async with broker.client() as gateway:
         await gateway.subscribe(ACK_FILTER, qos=1)
-        async with running(bus, ingest_of(broker, store)), asyncio.timeout(20):
+        ingest = ingest_of(broker, store)
+        async with running(bus, ingest), asyncio.timeout(20):
+            await until(lambda: ingest.connected)
             for number in range(50):
                 await bus.publish(reading(number, chargers=2))
             async for message in gateway.messages:
@@ -120,6 +124,7 @@ async def test_a_restart_of_the_broker_in_the_middle_loses_and_doubles_nothing(
     bus = MqttBus(broker.config, StepClock(), queue_per_topic=2_000)
     ingest = ingest_of(broker, store)
     async with running(bus, ingest):
+        await until(lambda: ingest.connected)  # from here on the broker keeps a session for it
         for number in range(1_000):
             await bus.publish(reading(number))
             if number in (300, 600):

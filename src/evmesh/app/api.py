@@ -205,7 +205,7 @@ def _add_evidence(app: FastAPI, parts: ApiParts) -> None:
 
 async def _shown(parts: ApiParts, session: Session) -> Json:
     async with parts.transitions.read() as unit:
-        return await parts.snapshots.session(unit, session)
+        return (await parts.snapshots.shown(unit, [session]))[0]
 
 
 async def _document(parts: ApiParts, id: str, format: str, name: str) -> Response:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -40,16 +41,17 @@ class Child:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            await self._run_once(on_start)
+            status = await self._run_once(on_start)
             on_death()
             self.restarts += 1
             _log.warning("child.ended", child=self.name, log=str(self._log_file))
-            if loop.time() - began > _STEADY_S:
-                delay = _FIRST_DELAY_S
+            if status == -signal.SIGKILL or loop.time() - began > _STEADY_S:
+                delay = _FIRST_DELAY_S  # killed from outside: nothing says that it would fail again
             await asyncio.sleep(delay)
             delay = min(2 * delay, _MAX_DELAY_S)
 
-    async def _run_once(self, on_start: Callable[[], Awaitable[object]]) -> None:
+    async def _run_once(self, on_start: Callable[[], Awaitable[object]]) -> int:
+        """Give how it ended: its exit code, or minus the signal that killed it."""
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
@@ -64,7 +66,7 @@ class Child:
         try:
             async with asyncio.TaskGroup() as group:
                 starting = group.create_task(_quietly(on_start))
-                await process.wait()
+                status = await process.wait()
                 starting.cancel()
         finally:
             if process.returncode is None:
@@ -72,6 +74,7 @@ class Child:
                 with contextlib.suppress(ProcessLookupError):
                     await process.wait()
             self._pid_file.unlink(missing_ok=True)
+        return status
 
 
 async def _quietly(start: Callable[[], Awaitable[object]]) -> None:

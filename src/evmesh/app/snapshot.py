@@ -43,11 +43,16 @@ class Snapshots:
 
     async def sessions(self, unit: Unit) -> list[Json]:
         """Give the newest sessions with their timelines."""
-        found = await unit.sessions(open_only=False, limit=SESSIONS_SHOWN)
-        return [await self.session(unit, one) for one in found]
+        return await self.shown(unit, await unit.sessions(open_only=False, limit=SESSIONS_SHOWN))
 
-    async def session(self, unit: Unit, session: Session) -> Json:
-        """Give one session as its driver sees it."""
+    async def shown(self, unit: Unit, sessions: Sequence[Session]) -> list[Json]:
+        """Give these sessions as their drivers see them."""
+        ids = [one.id for one in sessions]
+        journals = await unit.journals(ids)
+        receipts = await unit.documented(ids, Receipt.FORMAT)
+        return [self._session(one, journals[one.id], one.id in receipts) for one in sessions]
+
+    def _session(self, session: Session, journal: Sequence[JournalRow], has_receipt: bool) -> Json:
         terms = session.terms
         live = self._live.connector(terms.connector)
         running = session.state in (State.CHARGING, State.SUSPENDED, State.STOPPING)
@@ -76,8 +81,8 @@ class Snapshots:
             "cause": session.cause,
             "flags": list(session.flags),
             "reason": _reason(session, power, limit),
-            "receipt": await unit.document(session.id, Receipt.FORMAT) is not None,
-            "timeline": [_event(row) for row in await unit.journal(session.id)],
+            "receipt": has_receipt,
+            "timeline": [_event(row) for row in journal],
         }
 
     async def groups(self, unit: Unit) -> list[Json]:

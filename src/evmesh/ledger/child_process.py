@@ -4,12 +4,16 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
+import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 _ENDS_WITHIN_S: Final = 10.0
+_PROC: Final = Path("/proc")
+_DEAD: Final = ("Z", "X")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,32 @@ class ChildRecord:
 
 
 def start_mark(pid: int) -> str | None:
-    """Give boot id and start time of a process; None where it does not run."""
+    """Give what tells this process from a later one with the same id; None where it does not run."""
+    return _mark_by_kernel(pid) if (_PROC / "self").exists() else _mark_by_ps(pid)
+
+
+def _mark_by_kernel(pid: int) -> str | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        stat = (_PROC / str(pid) / "stat").read_text()
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None
     fields = stat[stat.rindex(")") + 2 :].split()  # the name before may hold spaces and parentheses
     state, start_ticks = fields[0], fields[19]
-    return None if state in ("Z", "X") else f"{boot}/{start_ticks}"
+    return None if state in _DEAD else f"{boot}/{start_ticks}"
+
+
+def _mark_by_ps(pid: int) -> str | None:
+    """Ask `ps`, for systems without /proc; its start time has a resolution of a second."""
+    ps = shutil.which("ps")
+    if ps is None:
+        return None
+    found = subprocess.run(
+        [ps, "-o", "stat=,lstart=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"LC_ALL": "C"},
+    )
+    state, _, started = found.stdout.strip().partition(" ")
+    return started.strip() if state and state[0] not in _DEAD else None

@@ -79,6 +79,7 @@ class Relayer:
         self._config = config or RelayerConfig()
         self._checkpoint = checkpoint
         self._lock = asyncio.Lock()
+        self._sent_again_at = float("-inf")
         self._next_nonce: int | None = None  # None: what was sent is not known, look first
 
     @property
@@ -234,10 +235,12 @@ class Relayer:
         used = int(await self.rpc.call("eth_getTransactionCount", self.address.text, "latest"), 16)
         if row.nonce >= used:
             return Fate.PENDING
-        # It may have been mined between the two questions.
+        # It may have been mined between the two questions, or be in a block whose receipts come later.
         receipt = await self.rpc.call("eth_getTransactionReceipt", row.tx_hash)
         if receipt is not None:
             return Fate.MINED if int(receipt["status"], 16) else Fate.FAILED
+        if await self.rpc.call("eth_getTransactionByHash", row.tx_hash) is not None:
+            return Fate.PENDING
         return Fate.SUPERSEDED
 
     async def _wait_mined(self, row: JournaledTransaction) -> Mined:
@@ -264,7 +267,10 @@ class Relayer:
     async def _nudge(self, row: JournaledTransaction) -> JournaledTransaction:
         """Send again what is not mined yet, and give the row as it is now: its price may have changed."""
         async with self._lock:
-            await self._send_all_again()
+            now = asyncio.get_running_loop().time()
+            if now - self._sent_again_at >= self._config.send_again_after_s:  # for all who wait at once
+                await self._send_all_again()
+                self._sent_again_at = now
         row = await self._journal.find(row.key) or row
         if await self._fate(row) is Fate.SUPERSEDED:
             raise Unavailable(

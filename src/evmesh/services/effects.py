@@ -91,7 +91,7 @@ class Effects:
                     self._running.update(effect.number for effect in effects)
                     group.create_task(self._send_in_order(effects))
                 try:
-                    async with asyncio.timeout(_POLL_S):
+                    async with asyncio.timeout(_POLL_S if pending else None):
                         await moved.wait()
                 except TimeoutError:
                     pass  # a retry may be due

@@ -114,6 +114,15 @@ class ProofRows:
         row = rows.first()
         return None if row is None else bytes(row[0])
 
+    async def documented(self, sessions: Sequence[SessionId], format: str) -> frozenset[SessionId]:
+        """Say which of these sessions have such a document."""
+        table = schema.documents
+        wanted = [session.text for session in sessions]
+        rows = await self._connection.execute(
+            select(table.c.session).where(table.c.format == format, table.c.session.in_(wanted))
+        )
+        return frozenset(SessionId(row[0]) for row in rows)
+
     async def _leaves(self, query: Any) -> list[NotaryLeaf]:
         rows = await self._connection.execute(query)
         return [_leaf_of(row) for row in rows.mappings()]

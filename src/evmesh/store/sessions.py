@@ -1,6 +1,6 @@
 """Sessions, their journal and what they owe the outside, as rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -79,24 +79,18 @@ class SessionRows:
         rows = await self._connection.execute(query)
         return [_session_of(row) for row in rows.mappings()]
 
-    async def journal(self, session: SessionId) -> Sequence[JournalRow]:
-        """Give a session's transitions, oldest first."""
+    async def journals(self, sessions: Sequence[SessionId]) -> Mapping[SessionId, Sequence[JournalRow]]:
+        """Give each session's transitions, oldest first."""
         table = schema.journal
+        wanted = [session.text for session in sessions]
         rows = await self._connection.execute(
-            select(table).where(table.c.session == session.text).order_by(table.c.number)
+            select(table).where(table.c.session.in_(wanted)).order_by(table.c.number)
         )
-        return [
-            JournalRow(
-                number=row["number"],
-                at=row["at"],
-                session=session,
-                event=Event(row["event"]),
-                source=State(row["source"]) if row["source"] else None,
-                target=State(row["target"]),
-                cause=row["cause"],
-            )
-            for row in rows.mappings()
-        ]
+        found: dict[SessionId, list[JournalRow]] = {session: [] for session in sessions}
+        for row in rows.mappings():
+            session = SessionId(row["session"])
+            found[session].append(_journal_row_of(session, row))
+        return found
 
     async def pending_effects(self) -> Sequence[Effect]:
         """Give what is owed, oldest first."""
@@ -248,6 +242,18 @@ def _session_of(row: RowMapping) -> Session:
     plain = {name: row[name] for name in _PLAIN}
     session = Session(id=SessionId(row["id"]), terms=terms, flags=tuple(row["flags"]), **plain)
     return replace(session, state=State(row["state"]))
+
+
+def _journal_row_of(session: SessionId, row: RowMapping) -> JournalRow:
+    return JournalRow(
+        number=row["number"],
+        at=row["at"],
+        session=session,
+        event=Event(row["event"]),
+        source=State(row["source"]) if row["source"] else None,
+        target=State(row["target"]),
+        cause=row["cause"],
+    )
 
 
 def _refusal_of(row: RowMapping) -> RefusalRecord:

@@ -141,20 +141,20 @@ class MqttBus:
         name = f"evmesh-{self._publisher}"
         async with connected(open_client(self._config, identifier=name, will=will)) as client:
             birth = self._own(Availability.ONLINE, self._next_word(), now)
-            await client.publish(topic, birth, qos=1, retain=True)
-            log.info("mqtt.connected", service=self.name, port=self._config.port, waiting=self.waiting)
-            self.connected = True
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_notice_the_cut(client))
-                    group.create_task(self._send(client))
+                    group.create_task(self._send(client, Outgoing(topic, birth)))
             except asyncio.CancelledError:
                 await self._say_goodbye(client, topic)
                 raise
             finally:
                 self.connected = False
 
-    async def _send(self, client: Client) -> None:
+    async def _send(self, client: Client, birth: Outgoing) -> None:
+        await self._confirm(client, [birth])
+        self.connected = True
+        log.info("mqtt.connected", service=self.name, port=self._config.port, waiting=self.waiting)
         # The order of a topic stays: what was sent, what was under way when the connection broke, the queue.
         await self._confirm(client, list(self._sent.values()))
         while True:
@@ -212,7 +212,7 @@ class _Follower:
     async def connected(self) -> AsyncGenerator[TelemetryValue]:
         """Give changes for as long as one connection lasts."""
         async with connected(open_client(self._config, inbox=Inbox(FOLLOW_AT_MOST))) as client:
-            await subscribe(client, PUBLISHER_FILTER, VALUE_FILTER)
+            await subscribe(client, self._config, PUBLISHER_FILTER, VALUE_FILTER)
             async for message in client.messages:
                 for change in self._changes(message.topic.value, message.payload):
                     yield change

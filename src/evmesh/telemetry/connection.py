@@ -202,9 +202,9 @@ def acknowledge(client: Client, messages: Iterable[Message]) -> None:
             client._client.ack(message.mid, message.qos)
 
 
-async def subscribe(client: Client, *filters: str) -> None:
+async def subscribe(client: Client, config: MqttConfig, *filters: str) -> None:
     """Subscribe with QoS 1. Raises Refused where the broker grants less than all of it."""
-    granted = await client.subscribe([(topic, 1) for topic in filters])
+    granted = await client.subscribe([(topic, 1) for topic in filters], timeout=config.connect_timeout_s)
     for topic, code in zip(filters, granted, strict=True):
         if code.is_failure if isinstance(code, ReasonCode) else code == SUBSCRIPTION_REFUSED:
             raise Refused(

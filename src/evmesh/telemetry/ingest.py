@@ -100,14 +100,9 @@ class Ingest:
         client = open_client(self._config, identifier=self._client_id, persistent=True, inbox=inbox)
         acknowledge_by_hand(client)
         try:
-            async with connected(client):
-                # Said anew each time: the broker answers with all retained values, whatever its queue lost.
-                await subscribe(client, PUBLISHER_FILTER, VALUE_FILTER)
-                log.info("mqtt.connected", service=self.name, port=self._config.port)
-                self.connected = True
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._consume(client, inbox))
-                    group.create_task(self._say_what_is_stored(client))
+            async with connected(client), asyncio.TaskGroup() as group:
+                group.create_task(self._consume(client, inbox))
+                group.create_task(self._talk(client))
         finally:
             self.connected = False
             self.counts.dropped += inbox.dropped
@@ -128,8 +123,12 @@ class Ingest:
             self.counts.duplicates += written.duplicates
             self.counts.set_aside += len(batch.set_aside) + written.contradicting
 
-    async def _say_what_is_stored(self, client: Client) -> None:
-        """Publish `ack/{charger}`, at a slow beat so that an acknowledgement covers many readings."""
+    async def _talk(self, client: Client) -> None:
+        """Subscribe, then publish `ack/{charger}` at a slow beat, so that one covers many readings."""
+        # Said anew each time: the broker answers with all retained values, whatever its queue lost.
+        await subscribe(client, self._config, PUBLISHER_FILTER, VALUE_FILTER)
+        log.info("mqtt.connected", service=self.name, port=self._config.port)
+        self.connected = True
         while True:
             await asyncio.sleep(self._ack_every_s)
             for ack in self._acks.take():

@@ -72,6 +72,17 @@ def test_a_group_shows_its_power_against_its_capacity_and_its_plan(page: Page, s
     expect(row.get_by_role("cell")).to_have_text(["30.0", "30.0", "−0.012"])
 
 
+def test_a_plan_at_one_price_says_so_once(page: Page, site: SiteServer) -> None:
+    snapshot = recorded("busy")
+    plan = snapshot["groups"][0]["plan"]
+    plan["step_price"] = [64_000] * len(plan["step_price"])
+    site.publish(snapshot)
+    open_live(page, site.url)
+    expect(region(page, "Car park A").get_by_role("figure").locator("figcaption")).to_have_text(
+        spaced_like("Peak 30.0 kW at 14:30. The price λ is €0.064/kWh throughout.")
+    )
+
+
 def test_a_charge_point_shows_its_power_against_its_rating_and_its_limit(
     page: Page, site: SiteServer
 ) -> None:

@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -194,11 +194,9 @@ class World:
         rows = self.rows(f"SELECT id, state FROM sessions WHERE state NOT IN ({ended})")
         return {row["id"]: row["state"] for row in rows}
 
-    def sessions_in(self, state: str, places: Sequence[str]) -> list[str]:
-        """Give the sessions in this state on these places."""
-        stations = {f"{name}-TWIN" for name in places}
-        rows = self.rows("SELECT id, station FROM sessions WHERE state = ?", state)
-        return [row["id"] for row in rows if row["station"] in stations]
+    def open_in(self, state: str) -> list[str]:
+        """Give the sessions that are in this state."""
+        return [id for id, now in self.open_sessions().items() if now == state]
 
     async def until_true(self, condition: Callable[[], bool], what: str, within_s: float) -> None:
         """Wait for a condition; raises AssertionError with `what` where it does not come."""

@@ -59,6 +59,12 @@ async def test_a_boot_is_accepted_with_our_time_and_interval() -> None:
     assert of.registration is Registration.ACCEPTED
 
 
+async def test_a_station_that_is_not_ours_is_rejected_whatever_it_was_before() -> None:
+    of = peer(RecordingEvents(ours=False), Registration.ACCEPTED)
+    assert (await ask(of, "BootNotification", BOOT))["status"] == "Rejected"
+    assert of.registration is Registration.REJECTED
+
+
 async def test_a_heartbeat_is_answered_with_platform_time() -> None:
     assert await ask(peer(RecordingEvents()), "Heartbeat", {}) == {"currentTime": "2026-06-01T08:00:00Z"}
 

@@ -136,6 +136,8 @@ def test_of_two_registers_at_one_instant_the_one_at_the_end_counts() -> None:
     begin = energy("100", context="Transaction.Begin")
     end = energy("900", context="Transaction.End")
     assert register(begin, end) == register(end, begin) == 900
+    now = energy("500", context="Trigger")
+    assert register(now, begin) == register(begin, now) == 500
 
 
 def test_what_leaves_the_outlet_goes_before_what_enters_the_station() -> None:

@@ -76,6 +76,14 @@ def test_proofs_are_those_of_the_rfcs_own_example() -> None:
     assert log.consistency_proof(6) == [i, j, k]
 
 
+def test_every_leaf_of_every_reference_tree_is_proven() -> None:
+    for size in range(1, 9):
+        for index in range(size):
+            proof = LOG.inclusion_proof(index, size)
+            assert verify_inclusion(leaf_hash(LEAVES[index]), index, size, proof, ROOTS[size])
+            assert not verify_inclusion(leaf_hash(LEAVES[index]), index, size, proof, ROOTS[size - 1])
+
+
 def test_equal_sizes_and_the_empty_log_need_no_proof() -> None:
     assert LOG.consistency_proof(8) == LOG.consistency_proof(0) == []
     assert verify_consistency(8, 8, ROOTS[8], ROOTS[8], [])

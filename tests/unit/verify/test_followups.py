@@ -69,6 +69,7 @@ def test_a_claim_moves_what_was_due(changes: dict[str, Any], expected: dict[str,
         ({"state": "paid"}, {"share": "reward.state_differs"}),
         ({"transactions": (TRANSACTION,)}, {"share": "reward.state_differs"}),
         ({"state": "paid", "transactions": (TRANSACTION,)}, {}),
+        ({"total": 450_000_000, "reward": 200_000}, {}),
         (
             {"metered_wh": (1_000, 5_500, 1_499), "baseline_wh": (5_500, 2_499, 0)},
             {"energy": "reward.energy_differs"},

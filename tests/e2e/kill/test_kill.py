@@ -1,0 +1,165 @@
+"""kill -9 at every point of the session table, of every process; then the books have to be right.
+
+One world runs through all of it: each test kills once, while charges and payments of many drivers
+go on, and the last tests audit what all of that came to. A point that is not reached fails its test.
+"""
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from evmesh.domain.sessions import TABLE, TERMINAL, EffectKind, Event, State
+from tests.e2e.kill import site_files
+from tests.e2e.kill.books import Books, read_books
+from tests.e2e.kill.invariants import INVARIANTS
+from tests.e2e.kill.wallet_driver import WalletDriver, fill_purses
+from tests.e2e.kill.world import Crash, World
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
+
+EVENTS = (Event.RESERVE, *(row.event for row in TABLE))
+COMMITS = tuple(f"{event}:{side}_commit" for event in EVENTS for side in ("before", "after"))
+SENDS = tuple(f"{kind}:{side}_send" for kind in EffectKind for side in ("before", "after"))
+RELAYER = ("relayer.signed", "relayer.written", "relayer.sent", "relayer.mined")
+UNDER_WAY = tuple(state for state in State if state not in TERMINAL)
+
+QUIET_WITHIN_S = 150.0
+
+
+@dataclass
+class Stage:
+    """The world and the drivers without a car, who are called up in turn."""
+
+    world: World
+    drivers: tuple[WalletDriver, ...]
+    _turn: Iterator[WalletDriver]
+
+    async def book_and_never_pay(self) -> None:
+        await next(self._turn).book()
+
+    async def pay_and_never_come(self) -> None:
+        driver = next(self._turn)
+        await driver.pay(await driver.book())
+
+    async def pay_and_change_the_mind(self) -> None:
+        driver = next(self._turn)
+        booked = await driver.book()
+        await driver.pay(booked)
+        await driver.change_mind(booked)
+
+
+Provoke = Callable[[Stage], Awaitable[None]]
+
+PROVOKED: dict[str, Provoke] = {
+    Event.RESERVE: Stage.book_and_never_pay,
+    Event.FUND: Stage.pay_and_never_come,
+    Event.START: Stage.pay_and_change_the_mind,
+    EffectKind.REMOTE_START: Stage.pay_and_never_come,
+    Event.EXPIRE: Stage.book_and_never_pay,
+    Event.REFUND: Stage.pay_and_change_the_mind,
+    Event.REFUNDED: Stage.pay_and_never_come,
+}
+"""What makes a session pass a point; all other points are passed by the simulated cars."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    directory = tmp_path_factory.mktemp("kill")
+    site_files.write_site(directory / "site")
+    world = World(directory / "data", directory / "site")
+    drivers = tuple(WalletDriver(world.data, place) for place in site_files.WALLET_PLACES)
+    try:
+        await world.start()
+        await fill_purses(world.data, list(drivers), directory / "purses.db")
+        await world.let_cars_come()
+        yield Stage(world, drivers, itertools.cycle(drivers))
+    finally:
+        world.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def books(stage: Stage) -> Books:
+    await stage.world.quiet(QUIET_WITHIN_S)
+    return await read_books(stage.world, [driver.signer.address.text for driver in stage.drivers])
+
+
+@pytest.mark.parametrize("point", COMMITS + SENDS + RELAYER)
+async def test_the_platform_dies_at(point: str, stage: Stage) -> None:
+    armed = await stage.world.arm(point)
+    provoke = PROVOKED.get(point.partition(":")[0])
+    if provoke is not None:
+        await provoke(stage)
+    await stage.world.died_at(point, armed)
+
+
+@pytest.mark.parametrize("state", UNDER_WAY)
+async def test_the_simulated_hardware_dies_while_a_session_is(state: State, stage: Stage) -> None:
+    await _killed_in(state, stage, "sim")
+
+
+@pytest.mark.parametrize("state", UNDER_WAY)
+async def test_platform_and_hardware_die_together_while_a_session_is(state: State, stage: Stage) -> None:
+    await _killed_in(state, stage, "platform", "sim")
+
+
+async def _killed_in(state: State, stage: Stage, *names: str) -> None:
+    """Stop the platform when a session is in `state`, look again, then kill."""
+    world = stage.world
+    for name in ("platform", "sim"):
+        await world.running(name)
+    if state is State.REFUNDING:
+        await stage.pay_and_change_the_mind()
+
+    async def hit() -> bool:
+        if not world.open_in(state):
+            return False
+        with world.frozen("platform"):
+            there = world.open_in(state)
+            if not there:
+                return False
+            await world.kill(*names)
+            world.crashes.append(Crash(f"{'+'.join(names)} in {state}", world.open_sessions()))
+            return True
+
+    await world.until(hit, f"a session is {state}", 60)
+
+
+async def test_the_supervisor_dies_and_the_next_one_takes_over(stage: Stage) -> None:
+    world = stage.world
+    await world.back()
+    await world.until_true(lambda: len(world.open_sessions()) >= 3, "sessions are under way", 60)
+    left = world.children()
+    assert len(left) == 4
+    await world.kill_supervisor()
+    assert all(record.is_alive() for record in left), "the children live on without their supervisor"
+    await world.start()
+    assert not any(record.is_alive() for record in left), "what the killed supervisor left was ended"
+    world.crashes.append(Crash("supervisor", world.open_sessions()))
+
+
+async def test_supervisor_platform_and_hardware_die_together(stage: Stage) -> None:
+    world = stage.world
+    await world.back()
+    await world.until_true(lambda: len(world.open_sessions()) >= 3, "sessions are under way", 60)
+    await world.kill_supervisor()
+    await world.kill("platform", "sim")
+    await world.start()
+    world.crashes.append(Crash("everything", world.open_sessions()))
+
+
+async def test_sessions_were_under_way_at_every_kill(stage: Stage, books: Books) -> None:
+    ended = {row["id"] for row in books.sessions if row["state"] in TERMINAL}
+    assert stage.world.crashes
+    for crash in stage.world.crashes:
+        assert crash.open_sessions.keys() <= ended, f"{crash.what}: {crash.open_sessions}"
+    states = {state for crash in stage.world.crashes for state in crash.open_sessions.values()}
+    assert states >= {State.CHARGING, State.SUSPENDED}
+
+
+@pytest.mark.parametrize("holds", INVARIANTS, ids=lambda holds: holds.__name__)
+async def test_after_all_kills(holds: Callable[[Books], Iterator[str]], books: Books) -> None:
+    assert not list(holds(books))

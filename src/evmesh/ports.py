@@ -185,6 +185,9 @@ class Escrow(Protocol):
         Idempotent per `key`, also where the tab is in its next epoch by then.
         """
 
+    async def account(self, payee: Address) -> tuple[int, int]:
+        """Read what a payee has earned and what of it was paid out, since the contract began."""
+
     async def payout(self, key: str) -> Mined:
         """Move what was claimed to the operator's account."""
 
@@ -338,6 +341,9 @@ class RefusalRecord:
     departure: datetime
     code: str
     steps: tuple[int, ...]
+    begins: datetime | None
+    ends: datetime | None
+    """From the first of these steps to the last; None where the energy exceeds its own window."""
     deficit: Wh
     offers: tuple[tuple[Wh, datetime], ...]
     problem: bytes

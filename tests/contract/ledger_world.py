@@ -153,7 +153,7 @@ class Driver:
 
 @asynccontextmanager
 async def running_ledger(directory: Path, *, clock: SetClock | None = None) -> AsyncIterator[Ledger]:
-    """Start on `directory`, going on from what is there; an empty one gets contracts that were made before."""
+    """Start on `directory`, going on from what is there; an empty one gets contracts made before."""
     clock = clock or SetClock()
     if not (directory / "contracts.json").exists() and directory != _template:
         await _copy_template(directory)

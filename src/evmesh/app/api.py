@@ -8,13 +8,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from evmesh.app.api_models import RelayBody, RequestBody, StopBody, VoucherBody, unhex
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Waiting
+from evmesh.app.pages import Pages
 from evmesh.app.problems import MAX_BODY_BYTES, install, problem
 from evmesh.app.snapshot import Snapshots, instant
 from evmesh.domain.errors import InvalidInput, Refused
@@ -74,7 +74,7 @@ def build_api(parts: ApiParts) -> FastAPI:
             return await call_next(request)
 
     if STATIC.is_dir():
-        app.mount("/", StaticFiles(directory=STATIC, html=True), name="pages")
+        app.mount("/", Pages(directory=STATIC, html=True), name="pages")
     return app
 
 
@@ -163,9 +163,12 @@ def _add_views(app: FastAPI, parts: ApiParts) -> None:
     @app.get("/v1/events")
     async def events() -> EventSourceResponse:
         """The same, live: server-sent events named `snapshot`."""
+        snapshots = parts.feed.follow()
+        first = await anext(snapshots)  # a chain that is away is said before the stream begins
 
         async def stream() -> AsyncIterator[ServerSentEvent]:
-            async for snapshot in parts.feed.follow():
+            yield ServerSentEvent(first, event="snapshot")
+            async for snapshot in snapshots:
                 yield ServerSentEvent(snapshot, event="snapshot")
 
         return EventSourceResponse(stream())

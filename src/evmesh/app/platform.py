@@ -41,6 +41,7 @@ from evmesh.services.effects import Effects
 from evmesh.services.live import LiveState
 from evmesh.services.meter_log import MeterLog
 from evmesh.services.payments import Payments
+from evmesh.services.payouts import Payouts
 from evmesh.services.plans import Planner, flat_tariff_supply
 from evmesh.services.receipts import Receipts, chain_ref
 from evmesh.services.requests import Requests
@@ -139,7 +140,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             StateFeed(bus, directory),
             clock,
         )
-        csms = Csms(events, clock, CsmsConfig(port=run.ocpp_port))
+        csms = Csms(events, clock, CsmsConfig(port=run.ocpp_port, stations=directory.stations))
         notary = MeterNotary(
             NotaryReader(ledger.rpc, ledger.contracts.notary), ledger.notary, from_block=ledger.block
         )
@@ -200,6 +201,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 effects,
                 Control(transitions, clock, directory, planner, supply, live, csms),
                 Caretaker(transitions, clock, live, payments, events),
+                Payouts(clock, escrow, operator),
                 feed,
                 Pacer(
                     clock,

@@ -9,6 +9,7 @@ from evmesh.domain.money import cost_of
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import JournalRow, Session, State
 from evmesh.domain.stations import ConnectorStatus
+from evmesh.domain.units import MIN_CURRENT, watts_from_current
 from evmesh.ports import Clock, JournaledTransaction, Unit
 from evmesh.services.directory import METER_STREAM, Directory, Group, Operator, Place
 from evmesh.services.live import LiveState
@@ -80,7 +81,7 @@ class Snapshots:
             "stopped_at": instant(session.stopped_at),
             "cause": session.cause,
             "flags": list(session.flags),
-            "reason": _reason(session, power, limit),
+            "reason": self._reason(session, power, limit),
             "receipt": has_receipt,
             "timeline": [_event(row) for row in journal],
         }
@@ -117,6 +118,8 @@ class Snapshots:
                 "departure": instant(one.departure),
                 "deficit_wh": one.deficit,
                 "steps": len(one.steps),
+                "from": instant(one.begins),
+                "until": instant(one.ends),
                 "offers": [{"energy_wh": wh, "departure": instant(at)} for wh, at in one.offers],
             }
             for one in await unit.refusals(REFUSALS_SHOWN)
@@ -162,6 +165,28 @@ class Snapshots:
             "now": instant(self._clock.now()),
         }
 
+    def _reason(self, session: Session, power: int, limit: int | None) -> str:
+        """Say in one word why the power is what it is; the word is a translation key."""
+        if session.state not in (State.CHARGING, State.SUSPENDED):
+            return session.state.value
+        if limit == 0:
+            return "waiting_for_capacity" if self._is_full(session) else "waiting_for_price"
+        if session.cause == ConnectorStatus.SUSPENDED_EV:
+            return "car_takes_no_more"
+        if limit is not None and power * 100 < limit * 95:
+            return "car_limit"
+        return "planned"
+
+    def _is_full(self, session: Session) -> bool:
+        """Tell whether the group's limits leave less than the least that a car can charge with."""
+        place = self._directory.by_asset(session.terms.asset)
+        group = self._directory.groups[place.connector.group]
+        now, given = self._clock.now(), 0
+        for other in group.places:
+            profile = self._live.connector(other.connector.ref).profile
+            given += (profile.limit_at(now) or 0) if profile else 0
+        return group.capacity - given < watts_from_current(MIN_CURRENT, place.connector.phases)
+
     def _charge_point(self, place: Place, occupied: dict[ConnectorRef, str]) -> Json:
         connector = place.connector
         live = self._live.connector(connector.ref)
@@ -192,19 +217,6 @@ def _event(row: JournalRow) -> Json:
         "target": row.target.value,
         "cause": row.cause,
     }
-
-
-def _reason(session: Session, power: int, limit: int | None) -> str:
-    """Say in one word why the power is what it is; the word is a translation key."""
-    if session.state not in (State.CHARGING, State.SUSPENDED):
-        return session.state.value
-    if limit == 0:
-        return "waiting_for_price"
-    if session.cause == ConnectorStatus.SUSPENDED_EV:
-        return "car_takes_no_more"
-    if limit is not None and power * 100 < limit * 95:
-        return "car_limit"
-    return "planned"
 
 
 def _plan(plan: Plan | None, group: Group) -> Json | None:

@@ -6,7 +6,7 @@ minutes of 0 or 6 A and more (`planning/dispatch.py`). This is the one writer of
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -20,6 +20,7 @@ from evmesh.domain.stations import Connector, LimitPeriod, LimitProfile
 from evmesh.domain.time_grid import STEP_S, TimeGrid
 from evmesh.domain.units import (
     MIN_CURRENT,
+    Milliamp,
     W,
     Wh,
     current_from_watts,
@@ -36,10 +37,12 @@ from evmesh.services.plans import Plan, Planner, step_start
 from evmesh.services.transitions import Transitions
 
 _log = structlog.get_logger(__name__)
-SHORT = "promise.short"
 SLOT_S = 60
 _HOLD_AFTER_STEP = timedelta(minutes=5)
-"""How long limits hold past their step, should nothing new come; then the station's safe current rules."""
+"""How long planned limits hold past their step, should nothing new come; then the safe current rules."""
+
+_SAFE_AFTER_DEPARTURE = timedelta(days=1)
+"""How long the safe current holds for a car that stays, should we be away for so long."""
 
 _POLL_S = 0.2
 
@@ -102,10 +105,8 @@ class Control:
             newest = await self._planner.current(unit, group.name)
             if has_moved or newest is None or newest.stored.start <= now:
                 newest, short = await self._planner.replan(unit, group, now)
-                for session in await unit.sessions(open_only=True):
-                    missing = short.get(session.id.text, 0)
-                    if missing * 100 > session.terms.energy and SHORT not in session.flags:
-                        await unit.touch_session(replace(session, flags=(*session.flags, SHORT)))
+                if short:
+                    _log.info("promise.at_risk", group=group.name, missing_wh=dict(short))
             running = await self._planner.current(unit, group.name, step_start(now))
             sessions = [
                 one
@@ -145,7 +146,15 @@ class Control:
             SLOT_S,
         )
         return {
-            due.session: _profile(now, end, cut.slot_s, cut.currents[due.pseudonym], due, newest)
+            due.session: _profile(
+                now,
+                end,
+                cut.slot_s,
+                cut.currents[due.pseudonym],
+                due,
+                newest,
+                _safe_limit(group, due.connector),
+            )
             for due in dues
         }
 
@@ -191,7 +200,8 @@ class Control:
 
     async def _send(self, session: Session, profile: LimitProfile) -> None:
         live = self._live.connector(session.terms.connector)
-        if session.transaction_id is None or _same(live.profile, profile):
+        until = step_start(profile.starts_at) + timedelta(seconds=STEP_S) + _HOLD_AFTER_STEP
+        if session.transaction_id is None or _same(live.profile, profile, until):
             return
         try:
             held = await self._stations.set_limit(session.terms.connector, session.transaction_id, profile)
@@ -205,27 +215,38 @@ class Control:
 
 
 def _profile(
-    now: datetime, end: datetime, slot_s: int, currents: tuple[int, ...], due: _Due, newest: Plan
+    now: datetime, end: datetime, slot_s: int, currents: Sequence[Milliamp], due: _Due, plan: Plan, safe: W
 ) -> LimitProfile:
-    phases = due.connector.phases
+    """Put a connector's limits into one profile: minutes, then the next step's mean, then `safe`."""
+    phases, rating = due.connector.phases, due.connector.rating
+    limits = [
+        (slot * slot_s, min(watts_from_current(current, phases), rating))
+        for slot, current in enumerate(currents)
+    ]
+    mean = min(watts_from_energy(plan.planned(due.session, end), STEP_S), rating)
+    left_s = max(len(currents) * slot_s, int((end - now).total_seconds()))
+    limits.append((left_s, mean if current_from_watts(mean, phases) >= MIN_CURRENT else W(0)))
+    limits.append((left_s + int(_HOLD_AFTER_STEP.total_seconds()), safe))
     periods: list[LimitPeriod] = []
-    for slot, current in enumerate(currents):
-        limit = min(watts_from_current(current, phases), due.connector.rating)  # type: ignore[arg-type]
+    for offset_s, limit in limits:
         if not periods or periods[-1].limit != limit:
-            periods.append(LimitPeriod(slot * slot_s, W(limit)))
-    mean = watts_from_energy(newest.planned(due.session, end), STEP_S)
-    next_limit = mean if current_from_watts(mean, phases) >= MIN_CURRENT else W(0)
-    after = max(len(currents) * slot_s, int((end - now).total_seconds()))
-    if periods[-1].limit != next_limit:
-        periods.append(LimitPeriod(after, W(min(next_limit, due.connector.rating))))
-    return LimitProfile(now, end + _HOLD_AFTER_STEP, tuple(periods), "planner")
+            periods.append(LimitPeriod(offset_s, limit))
+    expires = max(due.session.terms.departure, end) + _SAFE_AFTER_DEPARTURE
+    return LimitProfile(now, expires, tuple(periods), "planner")
 
 
-def _same(held: LimitProfile | None, new: LimitProfile) -> bool:
-    """Tell whether the limits already held say the same, minute by minute, within 2 %."""
+def _safe_limit(group: Group, connector: Connector) -> W:
+    """Give what a connector may draw when nobody tells it: 6 A, if all of them may at once; else none."""
+    places = [place.connector for place in group.places]
+    least = sum(watts_from_current(MIN_CURRENT, one.phases) for one in places)
+    return watts_from_current(MIN_CURRENT, connector.phases) if least <= group.capacity else W(0)
+
+
+def _same(held: LimitProfile | None, new: LimitProfile, until: datetime) -> bool:
+    """Tell whether the limits already held say the same, minute by minute until then, within 2 %."""
     if held is None:
         return False
-    minutes = int((new.expires_at - new.starts_at) / timedelta(seconds=SLOT_S))
+    minutes = int((until - new.starts_at) / timedelta(seconds=SLOT_S))
     for minute in range(minutes + 1):
         at = new.starts_at + timedelta(seconds=SLOT_S * minute)
         before, after = held.limit_at(at), new.limit_at(at)

@@ -263,7 +263,7 @@ class Requests:
 
 
 def _record(now: datetime, place: Place, session: Session, answer: RefusedRequest) -> RefusalRecord:
-    grid = answer.problem.grid
+    grid, steps = answer.problem.grid, answer.certificate.steps
     return RefusalRecord(
         at=now,
         asset=place.asset,
@@ -271,7 +271,9 @@ def _record(now: datetime, place: Place, session: Session, answer: RefusedReques
         energy=session.terms.energy,
         departure=session.terms.departure,
         code="request.refused",
-        steps=answer.certificate.steps,
+        steps=steps,
+        begins=grid.bounds(min(steps))[0] if steps else None,
+        ends=grid.bounds(max(steps))[1] if steps else None,
         deficit=answer.certificate.deficit_wh,
         offers=tuple(
             (offer.energy_wh, grid.start + offer.departure * grid.length) for offer in answer.offers

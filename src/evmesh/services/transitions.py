@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from evmesh.domain.merkle import MerkleLog
-from evmesh.domain.sessions import Event, JournalRow, Session, transition
+from evmesh.domain.sessions import TERMINAL, Event, JournalRow, Session, transition
 from evmesh.ports import Checkpoint, Clock, Store, Unit
 
 
@@ -31,12 +31,13 @@ class Work:
         Raises Refused `session.wrong_state`. The caller has checked the row's guard.
         """
         row = transition(session.state, event)
+        known = session.cause if row.target in TERMINAL and session.cause else cause
         moved = replace(
             session,
             state=row.target,
             changed_at=self.now,
             deadline=self.now + row.timeout if row.timeout else None,
-            cause=cause,
+            cause=known,  # why energy or money stopped stays known when the money has moved
             **facts,
         )
         journal = JournalRow(0, self.now, session.id, event, session.state, row.target, cause)

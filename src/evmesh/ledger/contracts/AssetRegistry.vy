@@ -13,18 +13,6 @@
 @custom:stop none needed: every owner changes or retires its own assets only; no admin, no upgrade
 """
 
-event Registered:
-    asset: indexed(uint256)
-    owner: indexed(address)
-
-event Updated:
-    asset: indexed(uint256)
-    owner: indexed(address)
-
-event BaseUrlSet:
-    owner: indexed(address)
-    url: String[MAX_URL]
-
 MAX_URL: constant(uint256) = 200
 MAX_WALK: constant(uint256) = 64  # numbers that others may take while a registration is under way
 
@@ -41,6 +29,18 @@ PLACE_END: constant(uint256) = 249
 
 MAX_LATITUDE: constant(uint256) = 180_000_000
 MAX_LONGITUDE: constant(uint256) = 360_000_000
+
+event Registered:
+    asset: indexed(uint256)
+    owner: indexed(address)
+
+event Updated:
+    asset: indexed(uint256)
+    owner: indexed(address)
+
+event BaseUrlSet:
+    owner: indexed(address)
+    url: String[MAX_URL]
 
 # owner 160 | kind 8 | lifecycle 8 | connector 8 | rating W 32 | group 40, from the low bit up
 facts: HashMap[uint256, uint256]

@@ -16,6 +16,40 @@
 """
 from ethereum.ercs import IERC20
 
+MAX_ROWS: constant(uint256) = 200
+MIN_WINDOW: constant(uint256) = 86_400
+
+# one word per tab: spent 96 | ceiling 96 | exit time 32 | epoch 32, from the low bit up
+MASK96: constant(uint256) = 2**96 - 1
+MASK32: constant(uint256) = 2**32 - 1
+CEILING_SHIFT: constant(uint256) = 96
+EXIT_SHIFT: constant(uint256) = 192
+EPOCH_SHIFT: constant(uint256) = 224
+
+# why a row was skipped
+MALFORMED: constant(uint256) = 1
+NO_SIGNER: constant(uint256) = 2
+OTHER_EPOCH: constant(uint256) = 3
+STALE: constant(uint256) = 4
+UNDERFUNDED: constant(uint256) = 5
+
+# half the order of secp256k1: a higher s is the twin of a lower one
+HALF_ORDER: constant(uint256) = 57896044618658097711785492504343953926418782139537452191302581570759080747168
+MASK255: constant(uint256) = 2**255 - 1
+
+DOMAIN_TYPE: constant(bytes32) = keccak256(
+    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+)
+VOUCHER_TYPE: constant(bytes32) = keccak256("Voucher(address payee,uint32 epoch,uint96 cumulative)")
+TOP_UP_TYPE: constant(bytes32) = keccak256(
+    "TopUp(address payee,uint32 epoch,uint96 ceiling,uint256 deadline)"
+)
+EXIT_TYPE: constant(bytes32) = keccak256("Exit(address payee,uint32 epoch)")
+CLOSE_TYPE: constant(bytes32) = keccak256(
+    "Close(address payer,uint32 epoch,uint96 amount,uint256 deadline)"
+)
+CLAIM_TYPE: constant(bytes32) = keccak256("Claim(bytes32 rows,uint256 deadline)")
+
 event Deposited:
     payee: indexed(address)
     payer: indexed(address)
@@ -50,43 +84,6 @@ event ExitBegun:
 event PaidOut:
     payee: indexed(address)
     amount: uint256
-
-MAX_ROWS: constant(uint256) = 200
-MIN_WINDOW: constant(uint256) = 86_400
-
-# one word per tab: spent 96 | ceiling 96 | exit time 32 | epoch 32, from the low bit up
-MASK96: constant(uint256) = 2**96 - 1
-MASK32: constant(uint256) = 2**32 - 1
-CEILING_SHIFT: constant(uint256) = 96
-EXIT_SHIFT: constant(uint256) = 192
-EPOCH_SHIFT: constant(uint256) = 224
-
-# third word of a row: amount 96 | cumulative 96 | epoch 32 | zero 32, from the low bit up
-ROW_END: constant(uint256) = 224
-
-# why a row was skipped
-MALFORMED: constant(uint256) = 1
-NO_SIGNER: constant(uint256) = 2
-OTHER_EPOCH: constant(uint256) = 3
-STALE: constant(uint256) = 4
-UNDERFUNDED: constant(uint256) = 5
-
-# half the order of secp256k1: a higher s is the twin of a lower one
-HALF_ORDER: constant(uint256) = 57896044618658097711785492504343953926418782139537452191302581570759080747168
-MASK255: constant(uint256) = 2**255 - 1
-
-DOMAIN_TYPE: constant(bytes32) = keccak256(
-    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-)
-VOUCHER_TYPE: constant(bytes32) = keccak256("Voucher(address payee,uint32 epoch,uint96 cumulative)")
-TOP_UP_TYPE: constant(bytes32) = keccak256(
-    "TopUp(address payee,uint32 epoch,uint96 ceiling,uint256 deadline)"
-)
-EXIT_TYPE: constant(bytes32) = keccak256("Exit(address payee,uint32 epoch)")
-CLOSE_TYPE: constant(bytes32) = keccak256(
-    "Close(address payer,uint32 epoch,uint96 amount,uint256 deadline)"
-)
-CLAIM_TYPE: constant(bytes32) = keccak256("Claim(bytes32 rows,uint256 deadline)")
 
 TOKEN: immutable(IERC20)
 WINDOW: immutable(uint256)
@@ -213,6 +210,7 @@ def claim(
     settled: uint256 = 0
     row: uint256 = 0
     for words: uint256[3] in rows:
+        # amount 96 | cumulative 96 | epoch 32 | zero 32, from the low bit up
         amount: uint256 = words[2] & MASK96
         cumulative: uint256 = (words[2] >> 96) & MASK96
         epoch: uint256 = words[2] >> 192

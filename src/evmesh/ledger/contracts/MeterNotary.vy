@@ -11,19 +11,19 @@
 @custom:stop none needed: append-only, no owner, no upgrade
 """
 
-event Anchored:
-    publisher: indexed(address)
-    stream: indexed(bytes32)
-    size: uint256
-    root: bytes32
+MAX_HEADS: constant(uint256) = 100
+MAX_SIZE: constant(uint256) = 2**64 - 1
 
 struct Head:
     stream: bytes32
     size: uint256
     root: bytes32
 
-MAX_HEADS: constant(uint256) = 100
-MAX_SIZE: constant(uint256) = 2**64 - 1
+event Anchored:
+    publisher: indexed(address)
+    stream: indexed(bytes32)
+    size: uint256
+    root: bytes32
 
 roots: HashMap[address, HashMap[bytes32, bytes32]]
 # size 64 | anchored_at 64, from the low bit up

@@ -1,0 +1,28 @@
+"""What was claimed is paid out to the operator's account, once an hour and not for every session."""
+
+from datetime import timedelta
+
+from evmesh.ports import Clock, Escrow
+from evmesh.services.directory import Operator
+
+EVERY = timedelta(hours=1)
+
+
+class Payouts:
+    """Runs until cancelled."""
+
+    name = "payouts"
+
+    def __init__(self, clock: Clock, escrow: Escrow, operator: Operator) -> None:
+        self._clock = clock
+        self._escrow = escrow
+        self._operator = operator
+
+    async def run(self) -> None:
+        """Pay out what there is, for ever."""
+        while True:
+            await self._clock.sleep_until(self._clock.now() + EVERY)
+            earned, paid = await self._escrow.account(self._operator.payee.address)
+            if earned > paid:
+                # The sum earned names the payout: sent again after a crash it is the same one.
+                await self._escrow.payout(key=f"payout:{earned}")

@@ -25,6 +25,7 @@ if (!options.directory || !Number.isInteger(port) || port < 0 || port > 65535) {
 
 let stopping = false
 process.on('unhandledRejection', fail)
+process.on('uncaughtException', fail)
 
 mkdirSync(options.directory, { recursive: true })
 const database = new Level(options.directory, { valueEncoding: 'binary' })

@@ -6,12 +6,13 @@ from typing import Any
 
 from evmesh.domain.ids import ConnectorRef, SessionId
 from evmesh.domain.money import cost_of
+from evmesh.domain.readings import METER_STREAM
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import JournalRow, Session, State
 from evmesh.domain.stations import ConnectorStatus
 from evmesh.domain.units import MIN_CURRENT, watts_from_current
 from evmesh.ports import Clock, JournaledTransaction, Unit
-from evmesh.services.directory import METER_STREAM, Directory, Group, Operator, Place
+from evmesh.services.directory import Directory, Group, Operator, Place
 from evmesh.services.live import LiveState
 from evmesh.services.plans import Plan, Planner
 

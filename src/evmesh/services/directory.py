@@ -13,9 +13,6 @@ from evmesh.domain.typed_data import Domain
 from evmesh.domain.units import W
 from evmesh.ports import Contracts, Signer
 
-METER_STREAM = b"evmesh.meters/1".ljust(32, b"\0")
-"""The stream of the notary that meter readings are anchored in."""
-
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.merkle import MerkleLog
 from evmesh.domain.money import cost_of
-from evmesh.domain.readings import Reading
+from evmesh.domain.readings import METER_STREAM, Reading
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.receipt_parts import (
     ChainRef,
@@ -22,7 +22,7 @@ from evmesh.domain.signed_types import SessionOffer
 from evmesh.domain.typed_data import digest
 from evmesh.domain.units import Wh
 from evmesh.ports import Contracts, NotaryLeaf, Signatures, StoredPlan
-from evmesh.services.directory import METER_STREAM, Directory, Operator
+from evmesh.services.directory import Directory, Operator
 from evmesh.services.plans import parse_plan, request_of
 from evmesh.services.transitions import Work
 
@@ -136,4 +136,4 @@ def _curve(leaves: Sequence[NotaryLeaf]) -> tuple[tuple[int, Wh], ...]:
         if begun.at < reading.at < ended.at:
             points[reading.at] = reading.register
     points[ended.at] = ended.register
-    return tuple((int((at - begun.at).total_seconds()), register) for at, register in points.items())
+    return tuple((int((at - begun.at).total_seconds()), register) for at, register in sorted(points.items()))

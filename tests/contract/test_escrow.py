@@ -1,5 +1,6 @@
 """The port Escrow (and Wallet) on a real chain."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,28 @@ async def test_a_claim_of_nothing_is_refused_with_its_reason(ledger: Ledger) -> 
     for rows in ([], [driver.claim(EURO)] * 201):
         with pytest.raises(InvalidInput, match=r"claim\.too_many"):
             await escrow.claim(rows, "claim:3")
+
+
+async def test_a_claim_that_an_exit_overtook_is_refused_and_not_taken_for_done(ledger: Ledger) -> None:
+    escrow, driver, operator = ledger.escrow(), await ledger.wallet(), ledger.keys.operator.address
+    await driver.deposit(escrow, 20 * EURO)
+    ledger.making_blocks.cancel()
+    await asyncio.wait([ledger.making_blocks])
+    claiming = asyncio.create_task(escrow.claim([driver.claim(7 * EURO)], "claim:1"))
+    while not await ledger.journal.unmined(operator):
+        await asyncio.sleep(0.01)
+    other = escrow.refund(driver.address, await escrow.tab(operator, driver.address), "refund:1")
+    closing = asyncio.create_task(other)
+    while not await ledger.journal.unmined(ledger.keys.relayer.address):
+        await asyncio.sleep(0.01)
+    # Leave the claim out of the first block.
+    [claim] = await ledger.journal.unmined(operator)
+    await ledger.rpc.call("anvil_dropTransaction", claim.tx_hash)
+    ledger.making_blocks = asyncio.create_task(ledger.chain.run())
+    await closing
+    with pytest.raises(Refused, match=r"claim\.other_epoch"):
+        await claiming
+    assert await driver.wallet.balance() == 100 * EURO
 
 
 async def test_a_driver_leaves_by_a_signature_and_gets_the_rest_a_day_later(ledger: Ledger) -> None:

@@ -88,6 +88,19 @@ async def test_a_crash_anywhere_neither_loses_nor_doubles(ledger: Ledger, where:
     assert not await ledger.journal.unmined(again.address)
 
 
+async def test_what_was_mined_while_we_were_dead_is_recorded_at_the_start(ledger: Ledger) -> None:
+    def crash(point: str) -> None:
+        if point == "relayer.mined":
+            raise Crash
+
+    with pytest.raises(Crash):
+        await ledger.relayer(ledger.keys.deployer, checkpoint=crash).submit("mint:1", token(ledger), mint())
+    assert (await ledger.relayer(ledger.keys.deployer).recover()).resent == ()
+    found = await ledger.journal.find("mint:1")
+    assert found is not None
+    assert found.outcome is not None
+
+
 async def test_what_a_contract_refuses_is_never_sent(ledger: Ledger) -> None:
     relayer = ledger.relayer(ledger.keys.relayer)
     before = await ledger.rpc.call("eth_getTransactionCount", relayer.address.text, "latest")

@@ -231,7 +231,7 @@ async def test_a_start_with_an_invalid_tag_is_ended_as_deauthorized(
 async def test_what_happens_offline_is_told_in_order_when_the_line_is_back(
     server: CentralServer, tmp_path: Path
 ) -> None:
-    async with world(server, tmp_path, Misbehaviour(drop_mid_call_every=7)) as (station, _):
+    async with world(server, tmp_path, Misbehaviour(drop_mid_call_every=7), speed=120) as (station, _):
         record = server.record(NAME)
         system = await server.connected(NAME)
         station.plug(1, car())

@@ -9,12 +9,12 @@ from evmesh.domain.ids import Address
 from evmesh.domain.money import format_units
 from evmesh.domain.signed_types import Close, Exit, TopUp
 from evmesh.domain.typed_data import Domain, TypedStruct, digest
-from evmesh.ledger.abi import decode_values, encode_call
+from evmesh.ledger.abi import decode_values, encode_call, event_topic
 from evmesh.ledger.claims import MAX_ROWS, RowFate, claim_row, fates_of
 from evmesh.ledger.quota import RelayQuota
 from evmesh.ledger.reasons import refused_by_contract
 from evmesh.ledger.relayer import Relayer
-from evmesh.ledger.rpc import JsonRpc
+from evmesh.ledger.rpc import JsonRpc, from_hex
 from evmesh.ledger.signatures import (
     EthereumSignatures,
     compact_words,
@@ -30,6 +30,7 @@ _DEPOSIT: Final = (
     "uint256,uint256,uint8,bytes32,bytes32)"
 )
 _CLOSE: Final = "close(address,address,uint256,uint256,uint256,uint256,uint256)"
+_CLAIMED: Final = event_topic("Claimed(address,uint256,uint256)")
 _CLAIM: Final = "claim(uint256[3][])"
 _CLOSE_HOLDS: Final = timedelta(days=1)
 
@@ -124,7 +125,11 @@ class ChargeTab(TabReader):
             if not settled:
                 fate = (await self.claim_fates(claims))[0]
                 raise Refused(f"claim.{fate}", f"none of {len(claims)} vouchers can be claimed: {fate}")
-        return await self._operator.submit(key, self.contract, data)
+        mined = await self._operator.submit(key, self.contract, data)
+        if await self._settled_nothing(mined):
+            fate = (await self.claim_fates(claims))[0]
+            raise Refused(f"claim.{fate}", f"another transaction came first, and nothing was claimed: {fate}")
+        return mined
 
     async def claim_fates(self, claims: Sequence[Claim]) -> list[RowFate]:
         """Say what the contract would do with each row now."""
@@ -172,6 +177,15 @@ class ChargeTab(TabReader):
         """Return to a driver what the tab has left, after the window."""
         data = encode_call("finish_exit(address,address)", self._signer.address, payer)
         return await self._relayer.submit(key, self.contract, data)
+
+    async def _settled_nothing(self, mined: Mined) -> bool:
+        """Say whether every row was skipped: an exit or another claim may come between look and block."""
+        receipt = await self._operator.rpc.call("eth_getTransactionReceipt", mined.tx_hash)
+        for log in (receipt or {}).get("logs", ()):
+            if log["topics"][0] == _CLAIMED and Address.parse(log["address"]) == self.contract:
+                _, settled = decode_values(("uint256", "uint256"), from_hex(log["data"]))
+                return not settled
+        return False  # a node that dropped the receipt: the tab says what was claimed
 
     def _check_order(self, order: DepositOrder, tab: Tab) -> None:
         """Refuse what we do not pay gas for. Signed first: nobody uses up another's quota."""

@@ -120,6 +120,7 @@ class Relayer:
         """
         async with self._lock:
             again = await self._send_all_again()
+        await self._record_mined()
         failed = []
         for transaction in again:
             try:
@@ -227,6 +228,13 @@ class Relayer:
         for row in lost:
             await self._journal.write(row)
         return lost
+
+    async def _record_mined(self) -> None:
+        """Tell the journal what was mined before a crash and after the last look."""
+        for row in await self._journal.unmined(self.address):
+            receipt = await self.rpc.call("eth_getTransactionReceipt", row.tx_hash)
+            if receipt is not None and int(receipt["status"], 16) and await self._is_deep_enough(receipt):
+                await self._record(row, receipt)
 
     async def _fate(self, row: JournaledTransaction) -> Fate:
         receipt = await self.rpc.call("eth_getTransactionReceipt", row.tx_hash)

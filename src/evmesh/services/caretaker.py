@@ -20,6 +20,10 @@ GHOST_AFTER = timedelta(minutes=5)
 
 _CAUSES = {State.RESERVED: "not_paid_in_time", State.STARTING: "no_car", State.FUNDED: "no_start"}
 _ON_TIMEOUT = {row.target: row.on_timeout for row in TABLE if row.on_timeout} | {State.RESERVED: Event.EXPIRE}
+SHORT = "promise.short"
+"""The departure came before the energy, and the car would have taken more."""
+
+_KEPT_PERCENT = 99
 _POLL_S = 0.2
 
 
@@ -75,9 +79,15 @@ class Caretaker:
                 await work.apply(session, event, _CAUSES[session.state])
         elif session.state in (State.CHARGING, State.SUSPENDED):
             if session.terms.departure <= now:
-                await work.apply(session, Event.STOP, StopCause.DEPARTURE)
+                await work.apply(session, Event.STOP, StopCause.DEPARTURE, flags=self._flags(session, now))
             elif self._is_full(session, now):
                 await work.apply(session, Event.STOP, StopCause.FULL)
+
+    def _flags(self, session: Session, now: datetime) -> tuple[str, ...]:
+        short = session.delivered * 100 < session.terms.energy * _KEPT_PERCENT
+        if short and self._live.is_held_back(session.terms.connector, now):
+            return (*session.flags, SHORT)
+        return session.flags
 
     def _is_full(self, session: Session, now: datetime) -> bool:
         return (

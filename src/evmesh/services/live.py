@@ -51,7 +51,10 @@ class LiveState:
         return Wh(session.delivered - known[1])
 
     def shown_power(self, session: Session) -> W | None:
-        """Give the most a car has drawn under a limit that would have let it draw more."""
+        """Give what a car drew last under a limit that would have let it draw more.
+
+        The last and not the most: a battery that is nearly full takes less and less.
+        """
         return self._shown.get(session.id)
 
     def note_sample(self, session: Session | None, ref: ConnectorRef, sample: MeterSample) -> None:
@@ -63,7 +66,15 @@ class LiveState:
         limit = live.profile.limit_at(sample.at)
         steady = limit is not None and limit == live.profile.limit_at(sample.at - _SETTLED_FOR)
         if limit is not None and steady and 0 < sample.power < limit * 95 // 100:
-            self._shown[session.id] = W(max(sample.power, self._shown.get(session.id, W(0))))
+            self._shown[session.id] = sample.power
+
+    def is_held_back(self, ref: ConnectorRef, now: datetime) -> bool:
+        """Tell whether a car draws all that its limit allows, so that it might have taken more."""
+        live = self.connector(ref)
+        limit = live.profile.limit_at(now) if live.profile else None
+        if limit is None or live.sample is None or live.sample.power is None:
+            return True  # not known, so an auditor should look
+        return live.sample.power * 100 >= limit * 95
 
     def forget(self, session: SessionId, ref: ConnectorRef) -> None:
         """Drop what was known of a session that has ended."""

@@ -31,9 +31,6 @@ from evmesh.services.state_feed import StateFeed
 from evmesh.services.transitions import Transitions, Work
 
 WENT_BACK = "meter.register_went_back"
-SHORT = "promise.short"
-"""The departure came before the energy, though the car still took some."""
-_KEPT_PERCENT = 99
 _CLOCK_SKEW = timedelta(minutes=5)
 """A sample that claims to be further ahead than this is dated by its arrival."""
 
@@ -224,8 +221,6 @@ class StationEvents:
         await work.unit.set_register(session.terms.connector, at, register)
         await self._meter_log.append(work, place.meter, at, register, ReadingContext.STOP, session.id)
         energy = Wh(register - (session.meter_start or 0))
-        if cause == StopCause.DEPARTURE and energy * 100 < session.terms.energy * _KEPT_PERCENT:
-            flags = (*flags, SHORT)
         metered = await work.apply(
             session,
             Event.METER,

@@ -59,7 +59,7 @@ class SimTiming:
     """How long a driver who left keeps asking for the receipt."""
     call_timeout_wall_s: int = 30
     reconnect_wall_ms: int = 500
-    reconnect_max_wall_ms: int = 15_000
+    reconnect_max_wall_ms: int = 2_000
 
 
 @dataclass(frozen=True, slots=True)

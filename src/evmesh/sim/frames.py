@@ -14,6 +14,8 @@ from evmesh.domain.errors import ProtocolViolation
 _CALL: Final = 2
 _RESULT: Final = 3
 _ERROR: Final = 4
+_MOST_BRACKETS: Final = 4_000
+"""More than any OCPP message has. The decoder recurses, and libraries raise Python's limit on that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,11 @@ Frame = Call | CallResult | CallError
 
 def parse_frame(raw: str | bytes) -> Frame:
     """Read a frame; raises ProtocolViolation where it is none."""
+    text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+    if text.count("[") + text.count("{") > _MOST_BRACKETS:
+        raise ProtocolViolation("ocpp.not_json", "a frame nests too deep or holds too much")
     try:
-        frame = json.loads(raw, parse_float=Decimal, parse_constant=_refuse_constant)
+        frame = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ProtocolViolation("ocpp.not_json", "a frame is not JSON") from error
     match frame:
@@ -59,7 +64,7 @@ def parse_frame(raw: str | bytes) -> Frame:
         case [int(kind), str(message_id), str(code), str(description), *_] if kind == _ERROR:
             return CallError(message_id, code, description)
         case _:
-            raise ProtocolViolation("ocpp.bad_frame", f"not an OCPP-J frame: {str(raw)[:80]}")
+            raise ProtocolViolation("ocpp.bad_frame", f"not an OCPP-J frame: {text[:80]}")
 
 
 def write_frame(frame: Frame) -> str:

@@ -121,21 +121,22 @@ def every_end_has_its_settlement(books: Books) -> Iterator[str]:
             yield f"{one['id']}: settled {settlement.amount} in {len(settlement.transactions)}, owed {amount}"
         claimed = {tx for tx, _ in books.claims}
         for tx in settlement.transactions:
-            if one["state"] == "settled" and "0x" + tx.tx_hash.hex() not in claimed:
+            if one["state"] == "settled" and "0x" + tx.hash.hex() not in claimed:
                 yield f"{one['id']}: its settlement names a transaction that claimed nothing"
 
 
 def the_meter_is_billed_without_gap_or_overlap(books: Books) -> Iterator[str]:
     """On each connector transactions stand end to end from 0 to what the simulated meter shows."""
-    for (station, connector), register_ws in books.registers_ws.items():
-        here = [one for one in books.transactions if (one["station"], one["connector"]) == (station, connector)]
+    for place, register_ws in books.registers_ws.items():
         register = 0
-        for one in here:
+        for one in books.transactions:
+            if (one["station"], one["connector"]) != place:
+                continue
             if one["meter_start"] != register or one["meter_stop"] is None:
-                yield f"{station}/{connector}: {one['id']} {one['meter_start']}–{one['meter_stop']}, at {register}"
+                yield f"{place}: {one['id']} is {one['meter_start']}–{one['meter_stop']} Wh after {register}"
             register = one["meter_stop"] or one["meter_start"]
         if register != register_ws // _WS_PER_WH:
-            yield f"{station}/{connector}: the meter shows {register_ws} Ws, billed up to {register} Wh"
+            yield f"{place}: the meter shows {register_ws} Ws, billed up to {register} Wh"
 
 
 def every_charge_is_one_transaction(books: Books) -> Iterator[str]:
@@ -152,7 +153,7 @@ def every_charge_is_one_transaction(books: Books) -> Iterator[str]:
             yield f"{session['id']} names transaction {session['transaction_id']}, there are {mine}"
             continue
         registers = session["meter_start"], session["meter_last"]
-        if registers != (mine[0]["meter_start"], mine[0]["meter_stop"]) and "ghost" != session["cause"]:
+        if registers != (mine[0]["meter_start"], mine[0]["meter_stop"]) and session["cause"] != "ghost":
             yield f"{session['id']} was billed {registers}, its transaction was {mine[0]}"
         energy = Wh(session["meter_last"] - session["meter_start"])
         if int(session["due"]) != min(cost_of(energy, Price(session["price"])), int(session["budget"])):

@@ -7,12 +7,12 @@ also pause and go on.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-DAY = datetime(2026, 6, 1)
+DAY = datetime(2026, 6, 1, tzinfo=UTC)
 CAR_PLACES = tuple(f"KC-{number}" for number in range(1, 9))
-WALLET_PLACES = tuple(f"KW-{number}" for number in range(1, 7))
+WALLET_PLACES = tuple(f"KW-{number}" for number in range(1, 5))
 PRICE = 350_000
 _EVERY = timedelta(minutes=36)
 _STATED_STAY = timedelta(minutes=70)
@@ -91,5 +91,6 @@ def _group(name: str, capacity_w: int, places: tuple[str, ...]) -> Iterator[str]
             yield (
                 f'[[group.station.connector]]\nnumber = {number}\nname = "{place}"\n'
                 f'evse_id = "NL*EVM*E{place.replace("-", "")}"\nrating_w = 7360\nphases = 1\n'
-                f"max_current_ma = 32000\nlatitude_udeg = 52000000\nlongitude_udeg = 4000000\nprice = {PRICE}\n"
+                f"max_current_ma = 32000\nlatitude_udeg = 52000000\nlongitude_udeg = 4000000\n"
+                f"price = {PRICE}\n"
             )

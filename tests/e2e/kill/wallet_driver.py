@@ -1,9 +1,11 @@
 """Drivers with a wallet and no car: they book and never pay, pay and never come, or change their mind."""
 
 import asyncio
+import itertools
 import json
 import secrets
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +28,7 @@ from evmesh.store.database import Database
 
 PURSE = 20_000_000
 _BUSY = frozenset({"connector.taken", "payer.session_open", "station.out_of_service"})
-_RETRY_S = 0.1
+_RETRY_S = 0.25
 _PATIENCE_S = 90.0
 _T = TypeVar("_T")
 
@@ -39,7 +41,9 @@ async def fill_purses(data: Path, drivers: list["WalletDriver"], journal: Path) 
         await database.migrate()
         async with JsonRpc(run.rpc_url) as rpc:
             chain_id = deployment.contracts.chain_id
-            minter = Relayer(rpc, open_keys(data / "keys").deployer, ChainJournal(database), chain_id=chain_id)
+            minter = Relayer(
+                rpc, open_keys(data / "keys").deployer, ChainJournal(database), chain_id=chain_id
+            )
             faucet = Faucet(deployment.contracts.token, minter)
             for driver in drivers:
                 await faucet.mint(driver.signer.address, PURSE, f"purse:{driver.signer.address}")
@@ -55,6 +59,24 @@ class WalletDriver:
         self._data = data
         self._place = place
         self._signatures = EthereumSignatures()
+
+    async def live(self, is_over: Callable[[], bool]) -> None:
+        """Charge again and again without a car, in each of the three ways, until it is over."""
+        ways = itertools.cycle((self._never_pays, self._never_comes, self._changes_its_mind))
+        while not is_over():
+            booked = await self.book()
+            await next(ways)(booked)
+            await self.ended(booked)
+
+    async def _never_pays(self, booked: Accepted) -> None:
+        """Let the reservation expire."""
+
+    async def _never_comes(self, booked: Accepted) -> None:
+        await self.pay(booked)
+
+    async def _changes_its_mind(self, booked: Accepted) -> None:
+        await self.pay(booked)
+        await self.change_mind(booked)
 
     async def book(self) -> Accepted:
         """Ask for an hour's charge until it is promised."""
@@ -149,6 +171,4 @@ def _granted(answer: Document | Denied) -> Document:
 
 
 def _unix(text: Any) -> int:
-    from datetime import datetime
-
     return int(datetime.fromisoformat(str(text)).timestamp())

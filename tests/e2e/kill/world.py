@@ -175,7 +175,8 @@ class World:
         try:
             yield
         finally:
-            os.kill(record.pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # it may have been killed meanwhile
+                os.kill(record.pid, signal.SIGCONT)
 
     # Looking.
 

@@ -41,8 +41,8 @@ def word(kind: str, value: Any) -> bytes:
 
 
 def hash_struct(signature: str, values: Json) -> bytes:
-    members = signature[signature.index("(") + 1 : -1].split(",")
-    words = [word(*member.split(" ")[:1], values[member.split(" ")[1]]) for member in members]
+    members = [member.split(" ") for member in signature[signature.index("(") + 1 : -1].split(",")]
+    words = [word(kind, values[name]) for kind, name in members]
     return keccak(keccak(signature.encode()) + b"".join(words))
 
 

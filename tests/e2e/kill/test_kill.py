@@ -4,19 +4,15 @@ One world runs through all of it: each test kills once, while charges and paymen
 go on, and the last tests audit what all of that came to. A point that is not reached fails its test.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import pytest
-import pytest_asyncio
 
 from evmesh.domain.sessions import TABLE, TERMINAL, EffectKind, Event, State
-from tests.e2e.kill import site_files
-from tests.e2e.kill.books import Books, read_books
+from tests.e2e.kill.books import Books
 from tests.e2e.kill.invariants import INVARIANTS
-from tests.e2e.kill.wallet_driver import WalletDriver, fill_purses
-from tests.e2e.kill.world import POINT_WITHIN_S, Crash, World
+from tests.e2e.kill.stage import Stage
+from tests.e2e.kill.world import POINT_WITHIN_S, Crash
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 
@@ -26,51 +22,6 @@ AFTER_COMMITS = tuple(f"{event}:after_commit" for event in EVENTS)
 SENDS = tuple(f"{kind}:{side}_send" for kind in EffectKind for side in ("before", "after"))
 RELAYER = ("relayer.signed", "relayer.written", "relayer.sent", "relayer.mined")
 UNDER_WAY = tuple(state for state in State if state not in TERMINAL)
-
-QUIET_WITHIN_S = 150.0
-
-
-@dataclass
-class Stage:
-    """The world, and the drivers without a car, who come back as often as they can."""
-
-    world: World
-    drivers: tuple[WalletDriver, ...]
-    lives: tuple[asyncio.Task[None], ...] = ()
-    is_over: bool = False
-
-    async def close(self) -> None:
-        """Let everybody end what was begun, and nobody begin anything."""
-        self.is_over = True
-        for life in self.lives:
-            await life
-        await self.world.quiet(QUIET_WITHIN_S)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    directory = tmp_path_factory.mktemp("kill")
-    site_files.write_site(directory / "site")
-    world = World(directory / "data", directory / "site")
-    stage = Stage(world, tuple(WalletDriver(world.data, place) for place in site_files.WALLET_PLACES))
-    try:
-        await world.start()
-        await fill_purses(world.data, list(stage.drivers), directory / "purses.db")
-        await world.let_cars_come()
-        lives = (asyncio.create_task(driver.live(lambda: stage.is_over)) for driver in stage.drivers)
-        stage.lives = tuple(lives)
-        yield stage
-    finally:
-        for life in stage.lives:
-            life.cancel()
-        await asyncio.gather(*stage.lives, return_exceptions=True)
-        world.stop()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def books(stage: Stage) -> Books:
-    await stage.close()
-    return await read_books(stage.world, [driver.signer.address.text for driver in stage.drivers])
 
 
 @pytest.mark.parametrize("point", BEFORE_COMMITS + SENDS + RELAYER)

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ _PATIENCE_S = 90.0
 _T = TypeVar("_T")
 
 
-async def fill_purses(data: Path, drivers: list["WalletDriver"], journal: Path) -> None:
+async def fill_purses(data: Path, drivers: Sequence["WalletDriver"], journal: Path) -> None:
     """Mint for drivers; to be called while nobody else uses the faucet."""
     run, deployment = RunFile.load(data), load_deployment(data)
     database = Database(f"sqlite+aiosqlite:///{journal}")

@@ -1,0 +1,52 @@
+"""A world with its visitors: cars that the simulation drives, and drivers who have only a wallet."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.kill import site_files
+from tests.e2e.kill.books import Books, read_books
+from tests.e2e.kill.wallet_driver import WalletDriver, fill_purses
+from tests.e2e.kill.world import World
+
+QUIET_WITHIN_S = 150.0
+
+
+@dataclass
+class Stage:
+    """The world, and the drivers without a car, who come back as often as they can."""
+
+    world: World
+    drivers: tuple[WalletDriver, ...]
+    lives: tuple[asyncio.Task[None], ...] = ()
+    is_over: bool = False
+
+    async def close(self) -> Books:
+        """Let everybody end what was begun and nobody begin anything; then read the books."""
+        self.is_over = True
+        for life in self.lives:
+            await life
+        await self.world.quiet(QUIET_WITHIN_S)
+        return await read_books(self.world, [driver.signer.address.text for driver in self.drivers])
+
+
+@asynccontextmanager
+async def open_stage(directory: Path) -> AsyncIterator[Stage]:
+    """Start a world with money in all purses and everybody on the way; ends it with the block."""
+    site_files.write_site(directory / "site")
+    world = World(directory / "data", directory / "site")
+    stage = Stage(world, tuple(WalletDriver(world.data, place) for place in site_files.WALLET_PLACES))
+    try:
+        await world.start()
+        await fill_purses(world.data, stage.drivers, directory / "purses.db")
+        await world.let_cars_come()
+        lives = (asyncio.create_task(driver.live(lambda: stage.is_over)) for driver in stage.drivers)
+        stage.lives = tuple(lives)
+        yield stage
+    finally:
+        for life in stage.lives:
+            life.cancel()
+        await asyncio.gather(*stage.lives, return_exceptions=True)
+        world.stop()

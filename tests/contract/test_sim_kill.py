@@ -18,7 +18,7 @@ from tests.drivers.central_system import CentralServer, Record, central_server, 
 from tests.drivers.clocks import MONDAY
 from tests.drivers.sim_process import NAME
 
-SPEED = 600
+SPEED = 300
 
 
 class Power:
@@ -107,7 +107,7 @@ async def test_power_that_fails_between_a_message_and_its_answer_changes_nothing
     if action != "StopTransaction":
         await power.gone()
         await power.on()
-    await eventually(lambda: len(record.registers()) > 10)
+    await eventually(lambda: len(record.registers()) > 4)
     await power.off()
     assert len(set(received_on_disk(tmp_path))) == 1
     await power.on("--unplug")
@@ -124,10 +124,10 @@ async def test_power_that_fails_again_and_again_changes_nothing(
     server: CentralServer, power: Power, tmp_path: Path
 ) -> None:
     record = server.record(NAME)
-    for round_ in range(6):
+    for round_ in range(5):
         await power.on()
         seen = len(record.log)
-        await eventually(lambda n=seen + 3 + 5 * round_: len(record.log) >= n)  # type: ignore[misc]
+        await eventually(lambda n=seen + 3 + 2 * round_: len(record.log) >= n)  # type: ignore[misc]
         await power.off()
         register, received = received_on_disk(tmp_path)
         assert register == received

@@ -31,6 +31,7 @@ _LOOPBACK: Final = "127.0.0.1"
 _UP_WITHIN_S: Final = 20.0
 _ENDS_WITHIN_S: Final = 10.0
 _STATES_IN_MEMORY: Final = 64
+_AFTER_EMPTY_BLOCK_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,6 @@ class EmbeddedChain:
         self._process: asyncio.subprocess.Process | None = None
         self._port = config.port
         self._last_timestamp = 0
-        self._holds_our_state = False
         self._dirty = asyncio.Event()
         self._rpc: JsonRpc | None = None
 
@@ -155,7 +155,6 @@ class EmbeddedChain:
         return self._process is not None and start_mark(self._process.pid) is not None
 
     async def _start(self) -> None:
-        self._holds_our_state = False
         state = await self._state.unpack()
         log = (self._config.directory / "anvil.log").open("wb")
         with log:
@@ -169,7 +168,6 @@ class EmbeddedChain:
         pid = self._process.pid
         ChildRecord(pid, start_mark(pid) or "", self._port).save(self._pid_file)
         await self._wait_until_up()
-        self._holds_our_state = True
         self._last_timestamp = await self.rpc.block_time()
 
     async def _wait_until_up(self) -> None:
@@ -193,7 +191,7 @@ class EmbeddedChain:
 
     async def _stop(self) -> None:
         try:
-            if self._holds_our_state and self._is_alive():
+            if self._is_alive():
                 with contextlib.suppress(EvmeshError):
                     await self._mine(self.rpc)
                     await self.dump()
@@ -215,14 +213,12 @@ class EmbeddedChain:
 
     async def _seal(self) -> None:
         while True:
-            pending = await self._pending()
-            if pending:
+            if await self._pending():
                 await self._mine(self.rpc)
                 self._dirty.set()
-                if await self._pending() >= pending:
-                    await asyncio.sleep(
-                        1
-                    )  # what waits cannot be mined, so do not fill the chain with empty blocks
+                if not int(await self.rpc.call("eth_getBlockTransactionCountByNumber", "latest"), 16):
+                    # What waits cannot be mined, by its price say: do not fill the chain with empty blocks.
+                    await asyncio.sleep(_AFTER_EMPTY_BLOCK_S)
             await asyncio.sleep(self._config.seal_every_s)
 
     async def _pending(self) -> int:

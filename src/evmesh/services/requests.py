@@ -89,13 +89,13 @@ class Requests:
         async with self._transitions.begin() as work:
             known = await work.unit.session_of_request(request.payer, request.nonce)
             if known is not None:
-                return await self._promise(work, known)
+                return await self._promise(work, known, request)
             self._check_times(request, work.now)
         tab = await self._escrow.tab(self._operator.payee.address, request.payer)
         async with self._transitions.begin() as work:
             known = await work.unit.session_of_request(request.payer, request.nonce)
             if known is not None:
-                return await self._promise(work, known)
+                return await self._promise(work, known, request)
             await self._check_free(work, place, request.payer)
             session = self._reservation(work.now, place, request, signature, tab)
             return await self._decide(work, place, session)
@@ -113,7 +113,14 @@ class Requests:
         work.applied.append("reserve")
         return Promise(promised, self.offer_of(promised), parse_plan(answer.stored))
 
-    async def _promise(self, work: Work, session: Session) -> Promise:
+    async def _promise(self, work: Work, session: Session, request: ChargeRequest) -> Promise:
+        if request_of(session) != request:
+            raise InvalidInput(
+                "request.nonce_used",
+                "this wallet has used the nonce for another request",
+                do="sign the request with a fresh random nonce",
+                path="request.nonce",
+            )
         stored = await work.unit.plan_of(session.plan_sha256)
         if stored is None:
             raise IntegrityFailure("plan.missing", f"the plan of session {session.id} is not stored")

@@ -173,8 +173,8 @@ class StationEvents:
             return session
         at = min(sample.at, work.now + _CLOCK_SKEW)
         before = await work.unit.meter_register(connector)
-        if before is not None and at <= before[0]:
-            return session  # sent again, or a second value of the same instant
+        if before is not None and (at < before[0] or (at == before[0] and sample.register <= before[1])):
+            return session  # sent again
         if before is not None and sample.register < before[1]:
             if session is not None and WENT_BACK not in session.flags:
                 session = replace(session, flags=(*session.flags, WENT_BACK))

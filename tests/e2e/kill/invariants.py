@@ -79,7 +79,7 @@ def no_token_is_made_or_lost(books: Books) -> Iterator[str]:
 
 
 def every_refund_is_on_chain_once(books: Books) -> Iterator[str]:
-    refunds = sorted((one["payer"], one["epoch"], int(one["refund"])) for one in books.ended("refunded"))
+    refunds = sorted((one["payer"], one["epoch"], int(one["refund"] or 0)) for one in books.ended("refunded"))
     closings = sorted((one.payer, one.epoch, one.returned) for one in books.closings)
     if refunds != closings:
         yield f"refunds {refunds}, closings on chain {closings}"
@@ -116,7 +116,7 @@ def every_end_has_its_settlement(books: Books) -> Iterator[str]:
             yield f"{one['id']} has no settlement"
             continue
         settlement = Settlement.parse(raw)
-        amount = int(one["due"] if one["state"] == "settled" else one["refund"])
+        amount = int((one["due"] if one["state"] == "settled" else one["refund"]) or 0)
         if settlement.amount != amount or len(settlement.transactions) != (1 if amount else 0):
             yield f"{one['id']}: settled {settlement.amount} in {len(settlement.transactions)}, owed {amount}"
         claimed = {tx for tx, _ in books.claims}

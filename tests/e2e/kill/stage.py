@@ -11,7 +11,7 @@ from tests.e2e.kill.books import Books, read_books
 from tests.e2e.kill.wallet_driver import WalletDriver, fill_purses
 from tests.e2e.kill.world import World
 
-QUIET_WITHIN_S = 150.0
+QUIET_WITHIN_S = 200.0
 
 
 @dataclass

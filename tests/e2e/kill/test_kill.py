@@ -14,13 +14,14 @@ from tests.e2e.kill.invariants import INVARIANTS
 from tests.e2e.kill.stage import Stage
 from tests.e2e.kill.world import POINT_WITHIN_S, Crash
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="module")]
 
 EVENTS = (Event.RESERVE, *(row.event for row in TABLE))
 BEFORE_COMMITS = tuple(f"{event}:before_commit" for event in EVENTS)
 AFTER_COMMITS = tuple(f"{event}:after_commit" for event in EVENTS)
 SENDS = tuple(f"{kind}:{side}_send" for kind in EffectKind for side in ("before", "after"))
 RELAYER = ("relayer.signed", "relayer.written", "relayer.sent", "relayer.mined")
+_UNDER_WAY = "three sessions are under way"
 UNDER_WAY = tuple(state for state in State if state not in TERMINAL)
 
 
@@ -61,7 +62,7 @@ async def test_the_hardware_dies_while_a_session_is(state: State, stage: Stage) 
 async def test_the_supervisor_dies_and_the_next_one_takes_over(stage: Stage) -> None:
     world = stage.world
     await world.back()
-    await world.until_true(lambda: len(world.open_sessions()) >= 3, "sessions are under way", 60)
+    await world.until_true(lambda: len(world.open_sessions()) >= 3, _UNDER_WAY, POINT_WITHIN_S)
     left = world.children()
     assert len(left) == 4
     await world.kill_supervisor()
@@ -74,7 +75,7 @@ async def test_the_supervisor_dies_and_the_next_one_takes_over(stage: Stage) -> 
 async def test_supervisor_platform_and_hardware_die_together(stage: Stage) -> None:
     world = stage.world
     await world.back()
-    await world.until_true(lambda: len(world.open_sessions()) >= 3, "sessions are under way", 60)
+    await world.until_true(lambda: len(world.open_sessions()) >= 3, _UNDER_WAY, POINT_WITHIN_S)
     await world.kill_supervisor()
     await world.kill("platform", "sim")
     await world.start()

@@ -29,7 +29,7 @@ from evmesh.store.database import Database
 PURSE = 20_000_000
 _BUSY = frozenset({"connector.taken", "payer.session_open", "station.out_of_service"})
 _RETRY_S = 0.25
-_PATIENCE_S = 90.0
+_PATIENCE_S = 200.0
 _T = TypeVar("_T")
 
 

@@ -1,0 +1,85 @@
+"""One whole charge on the real platform, with a station that the `ocpp` library drives."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+
+from evmesh.app.clock import SharedClock
+from evmesh.app.receipt_facts import read_chain_facts
+from evmesh.app.up import UpOptions, running
+from evmesh.domain.receipt import Receipt
+from evmesh.ledger.signatures import EthereumSignatures
+from evmesh.verify.receipt import verify_receipt
+from tests.drivers.ocpp_library_station import LibraryStation
+from tests.e2e.kill.wallet_driver import WalletDriver, fill_purses
+
+SITE = """
+name = "One station of another maker"
+time_zone = "Europe/Amsterdam"
+start = 2026-06-01T08:00:00+02:00
+prices = "prices.csv"
+
+[[group]]
+name = "cabinet"
+capacity_w = 20000
+
+[[group.station]]
+id = "LIB-1"
+vendor = "ocpp"
+model = "Library"
+serial = "1"
+
+[[group.station.connector]]
+number = 1
+name = "LIB"
+evse_id = "NL*EVM*ELIB"
+rating_w = 7360
+phases = 1
+max_current_ma = 32000
+latitude_udeg = 52000000
+longitude_udeg = 4000000
+price = 350000
+"""
+
+
+@pytest.mark.timeout(180)
+async def test_a_station_of_another_maker_charges_is_paid_and_gets_a_receipt_that_checks(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "site.toml").write_text(SITE)
+    hours = "\n".join(f"2026-06-01T{hour:02}:00:00,{50 + hour}" for hour in range(24))
+    (tmp_path / "prices.csv").write_text(hours + "\n")
+    data = tmp_path / "data"
+    options = UpOptions(tmp_path / "site.toml", data, port=0, ocpp_port=0, speed=240, with_sim=False)
+    async with running(options, lambda _: None) as run:
+        clock = SharedClock(data / run.clock)
+        async with LibraryStation.at(run.ocpp_url, "LIB-1", now=clock.now) as station:
+            await station.boot()
+            driver = WalletDriver(data, "LIB")
+            await fill_purses(data, [driver], tmp_path / "purse.db")
+            booked = await driver.book()
+            async with asyncio.TaskGroup() as group:
+                charging = group.create_task(station.charge(samples=5, step_wh=400))
+                group.create_task(driver.pay(booked))
+            charge = charging.result()
+            assert await driver.ended(booked) == "settled"
+
+        assert charge.accepted == "Accepted"
+        assert len(charge.id_tag) == 20
+        assert driver.signer.address.text[2:] not in charge.id_tag.lower()
+        assert charge.profiles
+        purposes = {profile["charging_profile_purpose"] for profile in charge.profiles}
+        assert purposes == {"TxProfile"}
+        units = {profile["charging_schedule"]["charging_rate_unit"] for profile in charge.profiles}
+        assert units == {"W"}
+
+        async with httpx.AsyncClient(base_url=run.http_url, trust_env=False) as api:
+            raw = (await api.get(f"/v1/receipts/{booked.session}")).content
+        receipt = Receipt.parse(raw)
+        assert receipt.energy == charge.meter_stop - charge.meter_start == 2000
+        report = verify_receipt(raw, EthereumSignatures(), chain=await read_chain_facts(run.rpc_url, receipt))
+        assert report.ok, report.failed()
+        by_name = {check.name: check.status.value for check in report.checks}
+        assert (by_name["anchor"], by_name["settlement"], by_name["registry"]) == ("ok", "ok", "ok")

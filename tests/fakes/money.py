@@ -1,0 +1,141 @@
+"""An escrow in memory with the arithmetic, the signatures and the refusals of the real one.
+
+It passes `tests/contract/test_escrow_port.py`, as `ChargeTab` on a chain does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from evmesh.domain.errors import Refused, Unavailable
+from evmesh.domain.ids import Address
+from evmesh.domain.signed_types import TopUp, Voucher
+from evmesh.domain.typed_data import Domain, digest
+from evmesh.ledger.signatures import EthereumSignatures
+from evmesh.ports import Claim, Clock, DepositOrder, Mined, Tab
+
+EMPTY = Tab(spent=0, ceiling=0, exit_at=0, epoch=0)
+_SIGNATURES = EthereumSignatures()
+
+
+@dataclass
+class FakeEscrow:
+    """Implements the port `Escrow` for one payee."""
+
+    payee: Address
+    domain: Domain
+    clock: Clock
+    balances: dict[Address, int] = field(default_factory=dict)
+    """Tokens outside the escrow."""
+    tabs: dict[Address, Tab] = field(default_factory=dict)
+    earned: int = 0
+    paid_out: int = 0
+    away: bool = False
+    lose_answers: int = 0
+    """How many more transactions are mined whose answer is lost on its way back."""
+    sent: list[str] = field(default_factory=list)
+    """The key of each transaction that really went out."""
+    order: list[str] | None = None
+    by_key: dict[str, Mined] = field(default_factory=dict)
+
+    @property
+    def held(self) -> int:
+        """All tokens that are in the escrow."""
+        return (
+            sum(tab.ceiling - tab.spent for tab in self.tabs.values()) + self.earned - self.paid_out
+        )
+
+    async def tab(self, payee: Address, payer: Address) -> Tab:
+        self._reach()
+        return self.tabs.get(payer, EMPTY) if payee == self.payee else EMPTY
+
+    async def deposit(self, order: DepositOrder, key: str) -> Mined:
+        self._reach()
+        if key in self.by_key:
+            return self.by_key[key]
+        tab = self.tabs.get(order.payer, EMPTY)
+        if order.payee != self.payee:
+            raise Refused("relay.other_payee", f"{order.payee} is not the operator here")
+        top_up = TopUp(order.payee, order.epoch, order.ceiling, order.deadline)
+        if self._signer(top_up, order.top_up_signature) != order.payer:
+            raise Refused("tab.top_up_not_signed", "not signed by the payer")
+        if order.epoch != tab.epoch or order.deadline < self.clock.now().timestamp() or tab.exit_at:
+            raise Refused("tab.refused", "another epoch, too late, or an exit")
+        value = order.ceiling - tab.ceiling
+        if value <= 0 or self.balances.get(order.payer, 0) < value:
+            raise Refused("token.too_little", "nothing to deposit")
+        self.balances[order.payer] -= value
+        self.tabs[order.payer] = replace(tab, ceiling=order.ceiling)
+        return self._mine(key)
+
+    async def claim(self, claims: Sequence[Claim], key: str) -> Mined:
+        self._reach()
+        if key in self.by_key:
+            return self.by_key[key]
+        fates = [self._settle(claim) for claim in claims]
+        if not any(fate == "settled" for fate in fates):
+            raise Refused(f"claim.{fates[0]}", f"none can be claimed: {fates[0]}")
+        return self._mine(key)
+
+    async def refund(self, payer: Address, tab: Tab, key: str) -> Mined:
+        self._reach()
+        if key in self.by_key:
+            return self.by_key[key]
+        now = self.tabs.get(payer, EMPTY)
+        if now.epoch != tab.epoch or now.spent > tab.spent:
+            raise Refused("tab.stale", "the tab is in another epoch, or more is spent")
+        self.balances[payer] = self.balances.get(payer, 0) + now.ceiling - now.spent
+        self.tabs[payer] = Tab(0, 0, 0, now.epoch + 1)
+        return self._mine(key)
+
+    async def account(self, payee: Address) -> tuple[int, int]:
+        self._reach()
+        return (self.earned, self.paid_out) if payee == self.payee else (0, 0)
+
+    async def payout(self, key: str) -> Mined:
+        self._reach()
+        if key in self.by_key:
+            return self.by_key[key]
+        self.balances[self.payee] = self.balances.get(self.payee, 0) + self.earned - self.paid_out
+        self.paid_out = self.earned
+        return self._mine(key)
+
+    def leave(self, payer: Address, exit_at: int) -> None:
+        """Let a payer begin to leave the tab, without anybody's help."""
+        self.tabs[payer] = replace(self.tabs.get(payer, EMPTY), exit_at=exit_at)
+
+    def finish_exit(self, payer: Address) -> None:
+        """Let a payer have back what is left."""
+        tab = self.tabs[payer]
+        self.balances[payer] = self.balances.get(payer, 0) + tab.ceiling - tab.spent
+        self.tabs[payer] = Tab(0, 0, 0, tab.epoch + 1)
+
+    def _settle(self, claim: Claim) -> str:
+        tab = self.tabs.get(claim.payer, EMPTY)
+        voucher = Voucher(self.payee, claim.epoch, claim.cumulative)
+        if self._signer(voucher, claim.signature) != claim.payer or claim.amount > claim.cumulative:
+            return "malformed"
+        if claim.epoch != tab.epoch or claim.amount <= tab.spent:
+            return "stale"
+        if claim.amount > tab.ceiling:
+            return "underfunded"
+        self.earned += claim.amount - tab.spent
+        self.tabs[claim.payer] = replace(tab, spent=claim.amount)
+        return "settled"
+
+    def _signer(self, value: TopUp | Voucher, signature: bytes) -> Address:
+        return _SIGNATURES.recover(digest(self.domain, value, _SIGNATURES.keccak256), signature)
+
+    def _reach(self) -> None:
+        if self.away:
+            raise Unavailable("chain.away", "no node answers")
+
+    def _mine(self, key: str) -> Mined:
+        self.sent.append(key)
+        if self.order is not None:
+            self.order.append(key)
+        block = len(self.sent)
+        mined = self.by_key[key] = Mined(f"0x{block:064x}", block, 50_000)
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise Unavailable("chain.away", "the node went away before it answered")
+        return mined

@@ -1,0 +1,334 @@
+"""A whole platform's services on a real database, with hardware and money that tests hold in hand."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from evmesh.domain.ids import Address, ConnectorRef, EvseId, SessionId, StationId
+from evmesh.domain.money import Price
+from evmesh.domain.sessions import Session
+from evmesh.domain.signed_types import ChargeRequest, StopRequest, Voucher
+from evmesh.domain.stations import (
+    Connector,
+    ConnectorStatus,
+    MeterSample,
+    StartAnswer,
+    StartedTransaction,
+    StoppedTransaction,
+)
+from evmesh.domain.trust import Trust
+from evmesh.domain.typed_data import TypedStruct, digest
+from evmesh.domain.units import Milliamp, W, Wh
+from evmesh.ledger.signatures import EthereumSignatures, KeySigner
+from evmesh.ports import Contracts, Tab
+from evmesh.services.caretaker import Caretaker
+from evmesh.services.control import Control
+from evmesh.services.directory import Directory, Group, Operator, Place
+from evmesh.services.effects import Effects
+from evmesh.services.live import LiveState
+from evmesh.services.meter_log import MeterLog
+from evmesh.services.payments import Payments
+from evmesh.services.plans import Planner, flat_tariff_supply
+from evmesh.services.receipts import Receipts, chain_ref
+from evmesh.services.requests import NotPromised, Promise, Requests
+from evmesh.services.settlements import Settlements
+from evmesh.services.state_feed import StateFeed
+from evmesh.services.stations import StationEvents
+from evmesh.services.transitions import Transitions
+from evmesh.store.database import Database
+from tests.drivers.clocks import HandClock
+from tests.fakes.hardware import CountedBytes, FakeBus, FakeNotary, FakeStations
+from tests.fakes.money import EMPTY, FakeEscrow
+
+SIGNATURES = EthereumSignatures()
+PRICE = Price(350_000)
+RATING = W(7_360)
+CONTRACTS = Contracts(
+    31337,
+    registry=Address("0x" + "a1" * 20),
+    charge_tab=Address("0x" + "c7" * 20),
+    notary=Address("0x" + "b2" * 20),
+    token=Address("0x" + "d3" * 20),
+)
+OPERATOR = Operator(
+    payee=KeySigner(b"\x11" * 32),
+    gateway=KeySigner(b"\x22" * 32),
+    notary=KeySigner(b"\x33" * 32).address,
+    contracts=CONTRACTS,
+)
+DEAR_MORNING = (90_000, 80_000, 120_000, 40_000, 30_000, 20_000)
+"""Micro-currency per kWh by hour of the day, over and over: later is often cheaper."""
+
+
+def place(number: int, group: str, rating: W = RATING, phases: int = 1) -> Place:
+    """Give the `number`th connector: two to a station."""
+    station = StationId(f"CP-{(number + 1) // 2}")
+    connector = Connector(
+        ref=ConnectorRef(station, 2 - number % 2),
+        evse_id=EvseId(f"NL*EVM*E{number}"),
+        rating=rating,
+        phases=phases,
+        max_current=Milliamp(32_000),
+        group=group,
+        latitude_udeg=52_000_000,
+        longitude_udeg=-4_000_000,
+        price=PRICE,
+    )
+    return Place(number, f"bay-{number}", connector, Address("0x" + f"{number:040x}"))
+
+
+def by_the_hour(prices: tuple[int, ...]) -> Callable[[datetime], int]:
+    return lambda instant: prices[instant.hour % len(prices)]
+
+
+class Driver:
+    """A wallet: one key, used by the driver alone."""
+
+    def __init__(self, name: str = "driver") -> None:
+        self.key = KeySigner(SIGNATURES.keccak256(f"key of the {name}".encode()))
+        self._nonces = count(1)
+
+    @property
+    def address(self) -> Address:
+        return self.key.address
+
+    def sign(self, value: TypedStruct) -> bytes:
+        return self.key.sign(digest(OPERATOR.domain, value, SIGNATURES.keccak256))
+
+    def nonce(self) -> bytes:
+        return self.address.to_bytes() + next(self._nonces).to_bytes(12, "big")
+
+
+@dataclass
+class World:
+    """The services, and what tests need to play everybody else."""
+
+    clock: HandClock
+    database: Database
+    transitions: Transitions
+    directory: Directory
+    live: LiveState
+    planner: Planner
+    requests: Requests
+    payments: Payments
+    receipts: Receipts
+    events: StationEvents
+    effects: Effects
+    caretaker: Caretaker
+    control: Control
+    stations: FakeStations
+    escrow: FakeEscrow
+    notary: FakeNotary
+    bus: FakeBus
+    reached: list[str] = field(default_factory=list)
+    """Every checkpoint that was passed."""
+    registers: dict[ConnectorRef, int] = field(default_factory=dict)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return self.directory.places
+
+    def at(self, **after: float) -> datetime:
+        return self.clock.now() + timedelta(**after)
+
+    def wish(self, driver: Driver, at: Place, wh: int = 5_000, **changes: Any) -> ChargeRequest:
+        """Give an unsigned request; by default 5 kWh within four hours."""
+        values: dict[str, Any] = {
+            "payer": driver.address,
+            "asset": at.asset,
+            "departure": int(self.at(hours=4).timestamp()),
+            "energy_wh": wh,
+            "flexible": True,
+            "max_cost": 100_000_000,
+            "nonce": driver.nonce(),
+            "deadline": int(self.at(minutes=10).timestamp()),
+        }
+        return ChargeRequest(**(values | changes))
+
+    async def ask(
+        self, driver: Driver, at: Place, wh: int = 5_000, **changes: Any
+    ) -> Promise | NotPromised:
+        wish = self.wish(driver, at, wh, **changes)
+        return await self.requests.request(at.code, wish, driver.sign(wish))
+
+    async def promised(self, driver: Driver, at: Place, wh: int = 5_000, **changes: Any) -> Session:
+        answer = await self.ask(driver, at, wh, **changes)
+        assert isinstance(answer, Promise), answer
+        return answer.session
+
+    def fund(self, driver: Driver, units: int) -> None:
+        """Put money into the driver's tab, as a deposit would."""
+        tab = self.escrow.tabs.get(driver.address, EMPTY)
+        self.escrow.tabs[driver.address] = Tab(tab.spent, tab.ceiling + units, tab.exit_at, tab.epoch)
+
+    def voucher(self, driver: Driver, session: Session, **changes: Any) -> tuple[int, int, bytes]:
+        """Give epoch, cumulative and signature of the voucher for a session's budget."""
+        terms = session.terms
+        values: dict[str, Any] = {
+            "payee": OPERATOR.payee.address,
+            "epoch": terms.epoch,
+            "cumulative": terms.base + terms.budget,
+        }
+        voucher = Voucher(**(values | changes))
+        return voucher.epoch, voucher.cumulative, driver.sign(voucher)
+
+    async def pay(self, driver: Driver, session: Session) -> Session:
+        self.fund(driver, session.terms.budget)
+        return await self.payments.voucher(session.id, *self.voucher(driver, session))
+
+    async def stop_word(self, driver: Driver, session: Session, *, late_s: int = 0) -> Session:
+        at = int(self.clock.now().timestamp()) - late_s
+        signature = driver.sign(StopRequest(session.id.to_bytes32(), at))
+        return await self.payments.stop(session.id, at, signature)
+
+    def plugged_in(self, session: Session, **changes: Any) -> StartedTransaction:
+        """Give the start that the session's station would send now."""
+        ref = session.terms.connector
+        values: dict[str, Any] = {
+            "connector": ref,
+            "id_tag": session.id_tag,
+            "at": self.clock.now(),
+            "meter_start": Wh(self.registers.setdefault(ref, 1_000)),
+        }
+        return StartedTransaction(**(values | changes))
+
+    async def begin(self, session: Session, **changes: Any) -> StartAnswer:
+        return await self.events.started(self.plugged_in(session, **changes))
+
+    async def charging(self, driver: Driver, at: Place, wh: int = 5_000, **changes: Any) -> Session:
+        """Go all the way to a running transaction."""
+        session = await self.pay(driver, await self.promised(driver, at, wh, **changes))
+        answer = await self.begin(session)
+        assert answer.accepted
+        return await self.now(session)
+
+    async def measure(self, session: Session, register: int, at: datetime | None = None, **more: Any) -> None:
+        """Let the station send one meter value of its transaction."""
+        self.registers[session.terms.connector] = register
+        sample = MeterSample(at or self.clock.now(), Wh(register), **more)
+        await self.events.metered(session.terms.connector, session.transaction_id, [sample])
+
+    async def end(self, session: Session, register: int, **changes: Any) -> Session:
+        """Let the station end its transaction."""
+        assert session.transaction_id is not None
+        self.registers[session.terms.connector] = register
+        values: dict[str, Any] = {
+            "station": session.terms.connector.station,
+            "transaction_id": session.transaction_id,
+            "at": self.clock.now(),
+            "meter_stop": Wh(register),
+            "reason": "EVDisconnected",
+        }
+        await self.events.stopped(StoppedTransaction(**(values | changes)))
+        return await self.now(session)
+
+    async def says(self, at: Place, status: ConnectorStatus) -> None:
+        await self.events.status(at.connector.ref, status, "NoError", self.clock.now())
+
+    async def now(self, session: Session | SessionId) -> Session:
+        """Read a session again."""
+        id = session if isinstance(session, SessionId) else session.id
+        async with self.database.begin() as unit:
+            found = await unit.session(id)
+        assert found is not None
+        return found
+
+    async def sessions(self, *, open_only: bool = True) -> list[Session]:
+        async with self.database.begin() as unit:
+            return list(await unit.sessions(open_only=open_only))
+
+    async def events_of(self, session: Session) -> list[str]:
+        async with self.database.begin() as unit:
+            return [row.event.value for row in (await unit.journals([session.id]))[session.id]]
+
+    async def owed(self) -> list[str]:
+        async with self.database.begin() as unit:
+            return [effect.kind.value for effect in await unit.pending_effects()]
+
+    async def document(self, session: Session, format: str) -> bytes:
+        async with self.database.begin() as unit:
+            raw = await unit.document(session.id, format)
+        assert raw is not None
+        return raw
+
+    def trust(self) -> Trust:
+        return Trust(
+            chain_ref(CONTRACTS),
+            frozenset({OPERATOR.payee.address}),
+            frozenset({OPERATOR.notary}),
+            {one.meter: OPERATOR.gateway.address for one in self.places},
+        )
+
+
+@asynccontextmanager
+async def open_world(
+    directory: Path,
+    *,
+    bays: int = 4,
+    capacity: int = 16_000,
+    price_at: Callable[[datetime], int] = by_the_hour(DEAR_MORNING),
+    rating: W = RATING,
+    phases: int = 1,
+    clock: HandClock | None = None,
+) -> AsyncIterator[World]:
+    """Open the platform on a directory's database, going on from what is there."""
+    clock = clock or HandClock()
+    database = Database(f"sqlite+aiosqlite:///{directory / 'state.db'}")
+    await database.migrate()
+    reached: list[str] = []
+    order: list[str] = []
+    group = Group("yard", W(capacity), tuple(place(n, "yard", rating, phases) for n in range(1, bays + 1)))
+    directory_ = Directory((group,))
+    transitions = Transitions(database, clock, reached.append)
+    live = LiveState()
+    live.online |= directory_.stations
+    supply = flat_tariff_supply(price_at)
+    planner = Planner(directory_, supply, live, SIGNATURES.keccak256)
+    stations, bus = FakeStations(), FakeBus()
+    escrow = FakeEscrow(OPERATOR.payee.address, OPERATOR.domain, clock, order=order)
+    notary = FakeNotary(order=order)
+    receipts = Receipts(directory_, OPERATOR, SIGNATURES)
+    randomness = CountedBytes()
+    requests = Requests(
+        transitions, directory_, planner, live, escrow, SIGNATURES, OPERATOR, randomness
+    )
+    payments = Payments(transitions, directory_, planner, escrow, SIGNATURES, OPERATOR)
+    events = StationEvents(
+        transitions,
+        directory_,
+        live,
+        MeterLog(OPERATOR, SIGNATURES, randomness),
+        requests,
+        receipts,
+        StateFeed(bus, directory_),
+        clock,
+    )
+    try:
+        yield World(
+            clock=clock,
+            database=database,
+            transitions=transitions,
+            directory=directory_,
+            live=live,
+            planner=planner,
+            requests=requests,
+            payments=payments,
+            receipts=receipts,
+            events=events,
+            effects=Effects(
+                transitions, OPERATOR, stations, escrow, notary, Settlements(OPERATOR, receipts)
+            ),
+            caretaker=Caretaker(transitions, clock, live, payments, events),
+            control=Control(transitions, clock, directory_, planner, supply, live, stations),
+            stations=stations,
+            escrow=escrow,
+            notary=notary,
+            bus=bus,
+            reached=reached,
+        )
+    finally:
+        await database.close()

@@ -7,10 +7,11 @@ other. Every method may raise `Unavailable` when what it stands for is away.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from evmesh.domain.chain import Claim, DepositOrder, JournaledTransaction, Mined, Tab
+from evmesh.domain.evidence import NotaryLeaf, RefusalRecord, StoredPlan
 from evmesh.domain.ids import Address, ConnectorRef, SessionId, StationId
 from evmesh.domain.sessions import Effect, EffectKind, JournalRow, Session
 from evmesh.domain.stations import (
@@ -22,7 +23,9 @@ from evmesh.domain.stations import (
     StartAnswer,
     StartedTransaction,
     StoppedTransaction,
+    Transaction,
 )
+from evmesh.domain.telemetry import TelemetryValue
 from evmesh.domain.units import Wh
 
 
@@ -71,93 +74,26 @@ class Signer(Protocol):
         """Give the 64-byte EIP-2098 signature of a 32-byte digest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contracts:
-    """Where the platform's contracts are."""
-
-    chain_id: int
-    registry: Address
-    charge_tab: Address
-    notary: Address
-    token: Address
-
-
-@dataclass(frozen=True, slots=True)
-class Tab:
-    """One payer's escrow at one payee, in token units; exit_at is 0 while nobody leaves."""
-
-    spent: int
-    ceiling: int
-    exit_at: int
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mined:
-    """A transaction that is in a block."""
-
-    tx_hash: str
-    block: int
-    gas_used: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One row of a batch claim: `amount` is the absolute total owed, at most the signed cumulative."""
-
-    payer: Address
-    epoch: int
-    cumulative: int
-    amount: int
-    signature: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DepositOrder:
-    """A deposit that the payer signed and anybody may send: EIP-2612 permit and TopUp."""
-
-    payer: Address
-    payee: Address
-    epoch: int
-    ceiling: int
-    value: int
-    deadline: int
-    permit_signature: bytes
-    top_up_signature: bytes
-
-
 class TransactionJournal(Protocol):
     """The write-ahead journal of transactions: what stands here is sent until it is mined.
 
     `key` is the purpose (`claim:{session}`): the same key never becomes two transactions.
     """
 
-    async def find(self, key: str) -> "JournaledTransaction | None":
+    async def find(self, key: str) -> JournaledTransaction | None:
         """Give the transaction that was written for this purpose, if any."""
 
-    async def write(self, transaction: "JournaledTransaction") -> None:
+    async def write(self, transaction: JournaledTransaction) -> None:
         """Store before the first send; durable when this returns. Replaces the row of the same key."""
 
-    async def unmined(self, sender: Address) -> Sequence["JournaledTransaction"]:
+    async def unmined(self, sender: Address) -> Sequence[JournaledTransaction]:
         """Give what is not known to be mined, in nonce order."""
 
     async def mined(self, key: str, outcome: Mined) -> None:
         """Record the block."""
 
-    async def since_block(self, sender: Address, block: int) -> Sequence["JournaledTransaction"]:
+    async def since_block(self, sender: Address, block: int) -> Sequence[JournaledTransaction]:
         """Give what was mined in `block` or later, in nonce order: to send again on a chain that lost it."""
-
-
-@dataclass(frozen=True, slots=True)
-class JournaledTransaction:
-    """A signed transaction as it goes over the wire."""
-
-    key: str
-    sender: Address
-    nonce: int
-    raw: bytes
-    tx_hash: str
-    outcome: Mined | None = None
 
 
 class Registry(Protocol):
@@ -261,16 +197,6 @@ class ChargePointEvents(Protocol):
     async def stopped(self, stop: StoppedTransaction) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class TelemetryValue:
-    """One value of the generic charger state, DESIGN section 8: topic `chargers/{charger}/{value}`."""
-
-    charger: str
-    name: str
-    at: datetime
-    value: int | str | None
-
-
 class TelemetryBus(Protocol):
     """Values out, retained, at least once; values of everybody in."""
 
@@ -289,68 +215,6 @@ class TelemetryStore(Protocol):
     async def range(
         self, charger: str, name: str, start: datetime, end: datetime
     ) -> Sequence[TelemetryValue]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class NotaryLeaf:
-    """One signed reading in the meter stream; `index` counts from 0 over all meters."""
-
-    index: int
-    meter: str
-    seq: int
-    salt: bytes
-    prev_hash: bytes
-    payload: bytes
-    hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """An OCPP transaction: kept whether or not a session stands behind it."""
-
-    id: int
-    start: StartedTransaction
-    session: SessionId | None
-    stop: StoppedTransaction | None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPlan:
-    """A schedule that is in force, as the very bytes that were hashed."""
-
-    problem_sha256: str
-    schedule_sha256: str
-    group: str
-    made_at: datetime
-    start: datetime
-    """Where the first step begins."""
-    problem: bytes
-    schedule: bytes
-    pseudonyms: Mapping[str, str]
-    """Session id → id in the published problem."""
-
-
-@dataclass(frozen=True, slots=True)
-class RefusalRecord:
-    """A request that did not fit: the certificate of the no, and what would have been accepted."""
-
-    at: datetime
-    asset: int
-    payer: Address
-    energy: Wh
-    departure: datetime
-    code: str
-    steps: tuple[int, ...]
-    begins: datetime | None
-    ends: datetime | None
-    """From the first of these steps to the last; None where the energy exceeds its own window."""
-    deficit: Wh
-    offers: tuple[tuple[Wh, datetime], ...]
-    problem: bytes
-    schedule: bytes
-    """The files that prove it: `evmesh.problem/1` with the request, and its refusal."""
-    number: int = 0
-    """Given by the store."""
 
 
 class Unit(Protocol):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from evmesh.domain.chain import Claim
 from evmesh.domain.ids import Address
 from evmesh.domain.signed_types import Exit, Voucher
 from evmesh.domain.typed_data import Domain, digest
@@ -25,7 +26,7 @@ from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import KeySigner, keccak256
 from evmesh.ledger.token import Faucet, Token
 from evmesh.ledger.wallet import LocalWallet
-from evmesh.ports import Checkpoint, Claim
+from evmesh.ports import Checkpoint
 from evmesh.store.chain import ChainJournal
 from evmesh.store.database import Database
 

@@ -156,22 +156,6 @@ async def test_after_a_kill_it_comes_back_at_the_same_place_with_what_was_dumped
         await asyncio.wait([running])
 
 
-async def test_a_transaction_that_cannot_be_mined_does_not_fill_the_chain(tmp_path: Path) -> None:
-    async with EmbeddedChain(EmbeddedConfig(tmp_path, seal_every_s=0.01), SetClock()) as chain:
-        sender = "0x" + "33" * 20
-        await chain.rpc.call("anvil_impersonateAccount", sender)
-        await chain.rpc.call("anvil_setBalance", sender, hex(10**24))
-        gas_price = await chain.rpc.call("eth_gasPrice")
-        cheap = {"from": sender, "to": sender, "gas": hex(21_000), "gasPrice": gas_price}
-        await chain.rpc.call("eth_sendTransaction", cheap)
-        await chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**15))
-        running = asyncio.create_task(chain.run())
-        await asyncio.sleep(0.5)
-        assert await chain.rpc.block_number() <= 1
-        running.cancel()
-        await asyncio.wait([running])
-
-
 async def test_one_directory_has_one_chain(tmp_path: Path) -> None:
     async with EmbeddedChain(EmbeddedConfig(tmp_path), SetClock()):
         with pytest.raises(Refused, match=r"chain\.already_running"):

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from eth_utils.crypto import keccak
 
+from evmesh.domain.chain import Tab
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.ledger.claims import RowFate, row_words, rows_hash
 from evmesh.ledger.quota import RelayPolicy
-from evmesh.ports import Escrow, Tab, Wallet
+from evmesh.ports import Escrow, Wallet
 from tests.contract.ledger_world import EURO, Ledger, another_payer, running_ledger
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from evmesh.domain.chain import JournaledTransaction
 from evmesh.domain.errors import Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.ledger.abi import encode_call
@@ -16,7 +17,6 @@ from evmesh.ledger.relayer import Relayer, RelayerConfig, writer_lock
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import KeySigner, keccak256
 from evmesh.ledger.transactions import LegacyTransaction
-from evmesh.ports import JournaledTransaction
 from tests.contract.ledger_world import Ledger, running_ledger
 
 DRIVER = Address.parse("0x" + "d1" * 20)

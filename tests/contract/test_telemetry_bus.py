@@ -14,7 +14,8 @@ from typing import cast
 import pytest
 
 from evmesh.domain.errors import InvalidInput
-from evmesh.ports import TelemetryBus, TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
+from evmesh.ports import TelemetryBus
 from evmesh.telemetry.broker import BrokerCommand
 from evmesh.telemetry.bus import MqttBus
 from tests.brokers import KINDS, Broker, StepClock, running, running_broker, until

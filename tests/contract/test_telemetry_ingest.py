@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evmesh.domain.errors import Unavailable
-from evmesh.ports import TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
 from evmesh.telemetry.bus import MqttBus
 from evmesh.telemetry.ingest import Ingest
 from evmesh.telemetry.ranges import ACK_FILTER, Ack, decode_ack

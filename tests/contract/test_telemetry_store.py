@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from evmesh.domain.errors import IntegrityFailure, Unavailable
-from evmesh.ports import TelemetryStore, TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
+from evmesh.ports import TelemetryStore
 from evmesh.telemetry.store import MIGRATIONS, Row, SetAside, SqliteReadings, Written
 from evmesh.telemetry.topics import Reading, encode, value_topic
 

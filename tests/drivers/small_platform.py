@@ -20,13 +20,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from evmesh.domain.chain import DepositOrder
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.signed_types import ChargeRequest, SessionOffer, StopRequest, Voucher
 from evmesh.domain.typed_data import Domain, TypedStruct, digest, hash_struct
 from evmesh.domain.units import Wh
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner
-from evmesh.ports import Clock, DepositOrder
+from evmesh.ports import Clock
 from evmesh.sim.messages import wire_time
 from tests.drivers.central_system import CentralServer
 

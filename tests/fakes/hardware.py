@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import count
 
+from evmesh.domain.chain import Mined
 from evmesh.domain.errors import IntegrityFailure, Unavailable
 from evmesh.domain.ids import ConnectorRef, StationId
 from evmesh.domain.stations import LimitProfile
-from evmesh.ports import Mined, TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
 
 
 @dataclass

@@ -6,12 +6,13 @@ It passes `tests/contract/test_escrow_port.py`, as `ChargeTab` on a chain does.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from evmesh.domain.chain import Claim, DepositOrder, Mined, Tab
 from evmesh.domain.errors import Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.domain.signed_types import TopUp, Voucher
 from evmesh.domain.typed_data import Domain, digest
 from evmesh.ledger.signatures import EthereumSignatures
-from evmesh.ports import Claim, Clock, DepositOrder, Mined, Tab
+from evmesh.ports import Clock
 
 EMPTY = Tab(spent=0, ceiling=0, exit_at=0, epoch=0)
 _SIGNATURES = EthereumSignatures()
@@ -40,9 +41,7 @@ class FakeEscrow:
     @property
     def held(self) -> int:
         """All tokens that are in the escrow."""
-        return (
-            sum(tab.ceiling - tab.spent for tab in self.tabs.values()) + self.earned - self.paid_out
-        )
+        return sum(tab.ceiling - tab.spent for tab in self.tabs.values()) + self.earned - self.paid_out
 
     async def tab(self, payee: Address, payer: Address) -> Tab:
         self._reach()

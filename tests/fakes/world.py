@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from evmesh.domain.chain import Contracts, Tab
 from evmesh.domain.ids import Address, ConnectorRef, EvseId, SessionId, StationId
 from evmesh.domain.money import Price
 from evmesh.domain.sessions import Session
@@ -24,7 +25,6 @@ from evmesh.domain.trust import Trust
 from evmesh.domain.typed_data import TypedStruct, digest
 from evmesh.domain.units import Milliamp, W, Wh
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner
-from evmesh.ports import Contracts, Tab
 from evmesh.services.caretaker import Caretaker
 from evmesh.services.control import Control
 from evmesh.services.directory import Directory, Group, Operator, Place
@@ -149,9 +149,7 @@ class World:
         }
         return ChargeRequest(**(values | changes))
 
-    async def ask(
-        self, driver: Driver, at: Place, wh: int = 5_000, **changes: Any
-    ) -> Promise | NotPromised:
+    async def ask(self, driver: Driver, at: Place, wh: int = 5_000, **changes: Any) -> Promise | NotPromised:
         wish = self.wish(driver, at, wh, **changes)
         return await self.requests.request(at.code, wish, driver.sign(wish))
 
@@ -293,9 +291,7 @@ async def open_world(
     notary = FakeNotary(order=order)
     receipts = Receipts(directory_, OPERATOR, SIGNATURES)
     randomness = CountedBytes()
-    requests = Requests(
-        transitions, directory_, planner, live, escrow, SIGNATURES, OPERATOR, randomness
-    )
+    requests = Requests(transitions, directory_, planner, live, escrow, SIGNATURES, OPERATOR, randomness)
     payments = Payments(transitions, directory_, planner, escrow, SIGNATURES, OPERATOR)
     events = StationEvents(
         transitions,
@@ -319,9 +315,7 @@ async def open_world(
             payments=payments,
             receipts=receipts,
             events=events,
-            effects=Effects(
-                transitions, OPERATOR, stations, escrow, notary, Settlements(OPERATOR, receipts)
-            ),
+            effects=Effects(transitions, OPERATOR, stations, escrow, notary, Settlements(OPERATOR, receipts)),
             caretaker=Caretaker(transitions, clock, live, payments, events),
             control=Control(transitions, clock, directory_, planner, supply, live, stations),
             stations=stations,

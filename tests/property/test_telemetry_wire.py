@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evmesh.domain.errors import ProtocolViolation
-from evmesh.ports import TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
 from evmesh.telemetry.ranges import Ack, Acks, ack_topic, decode_ack, encode_ack, ranges_of
 from evmesh.telemetry.topics import (
     OperationState,

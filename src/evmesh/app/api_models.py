@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evmesh.domain.chain import DepositOrder
 from evmesh.domain.ids import Address
 from evmesh.domain.money import parse_units
 from evmesh.domain.signed_types import ChargeRequest
-from evmesh.ports import DepositOrder
 
 Hex32 = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
 HexSignature = Annotated[str, Field(pattern=r"^0x([0-9a-f]{128}|[0-9a-f]{130})$")]

@@ -21,6 +21,7 @@ from evmesh.app.site_view import SiteView
 from evmesh.app.snapshot import Snapshots
 from evmesh.csms.config import CsmsConfig
 from evmesh.csms.server import Csms
+from evmesh.domain.chain import Contracts
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.trust import Trust
 from evmesh.ledger.deploy import load_deployment
@@ -33,7 +34,7 @@ from evmesh.ledger.relayer import Relayer, writer_lock
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.ledger.token import Token
-from evmesh.ports import AsyncService, Contracts
+from evmesh.ports import AsyncService
 from evmesh.services.caretaker import Caretaker
 from evmesh.services.control import Control
 from evmesh.services.directory import Operator

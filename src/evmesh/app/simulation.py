@@ -8,6 +8,7 @@ from evmesh.app.clock import SharedClock
 from evmesh.app.config import SiteConfig
 from evmesh.app.registration import read_codes
 from evmesh.app.run_file import RunFile
+from evmesh.domain.chain import Contracts, DepositOrder
 from evmesh.domain.ids import Address
 from evmesh.ledger.deploy import load_deployment
 from evmesh.ledger.keys import open_keys, open_secret
@@ -16,7 +17,6 @@ from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner
 from evmesh.ledger.token import Faucet
 from evmesh.ledger.wallet import LocalWallet
-from evmesh.ports import Contracts, DepositOrder
 from evmesh.sim.config import SimConfig, SimConnector, SimStation
 from evmesh.sim.visits import Visit, parse_visits
 from evmesh.sim.world import Simulation

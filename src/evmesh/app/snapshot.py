@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from evmesh.domain.chain import JournaledTransaction
 from evmesh.domain.ids import ConnectorRef, SessionId
 from evmesh.domain.money import cost_of
 from evmesh.domain.readings import METER_STREAM
@@ -11,7 +12,7 @@ from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import JournalRow, Session, State
 from evmesh.domain.stations import ConnectorStatus
 from evmesh.domain.units import MIN_CURRENT, watts_from_current
-from evmesh.ports import Clock, JournaledTransaction, Unit
+from evmesh.ports import Clock, Unit
 from evmesh.services.directory import Directory, Group, Operator, Place
 from evmesh.services.live import LiveState
 from evmesh.services.plans import Plan, Planner

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from evmesh.domain.ids import Address, ConnectorRef, EvseId, StationId
+from evmesh.domain.ids import Address, ConnectorRef, EvseId, SessionId, StationId
 from evmesh.domain.money import Price
 from evmesh.domain.units import Milliamp, W, Wh
 
@@ -104,6 +104,16 @@ class StoppedTransaction:
     meter_stop: Wh
     reason: str
     samples: tuple[MeterSample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An OCPP transaction: kept whether or not a session stands behind it."""
+
+    id: int
+    start: StartedTransaction
+    session: SessionId | None
+    stop: StoppedTransaction | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from typing import Final
 
 from eth_abi.abi import encode
 
+from evmesh.domain.chain import Claim, Tab
 from evmesh.domain.errors import IntegrityFailure, InvalidInput
 from evmesh.domain.ids import Address
 from evmesh.domain.money import MAX_UNITS
 from evmesh.domain.signed_types import Voucher
 from evmesh.domain.typed_data import Domain, digest
 from evmesh.ledger.signatures import EthereumSignatures, compact_words, compacted, keccak256
-from evmesh.ports import Claim, Tab
 
 MAX_ROWS: Final = 200
 

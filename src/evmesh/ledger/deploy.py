@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from evmesh.domain.chain import Contracts
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.ledger.abi import artifact, creation_code
 from evmesh.ledger.rpc import JsonRpc, NodeRefused, no_gas
 from evmesh.ledger.transactions import LegacyTransaction, created_address
-from evmesh.ports import Contracts, Signer
+from evmesh.ports import Signer
 
 FORMAT: Final = "evmesh.contracts/1"
 EXIT_WINDOW_S: Final = 86_400

@@ -31,7 +31,6 @@ _LOOPBACK: Final = "127.0.0.1"
 _UP_WITHIN_S: Final = 20.0
 _ENDS_WITHIN_S: Final = 10.0
 _STATES_IN_MEMORY: Final = 64
-_AFTER_EMPTY_BLOCK_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +215,6 @@ class EmbeddedChain:
             if await self._pending():
                 await self._mine(self.rpc)
                 self._dirty.set()
-                if not int(await self.rpc.call("eth_getBlockTransactionCountByNumber", "latest"), 16):
-                    # What waits cannot be mined, by its price say: do not fill the chain with empty blocks.
-                    await asyncio.sleep(_AFTER_EMPTY_BLOCK_S)
             await asyncio.sleep(self._config.seal_every_s)
 
     async def _pending(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from evmesh.domain.chain import Claim, DepositOrder, Mined, Tab
 from evmesh.domain.errors import InvalidInput, Refused
 from evmesh.domain.ids import Address
 from evmesh.domain.money import format_units
@@ -22,7 +23,7 @@ from evmesh.ledger.signatures import (
     keccak256,
     split_signature,
 )
-from evmesh.ports import Claim, Clock, DepositOrder, Mined, Signer, Tab
+from evmesh.ports import Clock, Signer
 
 _TAB: Final = ("uint256",) * 4
 _DEPOSIT: Final = (

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from evmesh.domain.chain import Mined
 from evmesh.domain.errors import IntegrityFailure, InvalidInput
 from evmesh.domain.ids import Address
 from evmesh.ledger.abi import decode_values, encode_call, event_topic
 from evmesh.ledger.relayer import Relayer
 from evmesh.ledger.rpc import JsonRpc, from_hex
-from evmesh.ports import Mined
 
 MAX_HEADS: Final = 100
 ANCHORED: Final = event_topic("Anchored(address,bytes32,uint256,bytes32)")

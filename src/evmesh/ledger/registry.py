@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from evmesh.domain.chain import Mined
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.ids import Address
 from evmesh.domain.money import Price
@@ -11,7 +12,6 @@ from evmesh.ledger.abi import decode_values, encode_call, event_topic
 from evmesh.ledger.asset_words import AssetKind, Lifecycle, NewAsset, StoredAsset, facts_word, place_word
 from evmesh.ledger.relayer import Relayer
 from evmesh.ledger.rpc import JsonRpc
-from evmesh.ports import Mined
 
 _ASSET: Final = ("uint256", "uint256", "bytes32")
 _REGISTERED: Final = event_topic("Registered(uint256,address)")

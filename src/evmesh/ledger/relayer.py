@@ -17,11 +17,12 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final
 
+from evmesh.domain.chain import JournaledTransaction, Mined
 from evmesh.domain.errors import EvmeshError, Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.ledger.rpc import JsonRpc, NodeRefused, no_gas
 from evmesh.ledger.transactions import LegacyTransaction
-from evmesh.ports import Checkpoint, JournaledTransaction, Mined, Signer, TransactionJournal
+from evmesh.ports import Checkpoint, Signer, TransactionJournal
 
 _TRANSFER_GAS: Final = 21_000
 _GAS_MARGIN_PERCENT: Final = 125

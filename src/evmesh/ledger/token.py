@@ -4,12 +4,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
+from evmesh.domain.chain import Mined
 from evmesh.domain.ids import Address
 from evmesh.domain.typed_data import Domain, StructType, TypedStruct
 from evmesh.ledger.abi import decode_values, encode_call
 from evmesh.ledger.relayer import Relayer
 from evmesh.ledger.rpc import JsonRpc
-from evmesh.ports import Mined
 
 
 @dataclass(frozen=True, slots=True)

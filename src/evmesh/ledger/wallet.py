@@ -3,6 +3,7 @@
 It signs and reads and never sends: a driver needs no gas.
 """
 
+from evmesh.domain.chain import Contracts, DepositOrder
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import Address
 from evmesh.domain.money import MAX_UNITS, format_units
@@ -12,7 +13,7 @@ from evmesh.ledger.escrow import TabReader
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import keccak256
 from evmesh.ledger.token import Permit, Token
-from evmesh.ports import Contracts, DepositOrder, Signer
+from evmesh.ports import Signer
 
 
 class LocalWallet:

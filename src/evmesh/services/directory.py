@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from evmesh.domain.chain import Contracts
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import Address, ConnectorRef
 from evmesh.domain.problem import SupplySegment
@@ -11,7 +12,7 @@ from evmesh.domain.stations import Connector
 from evmesh.domain.time_grid import TimeGrid
 from evmesh.domain.typed_data import Domain
 from evmesh.domain.units import W
-from evmesh.ports import Contracts, Signer
+from evmesh.ports import Signer
 
 
 @dataclass(frozen=True, slots=True)

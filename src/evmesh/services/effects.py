@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import structlog
 
+from evmesh.domain.chain import Claim, Mined
 from evmesh.domain.errors import EvmeshError, Refused, Unavailable
 from evmesh.domain.readings import METER_STREAM
 from evmesh.domain.sessions import Effect, EffectKind, Event, Session, State
-from evmesh.ports import ChargePoint, Claim, Escrow, Mined, Notary
+from evmesh.ports import ChargePoint, Escrow, Notary
 from evmesh.services.directory import Operator
 from evmesh.services.payments import find
 from evmesh.services.settlements import Settlements

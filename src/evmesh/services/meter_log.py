@@ -6,11 +6,12 @@ The leaf is written in the same database transaction as the register that is bil
 
 from datetime import datetime
 
+from evmesh.domain.evidence import NotaryLeaf
 from evmesh.domain.ids import SessionId
 from evmesh.domain.readings import NO_LEAF, SALT_BYTES, Reading, ReadingContext, meter_leaf_hash
 from evmesh.domain.typed_data import digest
 from evmesh.domain.units import Wh
-from evmesh.ports import NotaryLeaf, Randomness, Signatures
+from evmesh.ports import Randomness, Signatures
 from evmesh.services.directory import Operator
 from evmesh.services.transitions import Work
 

@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.ids import SessionId
-from evmesh.domain.sessions import Event, Session, State, StopCause, transition
+from evmesh.domain.sessions import (
+    NO_CAR_TIMEOUT,
+    RESERVATION_TTL,
+    Event,
+    Session,
+    State,
+    StopCause,
+    transition,
+)
 from evmesh.domain.signed_types import StopRequest, Voucher
 from evmesh.domain.typed_data import digest
 from evmesh.domain.units import Wh
@@ -63,6 +71,12 @@ class Payments:
             session = await find(work, id)
             if session.voucher_signature == signature:
                 return session
+            if session.state is State.RESERVED and work.now > session.created_at + RESERVATION_TTL:
+                raise Refused(
+                    "reservation.ended",
+                    "the reservation was not paid for in time; nothing was taken",
+                    do="ask again, and send the voucher within ten minutes",
+                )
             session = await work.apply(session, Event.FUND, "voucher", voucher_signature=signature)
         return await self.start(id)
 
@@ -72,6 +86,8 @@ class Payments:
             session = await find(work, id)
             if session.state is not State.FUNDED:
                 return session
+            if work.now >= session.created_at + RESERVATION_TTL + NO_CAR_TIMEOUT:
+                return await work.apply(session, Event.REFUND, "offer.ended")  # its `start_by` has passed
             group = self._directory.groups[self._directory.by_asset(session.terms.asset).connector.group]
             _, short = await self._planner.replan(work.unit, group, work.now)
             if short.get(session.id.text, Wh(0)) > 0 or session.terms.departure <= work.now:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from evmesh.domain.evidence import StoredPlan
 from evmesh.domain.money import Price
 from evmesh.domain.problem import Problem, Request, SupplySegment, parse_problem, write_problem
 from evmesh.domain.receipt_parts import pseudonym_of
@@ -21,7 +22,7 @@ from evmesh.domain.typed_data import Keccak, hash_struct
 from evmesh.domain.units import W, Wh, energy_from_watts
 from evmesh.planning.admission import Accepted, RefusedRequest, admit
 from evmesh.planning.optimiser import solve
-from evmesh.ports import StoredPlan, Unit
+from evmesh.ports import Unit
 from evmesh.services.directory import Directory, Group, Supply
 from evmesh.services.live import LiveState
 

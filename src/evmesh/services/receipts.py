@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from evmesh.domain.chain import Contracts
 from evmesh.domain.errors import IntegrityFailure
+from evmesh.domain.evidence import NotaryLeaf, StoredPlan
 from evmesh.domain.merkle import MerkleLog
 from evmesh.domain.money import cost_of
 from evmesh.domain.readings import METER_STREAM, Reading
@@ -21,7 +23,7 @@ from evmesh.domain.signed_document import SignedDocument
 from evmesh.domain.signed_types import SessionOffer
 from evmesh.domain.typed_data import digest
 from evmesh.domain.units import Wh
-from evmesh.ports import Contracts, NotaryLeaf, Signatures, StoredPlan
+from evmesh.ports import Signatures
 from evmesh.services.directory import Directory, Operator
 from evmesh.services.plans import parse_plan, request_of
 from evmesh.services.transitions import Work

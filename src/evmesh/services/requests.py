@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from evmesh.domain.chain import Tab
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
+from evmesh.domain.evidence import RefusalRecord
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.money import cost_of
 from evmesh.domain.problem import write_problem
@@ -22,7 +24,7 @@ from evmesh.domain.time_grid import STEP_S
 from evmesh.domain.typed_data import digest, hash_struct
 from evmesh.domain.units import Wh
 from evmesh.planning.admission import RefusedRequest
-from evmesh.ports import Escrow, Randomness, RefusalRecord, Signatures, Tab
+from evmesh.ports import Escrow, Randomness, Signatures
 from evmesh.services.directory import Directory, Operator, Place
 from evmesh.services.live import LiveState
 from evmesh.services.plans import START_ALLOWANCE, Plan, Planner, parse_plan, request_of, step_start

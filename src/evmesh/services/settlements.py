@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from evmesh.domain.chain import Mined
 from evmesh.domain.receipt import Receipt, receipt_hash
 from evmesh.domain.sessions import Session
 from evmesh.domain.settlement import Settlement, TransactionRef
-from evmesh.ports import Mined
 from evmesh.services.directory import Operator
 from evmesh.services.receipts import Receipts, chain_ref
 from evmesh.services.transitions import Work

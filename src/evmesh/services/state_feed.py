@@ -5,7 +5,8 @@ from datetime import datetime
 from evmesh.domain.ids import StationId
 from evmesh.domain.sessions import Session
 from evmesh.domain.stations import ConnectorStatus, MeterSample
-from evmesh.ports import TelemetryBus, TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
+from evmesh.ports import TelemetryBus
 from evmesh.services.directory import Directory, Place
 
 _OPERATION = {

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evmesh.domain.chain import DepositOrder
 from evmesh.domain.errors import IntegrityFailure, InvalidInput
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.signed_types import ChargeRequest, SessionOffer, StopRequest, Voucher
 from evmesh.domain.typed_data import Domain, TypedStruct, digest, hash_struct
-from evmesh.ports import DepositOrder, Signatures, Wallet
+from evmesh.ports import Signatures, Wallet
 from evmesh.sim.progress import Accepted, Ask
 
 

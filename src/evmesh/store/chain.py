@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping, delete, insert, select, update
 
+from evmesh.domain.chain import JournaledTransaction, Mined
 from evmesh.domain.ids import Address
-from evmesh.ports import JournaledTransaction, Mined
 from evmesh.store import schema
 from evmesh.store.database import Database
 

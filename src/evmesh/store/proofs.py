@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import RowMapping, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from evmesh.domain.evidence import NotaryLeaf, StoredPlan
 from evmesh.domain.ids import SessionId
-from evmesh.ports import NotaryLeaf, StoredPlan
 from evmesh.store import schema
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from evmesh.domain.evidence import RefusalRecord
 from evmesh.domain.ids import Address, ConnectorRef, SessionId, StationId
 from evmesh.domain.money import Price
 from evmesh.domain.sessions import (
@@ -21,7 +22,6 @@ from evmesh.domain.sessions import (
     State,
 )
 from evmesh.domain.units import Wh
-from evmesh.ports import RefusalRecord
 from evmesh.store import schema
 
 

@@ -8,9 +8,8 @@ from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from evmesh.domain.ids import ConnectorRef, SessionId, StationId
-from evmesh.domain.stations import ConnectorStatus, StartedTransaction, StoppedTransaction
+from evmesh.domain.stations import ConnectorStatus, StartedTransaction, StoppedTransaction, Transaction
 from evmesh.domain.units import Wh
-from evmesh.ports import Transaction
 from evmesh.store import schema
 
 

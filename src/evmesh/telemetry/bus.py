@@ -13,7 +13,8 @@ from typing import Final
 from aiomqtt import Client, MqttError, Will
 
 from evmesh.domain.errors import ProtocolViolation
-from evmesh.ports import Clock, TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
+from evmesh.ports import Clock
 from evmesh.telemetry.connection import (
     Inbox,
     MqttConfig,

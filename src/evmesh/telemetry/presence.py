@@ -8,7 +8,7 @@ the very run of the publisher that said so is there; otherwise it is offline.
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from evmesh.ports import TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
 from evmesh.telemetry.topics import Availability, Reading, ValueName, publisher_of
 
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar
 
 from evmesh.domain.errors import IntegrityFailure, Unavailable
-from evmesh.ports import TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
 from evmesh.telemetry.topics import MAX_PAYLOAD_BYTES, from_microseconds, microseconds
 
 T = TypeVar("T")

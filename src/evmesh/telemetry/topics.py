@@ -20,7 +20,7 @@ from typing import Annotated, Final
 import msgspec
 
 from evmesh.domain.errors import InvalidInput, ProtocolViolation
-from evmesh.ports import TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
 
 VALUE_FILTER: Final = "chargers/+/+"
 PUBLISHER_FILTER: Final = "publishers/+/Availability"

@@ -10,6 +10,7 @@ from typing import Any
 
 from evmesh.app.receipt_facts import read_chain_facts
 from evmesh.app.run_file import RunFile
+from evmesh.domain.chain import Contracts, Tab
 from evmesh.domain.ids import Address
 from evmesh.domain.readings import METER_STREAM
 from evmesh.domain.receipt import Receipt
@@ -23,7 +24,6 @@ from evmesh.ledger.notary import AnchorLog, NotaryReader
 from evmesh.ledger.rpc import JsonRpc, from_hex
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner
 from evmesh.ledger.token import Token
-from evmesh.ports import Contracts, Tab
 from evmesh.verify.case import PlanFiles
 from evmesh.verify.receipt import verify_receipt
 from evmesh.verify.report import Report

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from evmesh.ports import TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
 from evmesh.telemetry.presence import Change, Presence
 from evmesh.telemetry.topics import Reading
 

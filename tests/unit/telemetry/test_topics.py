@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from evmesh.domain.errors import InvalidInput, ProtocolViolation
-from evmesh.ports import TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue
 from evmesh.telemetry.topics import (
     Reading,
     decode,

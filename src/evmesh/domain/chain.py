@@ -1,0 +1,72 @@
+"""The public ledger in domain words: where contracts are, what tabs hold, what was sent and mined."""
+
+from dataclasses import dataclass
+
+from evmesh.domain.ids import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Contracts:
+    """Where the platform's contracts are."""
+
+    chain_id: int
+    registry: Address
+    charge_tab: Address
+    notary: Address
+    token: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """One payer's escrow at one payee, in token units; exit_at is 0 while nobody leaves."""
+
+    spent: int
+    ceiling: int
+    exit_at: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """A transaction that is in a block."""
+
+    tx_hash: str
+    block: int
+    gas_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One row of a batch claim: `amount` is the absolute total owed, at most the signed cumulative."""
+
+    payer: Address
+    epoch: int
+    cumulative: int
+    amount: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DepositOrder:
+    """A deposit that the payer signed and anybody may send: EIP-2612 permit and TopUp."""
+
+    payer: Address
+    payee: Address
+    epoch: int
+    ceiling: int
+    value: int
+    deadline: int
+    permit_signature: bytes
+    top_up_signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class JournaledTransaction:
+    """A signed transaction as it goes over the wire."""
+
+    key: str
+    sender: Address
+    nonce: int
+    raw: bytes
+    tx_hash: str
+    outcome: Mined | None = None

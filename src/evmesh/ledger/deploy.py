@@ -127,6 +127,8 @@ class _Maker:
             return address
         used = int(await self._rpc.call("eth_getTransactionCount", self._signer.address.text, "latest"), 16)
         if used > nonce:
+            if await self._is_there(name, address):  # mined between the two questions
+                return address
             raise IntegrityFailure(
                 "chain.deployer_used",
                 f"the deployer {self._signer.address} did something else at nonce {nonce}",

@@ -121,11 +121,11 @@ async def test_money_that_comes_after_the_reservation_has_ended_is_refused(
 
 
 async def test_a_car_whose_energy_no_longer_fits_gets_its_money_back(world: World, driver: Driver) -> None:
-    session = await world.promised(
-        driver, world.places[0], 5_000, departure=int(world.at(hours=1).timestamp())
-    )
+    world.clock.move(timedelta(minutes=5))
+    leaves = int(world.at(minutes=40).timestamp())
+    session = await world.promised(driver, world.places[0], 3_300, departure=leaves)
     funded = await fund_only(world, driver, session.id)
-    world.clock.move(timedelta(minutes=50))
+    world.clock.move(timedelta(minutes=11))  # the first of the two quarter hours has begun without it
     moved = await world.payments.start(funded)
     assert (moved.state, moved.cause) == (State.REFUNDING, "admission.no_longer_fits")
     assert await world.owed() == ["refund"]

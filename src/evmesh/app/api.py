@@ -49,6 +49,8 @@ class ApiParts:
     site: Callable[[], Awaitable[Json]]
     is_ready: Callable[[], bool]
     waiting: Waiting
+    take_quota: Callable[[str], None]
+    """Counts one relayed transaction for a network address; raises Refused `relay.too_many`."""
     rewards: Callable[[str, date], Awaitable[list[Json]]]
     trust: Callable[[], Trust]
 
@@ -129,8 +131,9 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
         return await _shown(parts, session)
 
     @app.post("/v1/relay")
-    async def relay(body: RelayBody) -> Json:
+    async def relay(body: RelayBody, request: Request) -> Json:
         """Send a deposit that the driver signed; the driver needs no gas."""
+        parts.take_quota(f"address {request.client.host if request.client else 'unknown'}")
         order = body.order.to_domain()
         key = f"deposit:{order.payer}:{order.epoch}:{order.ceiling}:{body.order.top_up_signature[2:18]}"
         mined = await parts.escrow.deposit(order, key)

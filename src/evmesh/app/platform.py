@@ -24,6 +24,7 @@ from evmesh.csms.server import Csms
 from evmesh.domain.chain import Contracts
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.trust import Trust
+from evmesh.ledger.chain_watch import ChainWatch
 from evmesh.ledger.deploy import load_deployment
 from evmesh.ledger.escrow import ChargeTab
 from evmesh.ledger.keys import Keys, open_keys, open_secret
@@ -60,6 +61,9 @@ from evmesh.telemetry.store import SqliteReadings
 
 MIN_DEPOSIT = 100_000
 """Token units below which a deposit is not worth its gas."""
+
+RELAYED_PER_ADDRESS = 600
+"""Deposits an hour from one network address, behind which many drivers may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 site=view.snapshot,
                 is_ready=lambda: csms.is_listening,
                 waiting=waiting,
+                take_quota=RelayQuota(RelayPolicy(requests=RELAYED_PER_ADDRESS), clock).take,
                 rewards=rewards,
                 trust=lambda: Trust(
                     chain_ref(ledger.contracts),
@@ -203,6 +208,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 Control(transitions, clock, directory, planner, supply, live, csms),
                 Caretaker(transitions, clock, live, payments, events),
                 Payouts(clock, escrow, operator),
+                ChainWatch(ledger.rpc, (ledger.operator, ledger.relayer, ledger.notary)),
                 feed,
                 Pacer(
                     clock,

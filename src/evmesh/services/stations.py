@@ -246,11 +246,12 @@ class StationEvents:
 
 
 async def _follow_status(work: Work, session: Session, status: ConnectorStatus) -> None:
-    if session.state is State.CHARGING and status in (
-        ConnectorStatus.SUSPENDED_EV,
-        ConnectorStatus.SUSPENDED_EVSE,
-    ):
+    paused = status in (ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE)
+    if session.state is State.CHARGING and paused:
         await work.apply(session, Event.SUSPEND, status)
+    elif session.state is State.SUSPENDED and paused and session.cause != status:
+        # The same pause by the other side: only a car that has refused power for a while is full.
+        await work.unit.touch_session(replace(session, cause=status, changed_at=work.now))
     elif session.state is State.SUSPENDED and status is ConnectorStatus.CHARGING:
         await work.apply(session, Event.RESUME, status)
 

@@ -11,7 +11,7 @@ from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import State
 from evmesh.domain.stations import BootInfo, ConnectorStatus, MeterSample, StartedTransaction
 from evmesh.domain.units import W, Wh
-from evmesh.services.stations import SHORT, WENT_BACK
+from evmesh.services.stations import WENT_BACK
 from tests.fakes.world import PRICE, Driver, World
 
 
@@ -307,20 +307,6 @@ async def test_energy_that_was_asked_for_is_enough(world: World, driver: Driver)
     metered = await world.end(session, 6_250)
     assert (metered.cause, metered.delivered) == ("delivered", 5_250)
     assert metered.due == session.terms.budget  # what came after the budget is the operator's loss
-
-
-async def test_a_promise_that_was_not_kept_is_flagged(world: World, driver: Driver) -> None:
-    session = await world.charging(driver, world.places[0], 5_000)
-    async with world.transitions.begin() as work:
-        from evmesh.domain.sessions import Event, StopCause
-
-        await work.apply(await still(work, session), Event.STOP, StopCause.DEPARTURE)
-    metered = await world.end(session, 5_949)  # 4 949 of 5 000 Wh: below 99 %
-    assert metered.flags == (SHORT,)
-
-
-async def still(work: Any, session: Any) -> Any:
-    return await work.unit.session(session.id)
 
 
 async def test_a_disconnected_station_is_not_in_service_and_its_session_goes_on(

@@ -2,8 +2,8 @@
 
 Lag is a late event loop, an effect (a start, a claim) that has been owed for a while of wall time,
 or a request of the API that is still to be answered. Time then runs slower, down to real time; it
-recovers by itself and never jumps. It also runs in real time until the site's stations are there, so
-that nothing passes unseen while things start.
+recovers by itself and never jumps. It also runs in real time while a station of the site is
+away, unless it stays away, so that nothing passes unseen while things start or start again.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Pacer:
         oldest_wait_s: Callable[[], float],
         is_complete: Callable[[], bool],
     ) -> None:
-        """`is_complete` says whether all stations are connected; waited for only so long."""
+        """`is_complete` says whether all stations are connected; those that stay away hold up nobody."""
         self._is_complete = is_complete
         self._clock = clock
         self._full = speed * 1000
@@ -64,14 +64,21 @@ class Pacer:
     async def run(self) -> None:
         """Watch the lag and set the rate."""
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + _COMPLETE_WITHIN_S
-        while not self._is_complete() and loop.time() < give_up:  # noqa: ASYNC110  watches the time too
-            await asyncio.sleep(_LOOK_S)
+        complete_at = loop.time()
         while True:
             began = loop.time()
             await asyncio.sleep(_LOOK_S)
-            late = loop.time() - began - _LOOK_S > _LATE_LOOP_S or self._oldest_wait_s() > _LATE_WORK_S
+            now = loop.time()
+            if self._is_complete():
+                complete_at = now
+            is_waited_for = complete_at < now < complete_at + _COMPLETE_WITHIN_S
+            late = now - began - _LOOK_S > _LATE_LOOP_S or self._oldest_wait_s() > _LATE_WORK_S
             rate = self._clock.rate_permille
-            wanted = max(1000, rate // 2) if late else min(self._full, rate + max(1000, rate // 4))
+            if is_waited_for:
+                wanted = 1000  # what a station keeps to tell would soon be minutes old
+            elif late:
+                wanted = max(1000, rate // 2)
+            else:
+                wanted = min(self._full, rate + max(1000, rate // 4))
             if wanted != rate:
                 self._clock.set_rate(wanted)

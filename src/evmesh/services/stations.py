@@ -34,6 +34,8 @@ WENT_BACK = "meter.register_went_back"
 _CLOCK_SKEW = timedelta(minutes=5)
 """A sample that claims to be further ahead than this is dated by its arrival."""
 
+_SHORTEST = timedelta(seconds=1)
+
 _STOPPED_BY = {
     "EVDisconnected": StopCause.UNPLUGGED,
     "Local": StopCause.DRIVER,
@@ -218,6 +220,8 @@ class StationEvents:
             register, flags = last, (*flags, WENT_BACK)
         newest = await work.unit.meter_register(session.terms.connector)
         at = max(at, newest[0]) if newest else at
+        if session.started_at is not None:  # readings count whole seconds, and a charge takes some time
+            at = max(at, session.started_at + _SHORTEST)
         await work.unit.set_register(session.terms.connector, at, register)
         await self._meter_log.append(work, place.meter, at, register, ReadingContext.STOP, session.id)
         energy = Wh(register - (session.meter_start or 0))

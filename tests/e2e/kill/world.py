@@ -56,6 +56,7 @@ class World:
     async def start(self) -> None:
         """Run `evmesh up` until the platform is ready."""
         self.data.mkdir(parents=True, exist_ok=True)
+        left = self.children()
         command = [sys.executable, "-m", "evmesh.app.main", "up", "--port", "0", "--ocpp-port", "0"]
         with (self.data / "up.log").open("ab") as log:
             self._supervisor = subprocess.Popen(
@@ -68,6 +69,9 @@ class World:
                 stdout=log,
                 stderr=log,
             )
+        await self.until_true(
+            lambda: not any(record.is_alive() for record in left), "all that was left is ended", BACK_WITHIN_S
+        )
         await self.back()
 
     async def back(self) -> None:

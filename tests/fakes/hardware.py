@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from itertools import count
 
 from evmesh.domain.chain import Mined
 from evmesh.domain.errors import IntegrityFailure, Unavailable
@@ -95,16 +94,3 @@ class FakeBus:
     def last(self, charger: str) -> dict[str, object]:
         """Give the newest value of each topic."""
         return {one.name: one.value for one in self.published if one.charger == charger}
-
-
-class CountedBytes:
-    """Bytes that nobody but a test can guess: the same ones in every run."""
-
-    def __init__(self) -> None:
-        self._numbers = count(1)
-
-    def __call__(self, length: int) -> bytes:
-        number = next(self._numbers)
-        return b"".join(bytes([number * 37 + at * 11 & 255, number >> 8 & 255]) for at in range(length))[
-            :length
-        ]

@@ -1,6 +1,12 @@
 """A whole platform's services on a real database, with hardware and money that tests hold in hand."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import atexit
+import contextlib
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,7 +17,7 @@ from typing import Any
 from evmesh.domain.chain import Contracts, Tab
 from evmesh.domain.ids import Address, ConnectorRef, EvseId, SessionId, StationId
 from evmesh.domain.money import Price
-from evmesh.domain.sessions import Session
+from evmesh.domain.sessions import Session, State
 from evmesh.domain.signed_types import ChargeRequest, StopRequest, Voucher
 from evmesh.domain.stations import (
     Connector,
@@ -25,6 +31,7 @@ from evmesh.domain.trust import Trust
 from evmesh.domain.typed_data import TypedStruct, digest
 from evmesh.domain.units import Milliamp, W, Wh
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner
+from evmesh.ports import AsyncService
 from evmesh.services.caretaker import Caretaker
 from evmesh.services.control import Control
 from evmesh.services.directory import Directory, Group, Operator, Place
@@ -41,7 +48,7 @@ from evmesh.services.stations import StationEvents
 from evmesh.services.transitions import Transitions
 from evmesh.store.database import Database
 from tests.drivers.clocks import HandClock
-from tests.fakes.hardware import CountedBytes, FakeBus, FakeNotary, FakeStations
+from tests.fakes.hardware import FakeBus, FakeNotary, FakeStations
 from tests.fakes.money import EMPTY, FakeEscrow
 
 SIGNATURES = EthereumSignatures()
@@ -81,8 +88,9 @@ def place(number: int, group: str, rating: W = RATING, phases: int = 1) -> Place
     return Place(number, f"bay-{number}", connector, Address("0x" + f"{number:040x}"))
 
 
-def by_the_hour(prices: tuple[int, ...]) -> Callable[[datetime], int]:
-    return lambda instant: prices[instant.hour % len(prices)]
+def dear_morning(instant: datetime) -> int:
+    """Give the price of an hour: later is often cheaper."""
+    return DEAR_MORNING[instant.hour % len(DEAR_MORNING)]
 
 
 class Driver:
@@ -239,6 +247,17 @@ class World:
         async with self.database.begin() as unit:
             return list(await unit.sessions(open_only=open_only))
 
+    async def settled(self, session: Session) -> Session:
+        """Wait until nothing more is owed for anybody, and read the session."""
+        await eventually(self.owes_nothing)
+        return await self.now(session)
+
+    async def owes_nothing(self) -> bool:
+        return not await self.owed()
+
+    async def is_in(self, session: Session, state: State) -> bool:
+        return (await self.now(session)).state is state
+
     async def events_of(self, session: Session) -> list[str]:
         async with self.database.begin() as unit:
             return [row.event.value for row in (await unit.journals([session.id]))[session.id]]
@@ -263,20 +282,58 @@ class World:
 
 
 @asynccontextmanager
+async def running(*services: AsyncService) -> AsyncIterator[None]:
+    """Run services while the block lasts; what one of them raises is raised at its end."""
+    tasks = [asyncio.create_task(service.run()) for service in services]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float = 10) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(within_s):
+        while not await holds():
+            await asyncio.sleep(0.005)
+
+
+_template: Path | None = None
+
+
+async def _migrated() -> Path:
+    """Give an empty database, made once for all tests: that takes longer than most of them."""
+    global _template
+    if _template is None:
+        directory = Path(tempfile.mkdtemp(prefix="evmesh-state-"))
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        database = Database(f"sqlite+aiosqlite:///{directory / 'state.db'}")
+        await database.migrate()
+        await database.close()
+        _template = directory / "state.db"
+    return _template
+
+
+@asynccontextmanager
 async def open_world(
     directory: Path,
     *,
     bays: int = 4,
     capacity: int = 16_000,
-    price_at: Callable[[datetime], int] = by_the_hour(DEAR_MORNING),
+    price_at: Callable[[datetime], int] = dear_morning,
     rating: W = RATING,
     phases: int = 1,
     clock: HandClock | None = None,
 ) -> AsyncIterator[World]:
     """Open the platform on a directory's database, going on from what is there."""
     clock = clock or HandClock()
+    if not (directory / "state.db").exists():
+        shutil.copy(await _migrated(), directory / "state.db")
     database = Database(f"sqlite+aiosqlite:///{directory / 'state.db'}")
-    await database.migrate()
     reached: list[str] = []
     order: list[str] = []
     group = Group("yard", W(capacity), tuple(place(n, "yard", rating, phases) for n in range(1, bays + 1)))
@@ -290,14 +347,15 @@ async def open_world(
     escrow = FakeEscrow(OPERATOR.payee.address, OPERATOR.domain, clock, order=order)
     notary = FakeNotary(order=order)
     receipts = Receipts(directory_, OPERATOR, SIGNATURES)
-    randomness = CountedBytes()
-    requests = Requests(transitions, directory_, planner, live, escrow, SIGNATURES, OPERATOR, randomness)
+    requests = Requests(
+        transitions, directory_, planner, live, escrow, SIGNATURES, OPERATOR, secrets.token_bytes
+    )
     payments = Payments(transitions, directory_, planner, escrow, SIGNATURES, OPERATOR)
     events = StationEvents(
         transitions,
         directory_,
         live,
-        MeterLog(OPERATOR, SIGNATURES, randomness),
+        MeterLog(OPERATOR, SIGNATURES, secrets.token_bytes),
         requests,
         receipts,
         StateFeed(bus, directory_),

@@ -69,6 +69,7 @@ class Effects:
             EffectKind.REFUND: self._refund,
         }
         self._retry_at: dict[int, float] = {}
+        self._chain_away_until = 0.0
         self._running: set[int] = set()
         self._owed_since: dict[int, float] = {}
 
@@ -104,9 +105,11 @@ class Effects:
 
     def _ready(self, pending: Sequence[Effect], now: float) -> list[list[Effect]]:
         """Give what may be sent now: each station message alone, the chain's as one queue."""
+        to_chain = [one for one in pending if one.kind not in _TO_STATION]
+        if now < self._chain_away_until:  # nothing overtakes what waits for the node
+            self._retry_at |= {one.number: self._chain_away_until for one in to_chain}
         due = [one for one in pending if self._retry_at.get(one.number, 0) <= now]
         batches = [[one] for one in due if one.kind in _TO_STATION and one.number not in self._running]
-        to_chain = [one for one in pending if one.kind not in _TO_STATION]
         if to_chain and not any(one.number in self._running for one in to_chain):
             queue = [one for one in to_chain if one in due]
             if queue:
@@ -121,6 +124,8 @@ class Effects:
                 except (Unavailable, Refused) as error:
                     self._delay(effect, error)
                     if isinstance(error, Unavailable):
+                        if effect.kind not in _TO_STATION:
+                            self._chain_away_until = self._retry_at[effect.number]
                         break  # the others would meet the same
         finally:
             self._running.difference_update(effect.number for effect in effects)

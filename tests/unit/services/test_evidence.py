@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -101,14 +102,10 @@ async def test_a_meters_chain_goes_on_over_sessions_and_each_meter_has_its_own(
     assert [leaf.seq for leaf in other] == [5, 4, 3, 2, 1]
 
 
-async def test_evidence_goes_on_after_a_restart(world: World, driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_evidence_goes_on_after_a_restart(world: World, driver: Driver, tmp_path: Path) -> None:
     session = await charge(world, driver)
     before = await world.document(session, Receipt.FORMAT)
-    directory = world.database._engine.url.database
-    assert directory is not None
-    from pathlib import Path
-
-    async with open_world(Path(directory).parent, clock=world.clock) as again:
+    async with open_world(tmp_path, clock=world.clock) as again:
         assert await again.document(session, Receipt.FORMAT) == before
         later = await charge(again, Driver("next morning"), 0)
         raw = await again.document(later, Receipt.FORMAT)

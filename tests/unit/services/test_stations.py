@@ -229,18 +229,14 @@ async def test_samples_that_come_with_the_stop_are_evidence(world: World, driver
     session = await world.charging(driver, world.places[0])
     started = world.clock.now()
     world.clock.move(timedelta(minutes=10))
-    samples = tuple(
-        MeterSample(started + timedelta(minutes=n), Wh(1_000 + 100 * n)) for n in (2, 4, 6)
-    )
+    samples = tuple(MeterSample(started + timedelta(minutes=n), Wh(1_000 + 100 * n)) for n in (2, 4, 6))
     metered = await world.end(session, 2_000, samples=samples)
     assert metered.delivered == 1_000
     assert len(await leaves(world, session)) == 5
 
 
 @pytest.mark.parametrize("before", [State.CHARGING, State.SUSPENDED, State.STOPPING])
-async def test_a_stop_meters_a_session_wherever_it_runs(
-    world: World, driver: Driver, before: State
-) -> None:
+async def test_a_stop_meters_a_session_wherever_it_runs(world: World, driver: Driver, before: State) -> None:
     session = await world.charging(driver, world.places[0])
     if before is State.SUSPENDED:
         await world.says(world.places[0], ConnectorStatus.SUSPENDED_EV)

@@ -9,6 +9,7 @@
 
 import { mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { Readable } from 'node:stream'
 import { parseArgs } from 'node:util'
 import { Aedes } from 'aedes'
 import persistence from 'aedes-persistence-level'
@@ -36,13 +37,28 @@ try {
   process.exit(1)
 }
 
+const store = persistence(database)
+const queued = store.outgoingStream.bind(store)
+store.outgoingStream = (client) => Readable.from(numberedAnew(client))
+
+// A queued message keeps the packet id of the connection that it was first sent on, and the next connection counts from
+// a random number: two messages could share an id, and the acknowledgement of one would remove the other.
+async function * numberedAnew (client) {
+  const ids = `outgoing-id:${encodeURIComponent(client.id)}`
+  await database.clear({ gte: `${ids}:`, lt: `${ids};` })
+  for await (const packet of queued(client)) {
+    if (packet.cmd === 'publish' && packet.qos === 1) packet.messageId = undefined
+    yield packet
+  }
+}
+
 const stored = new WeakSet()
 
 const broker = await Aedes.createBroker({
   // Queued messages are kept under this id and a counter that starts anew with every run. So it has to be new each
   // time, or a run would overwrite what the one before left behind; and to sort by time, or they would change order.
   id: `run-${Date.now().toString().padStart(15, '0')}`,
-  persistence: persistence(database),
+  persistence: store,
   // Of all that aedes calls, this alone comes before it acknowledges a message.
   authorizePublish: storeFirst,
   // A killed broker finds its clients' wills again, and publishes those of clients that stay away for four of these.

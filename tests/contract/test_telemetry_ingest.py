@@ -48,9 +48,13 @@ async def stored(
 
 
 async def until_stored(store: SqliteReadings, count: int) -> None:
-    async with asyncio.timeout(60):
-        while await store.count() < count:
-            await asyncio.sleep(0.02)
+    there = 0
+    try:
+        async with asyncio.timeout(30):
+            while (there := await store.count()) < count:
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        pytest.fail(f"{there} of {count} are stored")
 
 
 def ingest_of(broker: Broker, store: SqliteReadings) -> Ingest:

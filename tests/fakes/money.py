@@ -43,6 +43,11 @@ class FakeEscrow:
         """All tokens that are in the escrow."""
         return sum(tab.ceiling - tab.spent for tab in self.tabs.values()) + self.earned - self.paid_out
 
+    async def balance(self, account: Address) -> int:
+        """What an account holds outside the escrow: enough, unless a test says otherwise."""
+        self._reach()
+        return self.balances.get(account, 10**12)
+
     async def tab(self, payee: Address, payer: Address) -> Tab:
         self._reach()
         return self.tabs.get(payer, EMPTY) if payee == self.payee else EMPTY

@@ -348,7 +348,15 @@ async def open_world(
     notary = FakeNotary(order=order)
     receipts = Receipts(directory_, OPERATOR, SIGNATURES)
     requests = Requests(
-        transitions, directory_, planner, live, escrow, SIGNATURES, OPERATOR, secrets.token_bytes
+        transitions,
+        directory_,
+        planner,
+        live,
+        escrow,
+        SIGNATURES,
+        OPERATOR,
+        secrets.token_bytes,
+        escrow.balance,
     )
     payments = Payments(transitions, directory_, planner, escrow, SIGNATURES, OPERATOR)
     events = StationEvents(

@@ -10,6 +10,7 @@ from evmesh.domain.units import W, Wh
 from evmesh.services.requests import Promise
 from tests.fakes.world import Driver, World
 
+SAMPLE_MINUTES = 2
 MINUTE = timedelta(minutes=1)
 WATT_SECONDS_PER_WH = 3_600
 
@@ -85,7 +86,8 @@ class Yard:
             for second in range(0, 60, 10):
                 power = min(self.limit_of(car, began + timedelta(seconds=second)), car.takes)
                 car.drawn += 10 * power
-            await self._meter(car, W(power))
+            if (self.minute + car.bay) % SAMPLE_MINUTES == 0 or self._is_over(car):
+                await self._meter(car, W(power))
 
     async def _meter(self, car: Car, power: W) -> None:
         world, session = self.world, car.session
@@ -99,6 +101,12 @@ class Yard:
             done = await world.end(session, register)
             car.session, car.left_with = done, done.delivered
             world.stations.limits.pop(session.terms.connector, None)
+
+    def _is_over(self, car: Car) -> bool:
+        session = car.session
+        assert session is not None
+        enough = car.drawn >= session.terms.energy * WATT_SECONDS_PER_WH
+        return enough or self.world.clock.now() >= session.terms.departure
 
     def plugged(self) -> list[Car]:
         return [car for car in self.cars if car.session is not None and car.left_with is None]

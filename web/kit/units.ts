@@ -114,7 +114,7 @@ export function duration(ms: number, locale: Locale): string {
   return pair(days, locale === 'de' ? 'T' : 'd', hours % 24, 'h')
 }
 
-/** Write a station code as it is printed on a charge point: `7K3P-M9QX`. */
+/** Write a station code as it is printed on a charge point: `7K3P-M9QT`. */
 export function stationCode(code: string): string {
   return /^[0-9A-Z]{8}$/i.test(code) ? `${code.slice(0, 4)}-${code.slice(4)}` : code
 }

@@ -113,7 +113,7 @@ describe('time', () => {
 
 describe('names', () => {
   it('spaces a station code as it is printed, and leaves what is none alone', () => {
-    expect(stationCode('7K3PM9QX')).toBe('7K3P-M9QX')
+    expect(stationCode('7K3PM9QT')).toBe('7K3P-M9QT')
     expect(stationCode('garage')).toBe('garage')
   })
 

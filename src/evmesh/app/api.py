@@ -24,6 +24,7 @@ from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import Session
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.trust import Trust
+from evmesh.ledger.quota import RelayQuota
 from evmesh.ports import Escrow
 from evmesh.services.directory import Directory
 from evmesh.services.payments import Payments, find
@@ -49,8 +50,8 @@ class ApiParts:
     site: Callable[[], Awaitable[Json]]
     is_ready: Callable[[], bool]
     waiting: Waiting
-    take_quota: Callable[[str], None]
-    """Counts one relayed transaction for a network address; raises Refused `relay.too_many`."""
+    relayed: RelayQuota
+    """Counts what was relayed for each network address."""
     rewards: Callable[[str, date], Awaitable[list[Json]]]
     trust: Callable[[], Trust]
 
@@ -133,10 +134,12 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
     @app.post("/v1/relay")
     async def relay(body: RelayBody, request: Request) -> Json:
         """Send a deposit that the driver signed; the driver needs no gas."""
-        parts.take_quota(f"address {request.client.host if request.client else 'unknown'}")
+        address = f"address {request.client.host if request.client else 'unknown'}"
+        parts.relayed.check(address)
         order = body.order.to_domain()
         key = f"deposit:{order.payer}:{order.epoch}:{order.ceiling}:{body.order.top_up_signature[2:18]}"
         mined = await parts.escrow.deposit(order, key)
+        parts.relayed.take(address)  # counted only now: junk must not lock out whoever shares an address
         return {"tx_hash": mined.tx_hash, "block": mined.block}
 
 

@@ -182,7 +182,7 @@ def _connector(reader: _Reader, station: StationId, group: str) -> tuple[str, Co
         group=group,
         latitude_udeg=reader.number("latitude_udeg", -90_000_000),
         longitude_udeg=reader.number("longitude_udeg", -180_000_000),
-        price=Price(reader.number("price", 0)),
+        price=Price(reader.number("price", 1)),
     )
     return reader.text("name"), connector
 

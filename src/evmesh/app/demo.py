@@ -21,7 +21,7 @@ from evmesh.ledger.rpc import JsonRpc
 
 SPEED = 400
 MIN_ENERGY_WH = 10_000
-_WITHIN_S = 170
+_WITHIN_S = 220
 _OVER = frozenset({"settled", "expired", "refunded"})
 
 Json = dict[str, Any]

@@ -247,7 +247,8 @@ async def rewarded(scene: "Scene") -> Json:
     day = scene.session["started_at"][:10]
     found = (await scene.get(f"/v1/groups/{group}/rewards?day={day}"))["rewards"]
     mine = next(one for one in found if one["session"] == scene.session["id"])
-    (scene.out / "reward.json").write_bytes(canonical_json({"format": "evmesh.reward/1", **mine}))
+    # Not a document of its own yet: it is signed and final when the group's day is over.
+    (scene.out / "reward-so-far.json").write_bytes(canonical_json(mine))
     value = flexibility_value(
         tuple(mine["metered_wh"]), tuple(mine["baseline_wh"]), tuple(mine["step_price"])
     )

@@ -51,6 +51,7 @@ from evmesh.services.rewards import RewardBook
 from evmesh.services.settlements import Settlements
 from evmesh.services.state_feed import StateFeed
 from evmesh.services.stations import StationEvents
+from evmesh.services.tab_watch import TabWatch
 from evmesh.services.transitions import Transitions
 from evmesh.store.chain import ChainJournal
 from evmesh.store.database import Database
@@ -130,9 +131,18 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             clock=clock,
             quota=RelayQuota(RelayPolicy(min_deposit=MIN_DEPOSIT), clock),
         )
+        token = Token(ledger.rpc, ledger.contracts.token, ledger.contracts.chain_id)
         receipts = Receipts(directory, operator, signatures)
         requests = Requests(
-            transitions, directory, planner, live, escrow, signatures, operator, secrets.token_bytes
+            transitions,
+            directory,
+            planner,
+            live,
+            escrow,
+            signatures,
+            operator,
+            secrets.token_bytes,
+            token.balance,
         )
         payments = Payments(transitions, directory, planner, escrow, signatures, operator)
         events = StationEvents(
@@ -162,7 +172,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             ledger.rpc,
             operator,
             escrow,
-            Token(ledger.rpc, ledger.contracts.token, ledger.contracts.chain_id),
+            token,
             ledger.journal,
         )
         feed = LiveFeed(transitions, view.snapshot)
@@ -189,7 +199,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 site=view.snapshot,
                 is_ready=lambda: csms.is_listening,
                 waiting=waiting,
-                take_quota=RelayQuota(RelayPolicy(requests=RELAYED_PER_ADDRESS), clock).take,
+                relayed=RelayQuota(RelayPolicy(requests=RELAYED_PER_ADDRESS), clock),
                 rewards=rewards,
                 trust=lambda: Trust(
                     chain_ref(ledger.contracts),
@@ -208,6 +218,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 Control(transitions, clock, directory, planner, supply, live, csms),
                 Caretaker(transitions, clock, live, payments, events),
                 Payouts(clock, escrow, operator),
+                TabWatch(transitions, clock, escrow, operator),
                 ChainWatch(ledger.rpc, (ledger.operator, ledger.relayer, ledger.notary)),
                 feed,
                 Pacer(

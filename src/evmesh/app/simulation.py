@@ -1,5 +1,6 @@
 """The simulated world of a site: its hardware, and drivers whose wallets a faucet fills."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -39,11 +40,15 @@ class SalariedWallet(LocalWallet):
 
     async def deposit_order(self, payee: Address, ceiling: int, deadline: int) -> DepositOrder | None:
         """Sign a deposit as any wallet does, after pay-day where it is needed."""
+        await self.get_paid()
+        return await super().deposit_order(payee, ceiling, deadline)
+
+    async def get_paid(self) -> None:
+        """Have the faucet fill the wallet where it has run low."""
         if await self.balance() < SALARY // 2:
             prefix = f"salary:{self.address}:"
             paid = len(await self._journal.with_prefix(prefix, 1_000_000))
             await self._faucet.mint(self.address, SALARY, f"{prefix}{paid}")
-        return await super().deposit_order(payee, ceiling, deadline)
 
 
 @asynccontextmanager
@@ -74,6 +79,9 @@ async def open_simulation(
         codes = read_codes(data)
         if visits is None and site.sessions is not None:
             visits = parse_visits(site.sessions.read_text(), site.time_zone)
+        async with asyncio.TaskGroup() as first_pay_day:
+            for driver in sorted({visit.driver for visit in visits or ()}):
+                first_pay_day.create_task(wallet_of(driver).get_paid())
         config = SimConfig(
             state_dir=home,
             ocpp_url=run.ocpp_url,

@@ -7,6 +7,7 @@ each survives a kill of the other, and both come back by themselves. One supervi
 import asyncio
 import contextlib
 import fcntl
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -78,7 +79,7 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
         await wait_until_listening(broker.port)
 
         run = RunFile(
-            pid=0,
+            pid=os.getpid(),
             site=str(options.site.resolve()),
             speed=options.speed,
             http_port=http_port,

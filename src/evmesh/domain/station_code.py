@@ -1,6 +1,6 @@
 """Station codes: what a driver types or scans to find a charge point.
 
-A code is seven Crockford base32 characters and a check character, e.g. `7K3P-M9QX`. The seven
+A code is seven Crockford base32 characters and a check character, e.g. `7K3P-M9QT`. The seven
 are a fixed permutation of the registry's own counter, so nobody chooses a code and nobody can
 squat one; neighbours in the registry look nothing alike. The check is linear over GF(32) and
 finds every single mistyped character and every swap of two neighbours.
@@ -42,7 +42,7 @@ def counter_of(raw: str) -> int:
         raise InvalidInput(
             "station.malformed_code",
             f"{raw[:40]!r} is not a station code",
-            do="type the eight characters on the charge point, e.g. 7K3P-M9QX",
+            do="type the eight characters on the charge point, e.g. 7K3P-M9QT",
         )
     values = [ALPHABET.index(char) for char in text]
     if _check(values[:7]) != values[7]:
@@ -59,7 +59,7 @@ def counter_of(raw: str) -> int:
 
 
 def spaced(code: str) -> str:
-    """Write a code the way it is printed on a charge point: `7K3P-M9QX`."""
+    """Write a code the way it is printed on a charge point: `7K3P-M9QT`."""
     return f"{code[:4]}-{code[4:]}"
 
 

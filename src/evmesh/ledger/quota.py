@@ -28,9 +28,16 @@ class RelayQuota:
 
     def take(self, name: str) -> None:
         """Count one request; raises Refused `relay.too_many` where the window is full."""
+        self.check(name)
+        self._asked[name].append(self._clock.monotonic())
+
+    def check(self, name: str) -> None:
+        """Raise Refused `relay.too_many` where the window is full; counts nothing."""
         now = self._clock.monotonic()
         asked = self._asked.setdefault(name, deque())
         self._asked.move_to_end(name)
+        while len(self._asked) > self.policy.remembered:
+            self._asked.popitem(last=False)
         while asked and asked[0] <= now - self.policy.per_s:
             asked.popleft()
         if len(asked) >= self.policy.requests:
@@ -40,6 +47,3 @@ class RelayQuota:
                 f"{name} asked {len(asked)} times within {self.policy.per_s} s",
                 do=f"wait {wait_s} s, or send the transaction yourself",
             )
-        asked.append(now)
-        while len(self._asked) > self.policy.remembered:
-            self._asked.popitem(last=False)

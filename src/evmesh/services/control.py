@@ -54,6 +54,7 @@ class _Due:
     session: Session
     connector: Connector
     pseudonym: str
+    left: int
     now_wh: Wh
     max_wh: Wh
 
@@ -137,7 +138,7 @@ class Control:
                     id=due.pseudonym,
                     lines=(1, 2, 3) if due.connector.phases == 3 else (1 + due.connector.ref.connector % 3,),
                     max_current=due.connector.max_current,
-                    due_wh=Wh(due.now_wh + extra.get(due.pseudonym, 0)),
+                    due_wh=_whole_slot(due, due.now_wh + extra.get(due.pseudonym, 0), left_s),
                 )
                 for due in dues
             ],
@@ -168,6 +169,7 @@ class Control:
             session=session,
             connector=connector,
             pseudonym=self._planner.pseudonym(session),
+            left=left,
             now_wh=Wh(min(left, max(0, planned - got))),
             max_wh=energy_from_watts(power, left_s),
         )
@@ -196,6 +198,13 @@ class Control:
         extra: dict[str, int] = {}
         for one in hand_on(Problem(grid, tuple(supply), tuple(requests)), schedule, 0, {}):
             extra[one.id] = extra.get(one.id, 0) + one.wh
+        room: int = sum(one.cap_wh for one in supply if one.step == 0)
+        room -= sum(due.now_wh for due in dues) + sum(extra.values())
+        for due, row in zip(dues, shifted, strict=True):
+            if not any(row.wh[1:]):  # no later step holds what rounding and late values left over
+                more = max(0, min(due.left - due.now_wh, due.max_wh - due.now_wh, room))
+                extra[due.pseudonym] = extra.get(due.pseudonym, 0) + more
+                room -= more
         return extra
 
     async def _send(self, session: Session, profile: LimitProfile) -> None:
@@ -212,6 +221,12 @@ class Control:
             self._transitions.tell()
         else:
             _log.warning("limit.rejected", session=session.id.text, connector=str(session.terms.connector))
+
+
+def _whole_slot(due: _Due, wh: int, left_s: int) -> Wh:
+    """Round the last of a car's energy up: what is less than a slot at 6 A would never come."""
+    least = watts_from_current(MIN_CURRENT, due.connector.phases)
+    return Wh(max(wh, energy_from_watts(least, min(SLOT_S, left_s))) if 0 < due.left <= wh else wh)
 
 
 def _profile(
@@ -243,13 +258,18 @@ def _safe_limit(group: Group, connector: Connector) -> W:
 
 
 def _same(held: LimitProfile | None, new: LimitProfile, until: datetime) -> bool:
-    """Tell whether the limits already held say the same, minute by minute until then, within 2 %."""
+    """Tell whether the limits already held say the same, minute by minute until then, or up to 2 % less.
+
+    Never more: what one car keeps above its new limit, another has been given.
+    """
     if held is None:
         return False
     minutes = int((until - new.starts_at) / timedelta(seconds=SLOT_S))
     for minute in range(minutes + 1):
         at = new.starts_at + timedelta(seconds=SLOT_S * minute)
         before, after = held.limit_at(at), new.limit_at(at)
-        if before != after and (before is None or after is None or abs(before - after) * 50 > after):
+        if before != after and (
+            before is None or after is None or before > after or (after - before) * 50 > after
+        ):
             return False
     return True

@@ -1,5 +1,6 @@
 """A driver asks, and gets a promise with its proof, or a refusal with its proof and what would fit."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -37,6 +38,20 @@ REQUEST_VALID = timedelta(hours=1)
 END_GRACE = timedelta(hours=1)
 """How long after the departure a station may take to end the session; it is told to at the departure."""
 
+MIN_BUDGET = 100_000
+"""Token units below which a session is not worth the gas of its claim."""
+
+_OCCUPIED = frozenset(
+    {
+        ConnectorStatus.CHARGING,
+        ConnectorStatus.SUSPENDED_EV,
+        ConnectorStatus.SUSPENDED_EVSE,
+        ConnectorStatus.FINISHING,
+        ConnectorStatus.RESERVED,
+    }
+)
+"""A car is there that is not the asking driver's; `Preparing` may be: who plugs in first asks then."""
+
 _OUT_OF_SERVICE = frozenset({ConnectorStatus.FAULTED, ConnectorStatus.UNAVAILABLE})
 
 
@@ -70,7 +85,10 @@ class Requests:
         signatures: Signatures,
         operator: Operator,
         randomness: Randomness,
+        balance_of: Callable[[Address], Awaitable[int]],
     ) -> None:
+        """`balance_of` gives the token units that an account holds outside the escrow."""
+        self._balance_of = balance_of
         self._transitions = transitions
         self._directory = directory
         self._planner = planner
@@ -93,7 +111,10 @@ class Requests:
             if known is not None:
                 return await self._promise(work, known, request)
             self._check_times(request, work.now)
+            # Before the tab is read: with no session of this payer open, every claim is in it.
+            await self._check_free(work, place, request.payer)
         tab = await self._escrow.tab(self._operator.payee.address, request.payer)
+        await self._check_money(place, request, tab)
         async with self._transitions.begin() as work:
             known = await work.unit.session_of_request(request.payer, request.nonce)
             if known is not None:
@@ -196,6 +217,24 @@ class Requests:
             deadline=now + RESERVATION_TTL,
         )
 
+    async def _check_money(self, place: Place, request: ChargeRequest, tab: Tab) -> None:
+        """Refuse who could not pay: a reservation keeps others away."""
+        budget = cost_of(Wh(request.energy_wh), place.connector.price)
+        if budget < MIN_BUDGET:
+            raise InvalidInput(
+                "request.too_small",
+                f"{request.energy_wh} Wh cost {budget} units; settling that would cost more in gas",
+                do=f"ask for at least {MIN_BUDGET} units' worth",
+                path="request.energy_wh",
+            )
+        at_hand = tab.ceiling - tab.spent + await self._balance_of(request.payer)
+        if at_hand < budget:
+            raise Refused(
+                "wallet.too_little",
+                f"this needs {budget} units, and the wallet and its tab hold {at_hand}",
+                do="fill the wallet, or ask for less energy",
+            )
+
     def _check_signature(self, place: Place, request: ChargeRequest, signature: bytes) -> None:
         if request.asset != place.asset:
             raise InvalidInput(
@@ -252,6 +291,12 @@ class Requests:
                 "station.out_of_service",
                 f"{place.connector.evse_id} is not in service at present",
                 do="choose another charge point",
+            )
+        if live.status in _OCCUPIED:
+            raise Refused(
+                "connector.taken",
+                f"a car stands at {place.connector.evse_id}",
+                do="choose another charge point, or wait until it has left",
             )
         for session in await work.unit.sessions(open_only=True):
             if session.terms.connector == place.connector.ref and session.state not in (

@@ -101,7 +101,7 @@ def test_plan_and_refusal_hold(demo: DemoRun, receipt: Json) -> None:
 
 
 def test_the_reward_follows_from_its_arrays(demo: DemoRun, receipt: Json) -> None:
-    reward = json.loads(demo.read("reward.json"))
+    reward = json.loads(demo.read("reward-so-far.json"))
     steps = list(zip(reward["metered_wh"], reward["baseline_wh"], reward["step_price"], strict=True))
     value = max(0, sum(price * (baseline - metered) for metered, baseline, price in steps))
     if receipt["request"]["flexible"] == 0:

@@ -46,7 +46,7 @@ class Closing:
     returned: int
 
 
-@dataclass
+@dataclass(repr=False)
 class Books:
     """Everything, by who says it."""
 
@@ -76,6 +76,8 @@ class Books:
     anchors: list[AnchorLog] = field(default_factory=list)
     reports: dict[str, Report] = field(default_factory=dict)
 
+    unfinished: list[str] = field(default_factory=list)
+    """What had not come to an end when time was up."""
     contracts: Contracts | None = None
     operator: str = ""
 

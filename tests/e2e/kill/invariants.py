@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
@@ -24,6 +25,7 @@ def every_session_ends_and_nothing_is_owed(books: Books) -> Iterator[str]:
     for session in books.sessions:
         if session["state"] not in TERMINAL:
             yield f"{session['id']} rests in {session['state']} ({session['cause']})"
+    yield from books.unfinished
     for effect in books.owed:
         yield f"{effect['kind']} of {effect['session']} is still owed"
 
@@ -43,6 +45,22 @@ def every_journal_follows_the_table(books: Books) -> Iterator[str]:
         for event in _ONCE:
             if events.count(event) > 1:
                 yield f"{session['id']}: {event} happened {events.count(event)} times"
+
+
+def time_never_goes_back(books: Books) -> Iterator[str]:
+    """In the order of writing, over every restart: for the platform, and for each meter."""
+    rows = sorted(
+        (row for rows in books.journal.values() for row in rows), key=lambda row: int(row["number"])
+    )
+    for before, after in pairwise(rows):
+        if after["at"] < before["at"]:
+            yield f"{after['event']} of {after['session']} at {after['at']}, after {before['at']}"
+    last: dict[str, datetime] = {}
+    for leaf in books.leaves:
+        reading = Reading.parse(leaf["payload"])
+        if reading.at < last.get(reading.meter, reading.at):
+            yield f"{reading.meter} was read at {reading.at} after {last[reading.meter]}"
+        last[reading.meter] = reading.at
 
 
 def the_escrow_counts_each_claim_exactly_once(books: Books) -> Iterator[str]:
@@ -195,6 +213,7 @@ def anchors_grow_and_hold_every_charge(books: Books) -> Iterator[str]:
 INVARIANTS: Final[tuple[Callable[[Books], Iterator[str]], ...]] = (
     every_session_ends_and_nothing_is_owed,
     every_journal_follows_the_table,
+    time_never_goes_back,
     the_escrow_counts_each_claim_exactly_once,
     no_token_is_made_or_lost,
     every_refund_is_on_chain_once,

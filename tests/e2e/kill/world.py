@@ -41,7 +41,7 @@ class Crash:
     open_sessions: dict[str, str]
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """One data directory, and the supervisor that runs on it at present."""
 
@@ -154,7 +154,7 @@ class World:
         fresh.replace(self.data / "failpoint")
         return record
 
-    async def died_at(self, point: str, armed: ChildRecord) -> None:
+    async def died_at(self, point: str, armed: ChildRecord) -> Crash:
         """Wait until the armed process has died at its point; fails where it was never reached."""
         file = self.data / "failpoint"
 
@@ -169,6 +169,7 @@ class World:
         finally:
             file.unlink(missing_ok=True)
         self.crashes.append(Crash(point, self.open_sessions()))
+        return self.crashes[-1]
 
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:
@@ -240,8 +241,8 @@ class World:
     def _is_quiet(self) -> bool:
         owed = self.rows("SELECT number FROM effects WHERE done = 0")
         unsent = self.rows("SELECT seq FROM message", database="sim/sim.db")
-        here = self.rows("SELECT key FROM visit WHERE ended = 0", database="sim/sim.db")
-        return not (self.open_sessions() or owed or unsent or here)
+        visits = self.rows("SELECT key FROM visit WHERE ended = 0", database="sim/sim.db")
+        return not (self.open_sessions() or owed or unsent or visits)
 
     def _tail(self, log: str) -> str:
         path = self.data / log

@@ -26,7 +26,9 @@ def recorded(name: str) -> Snapshot:
     return snapshot
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # playwright holds the thread's event loop: no test of asyncio may run meanwhile
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium: scripts/debian-packages.sh installs it")

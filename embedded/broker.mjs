@@ -74,22 +74,14 @@ broker.on('connectionError', (client, error) => console.error(`connection: ${err
 
 // Aedes numbers a message when it comes in, stores it, and then gives it out, several messages at a time. With a store
 // that takes its time they overtake each other: an older value can be retained over a newer one, and a subscriber that
-// was given number 8 is never given number 7. So the next one is taken up when the one before is being given out.
+// was given number 8 is never given number 7. So one message at a time, until it is written to its subscribers.
 const publish = broker.publish.bind(broker)
-const emit = broker.mq.emit.bind(broker.mq)
 let turn = Promise.resolve()
-let givenOut = () => {}
-
-broker.mq.emit = (packet, done) => {
-  givenOut()
-  return emit(packet, done)
-}
 
 broker.publish = (packet, client, done) => {
   if (typeof client === 'function') [client, done] = [null, client]
   if (stored.delete(packet)) return done?.()
   turn = turn.then(() => new Promise((resolve) => {
-    givenOut = resolve
     publish(packet, client, (error) => {
       resolve()
       done?.(error)

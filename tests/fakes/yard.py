@@ -13,6 +13,7 @@ from tests.fakes.world import Driver, World
 SAMPLE_MINUTES = 2
 MINUTE = timedelta(minutes=1)
 WATT_SECONDS_PER_WH = 3_600
+UNLIMITED = W(1_000_000)
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Car:
     stays: int
     wh: int
     flexible: bool = True
-    takes: W = W(1_000_000)
+    takes: W = UNLIMITED
     """The most its own charger takes."""
     session: Session | None = None
     drawn: int = 0

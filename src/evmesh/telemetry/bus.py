@@ -16,11 +16,13 @@ from evmesh.domain.errors import ProtocolViolation
 from evmesh.domain.telemetry import TelemetryValue
 from evmesh.ports import Clock
 from evmesh.telemetry.connection import (
+    IN_FLIGHT,
     Inbox,
     MqttConfig,
     connected,
     log,
     open_client,
+    publish_all,
     stay_connected,
     subscribe,
 )
@@ -42,7 +44,6 @@ from evmesh.telemetry.topics import (
 )
 
 QUEUE_PER_TOPIC: Final = 256
-IN_FLIGHT: Final = 20
 FOLLOW_AT_MOST: Final = 20_000
 GOODBYE_S: Final = 2.0
 
@@ -73,7 +74,7 @@ class MqttBus:
         self.boot = boot or new_boot(publisher)
         self._queues = TopicQueues(queue_per_topic)
         self._last: dict[str, int | str | None] = {}
-        self._sent: dict[str, Outgoing] = {}
+        self._sent: dict[str, bytes] = {}
         self._in_flight: list[Outgoing] = []
         self._seq: dict[str, int] = {}
         self._words = 0
@@ -145,37 +146,32 @@ class MqttBus:
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_notice_the_cut(client))
-                    group.create_task(self._send(client, Outgoing(topic, birth)))
+                    group.create_task(self._send(client, (topic, birth)))
             except asyncio.CancelledError:
                 await self._say_goodbye(client, topic)
                 raise
             finally:
                 self.connected = False
 
-    async def _send(self, client: Client, birth: Outgoing) -> None:
-        await self._confirm(client, [birth])
+    async def _send(self, client: Client, birth: tuple[str, bytes]) -> None:
+        await publish_all(client, [birth], retain=True)
         self.connected = True
         log.info("mqtt.connected", service=self.name, port=self._config.port, waiting=self.waiting)
         # The order of a topic stays: what was sent, what was under way when the connection broke, the queue.
-        await self._confirm(client, list(self._sent.values()))
+        await publish_all(client, list(self._sent.items()), retain=True)
         while True:
             if not self._in_flight:
                 self._in_flight = self._queues.take(IN_FLIGHT)
             if self._in_flight:
-                await self._confirm(client, self._in_flight)
-                self._sent |= {message.topic: message for message in self._in_flight}
+                await publish_all(
+                    client, [(sent.topic, sent.payload) for sent in self._in_flight], retain=True
+                )
+                self._sent |= {sent.topic: sent.payload for sent in self._in_flight}
                 self._in_flight = []
                 continue
             self._something_to_send.clear()
             self._all_sent.set()
             await self._something_to_send.wait()
-
-    async def _confirm(self, client: Client, messages: list[Outgoing]) -> None:
-        """Publish and wait for the broker's word on each; in order, since each starts in order."""
-        for start in range(0, len(messages), IN_FLIGHT):
-            async with asyncio.TaskGroup() as group:
-                for message in messages[start : start + IN_FLIGHT]:
-                    group.create_task(client.publish(message.topic, message.payload, qos=1, retain=True))
 
     async def _say_goodbye(self, client: Client, topic: str) -> None:
         """Say offline before a clean disconnect, after which the broker keeps the will to itself."""

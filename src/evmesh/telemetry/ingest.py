@@ -21,6 +21,7 @@ from evmesh.telemetry.connection import (
     connected,
     log,
     open_client,
+    publish_all,
     stay_connected,
     subscribe,
 )
@@ -131,8 +132,8 @@ class Ingest:
         self.connected = True
         while True:
             await asyncio.sleep(self._ack_every_s)
-            for ack in self._acks.take():
-                await client.publish(ack_topic(ack.charger), encode_ack(ack), qos=1)
+            said = [(ack_topic(ack.charger), encode_ack(ack)) for ack in self._acks.take()]
+            await publish_all(client, said, retain=False)
 
     def _read(self, messages: list[Message]) -> _Batch:
         batch = _Batch([], [], [])

@@ -26,7 +26,7 @@ from evmesh.domain.stations import (
     Transaction,
 )
 from evmesh.domain.telemetry import TelemetryValue
-from evmesh.domain.units import Wh
+from evmesh.domain.units import W, Wh
 
 
 class AsyncService(Protocol):
@@ -171,6 +171,9 @@ class ChargePoint(Protocol):
     async def set_limit(self, connector: ConnectorRef, transaction_id: int, profile: LimitProfile) -> bool:
         """Send the transaction's charging profile, replacing the one before; False where rejected."""
 
+    async def set_default_limit(self, connector: ConnectorRef, limit: W) -> bool:
+        """Limit every transaction that has no profile of its own, for good; False where rejected."""
+
 
 class ChargePointEvents(Protocol):
     """What stations tell the services. Each returns only once the fact is durable."""
@@ -220,6 +223,10 @@ class TelemetryStore(Protocol):
 class Unit(Protocol):
     """One database transaction: all of it is durable when its `async with` ends, or none of it."""
 
+    @property
+    def has_written(self) -> bool:
+        """Say whether anything but a look was asked of it so far."""
+
     async def add_session(self, session: Session, cause: str) -> None:
         """Insert with its first journal row."""
 
@@ -238,7 +245,10 @@ class Unit(Protocol):
     async def session_of_request(self, payer: Address, nonce: bytes) -> Session | None: ...
 
     async def sessions(self, *, open_only: bool, limit: int = 1000) -> Sequence[Session]:
-        """Newest first; open ones are not in a terminal state."""
+        """Newest first; open ones are not in a terminal state, and `limit` never hides one."""
+
+    async def sessions_begun(self, start: datetime, end: datetime) -> Sequence[Session]:
+        """Those whose transaction began in [start, end), oldest first."""
 
     async def journals(self, sessions: Sequence[SessionId]) -> Mapping[SessionId, Sequence[JournalRow]]:
         """Each session's transitions, oldest first."""
@@ -272,10 +282,16 @@ class Unit(Protocol):
 
     async def save_plan(self, plan: StoredPlan) -> None: ...
 
-    async def plan(self, group: str, start: datetime | None = None) -> StoredPlan | None:
-        """The newest plan of a group, or the newest that begins at `start`."""
+    async def plan(
+        self, group: str, start: datetime | None = None, *, or_before: bool = False
+    ) -> StoredPlan | None:
+        """The newest plan of a group, or the newest that begins at `start`, or then or before."""
 
-    async def plan_of(self, schedule_sha256: str) -> StoredPlan | None: ...
+    async def plans(self, group: str, start: datetime, end: datetime) -> Sequence[StoredPlan]:
+        """For each instant in [start, end) at which plans begin, the newest of them; in order of time."""
+
+    async def plan_of(self, schedule_sha256: str) -> StoredPlan | None:
+        """The newest plan with this schedule; the same schedule may have been in force more than once."""
 
     async def save_document(self, session: SessionId, format: str, raw: bytes) -> None:
         """Keep a receipt, settlement or reward; the first one written stays."""
@@ -285,7 +301,11 @@ class Unit(Protocol):
     async def documented(self, sessions: Sequence[SessionId], format: str) -> frozenset[SessionId]:
         """Which of these sessions have such a document."""
 
-    async def add_refusal(self, refusal: RefusalRecord) -> None: ...
+    async def add_refusal(self, refusal: RefusalRecord) -> None:
+        """Keep a no; of the same payer and nonce the first one stays. Only the newest ones are kept."""
+
+    async def refusal_of(self, payer: Address, nonce: bytes) -> RefusalRecord | None:
+        """The refusal that this very request got."""
 
     async def refusals(self, limit: int) -> Sequence[RefusalRecord]:
         """Newest first."""

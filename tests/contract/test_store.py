@@ -507,15 +507,6 @@ async def test_the_newest_plan_of_a_group_or_of_a_step_is_found(store: Database)
         assert await unit.plan_of("00" * 32) is None
 
 
-async def test_the_same_plan_is_kept_once(store: Database) -> None:
-    async with store.begin() as unit:
-        await unit.save_plan(plan(1))
-        await unit.save_plan(plan(2))
-        await unit.save_plan(replace(plan(1), made_at=NOON + timedelta(hours=1)))
-        assert await unit.plan("yard") == plan(2)
-        assert await unit.plan_of(plan(1).schedule_sha256) == plan(1)
-
-
 async def test_the_first_document_stays(store: Database) -> None:
     async with store.begin() as unit:
         await unit.save_document(session_id(1), "evmesh.receipt/1", b"first\0")
@@ -532,6 +523,7 @@ async def test_refusals_come_back_whole_newest_first(store: Database) -> None:
         at=NOON,
         asset=3,
         payer=SENDER,
+        nonce=b"\1" * 32,
         energy=Wh(20_000),
         departure=NOON + timedelta(hours=2),
         code="request.refused",
@@ -543,7 +535,7 @@ async def test_refusals_come_back_whole_newest_first(store: Database) -> None:
         problem=b"{}",
         schedule=b"\xff",
     )
-    bare = replace(no, steps=(), begins=None, ends=None, offers=())
+    bare = replace(no, nonce=b"\2" * 32, steps=(), begins=None, ends=None, offers=())
     async with store.begin() as unit:
         await unit.add_refusal(no)
         await unit.add_refusal(bare)

@@ -18,6 +18,7 @@ from evmesh.domain.telemetry import TelemetryValue
 from evmesh.ports import TelemetryBus
 from evmesh.telemetry.broker import BrokerCommand
 from evmesh.telemetry.bus import MqttBus
+from evmesh.telemetry.connection import connected, open_client, publish_all
 from tests.brokers import KINDS, Broker, StepClock, running, running_broker, until
 
 AT = datetime(2026, 6, 1, 8, tzinfo=UTC)
@@ -273,3 +274,19 @@ async def test_it_ends_when_it_is_told_to_in_the_instant_that_the_broker_dies(br
                 await bus.publish(power(watts))
             broker.kill()
         await broker.start()
+
+
+async def test_publishing_never_forgets_that_it_was_cancelled(broker: Broker) -> None:
+    async with connected(open_client(broker.config)) as client:
+
+        async def for_ever() -> None:
+            while True:
+                await publish_all(client, [("any/topic", b"")], retain=False)
+
+        for round_ in range(300):
+            task = asyncio.create_task(for_ever())
+            for _ in range(round_):  # a little later each time, so that it meets every step
+                await asyncio.sleep(0)
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=5)
+            assert done

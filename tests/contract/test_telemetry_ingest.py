@@ -236,7 +236,7 @@ async def test_foreign_publishers_are_stored_once_and_nonsense_is_set_aside(
         await until(lambda: ingest.counts.stored == 2 and ingest.counts.set_aside == len(nonsense))
     again = ingest_of(broker, store)
     async with running(again):  # and once more, from what is retained
-        await until(lambda: again.counts.duplicates == 1)
+        await until(lambda: again.counts.duplicates >= 1)
     assert sorted(await stored(store, name="PowerOutput")) == [7_000, 11_000]
     aside = {(message.topic, message.payload) for message in await store.set_aside()}
     assert aside == {(topic, payload[:4_097]) for topic, payload in nonsense}
@@ -274,7 +274,7 @@ async def test_chargers_are_stored_as_offline_once_when_their_publisher_is_gone(
     assert await words() == ["online", "offline"]
     again = ingest_of(broker, store)
     async with running(again):  # what is retained says the same again
-        await until(lambda: again.counts.duplicates == 2)
+        await until(lambda: again.counts.duplicates >= 2)
     assert await words() == ["online", "offline"]
 
 

@@ -8,6 +8,7 @@ from evmesh.domain.errors import IntegrityFailure, Unavailable
 from evmesh.domain.ids import ConnectorRef, StationId
 from evmesh.domain.stations import LimitProfile
 from evmesh.domain.telemetry import TelemetryValue
+from evmesh.domain.units import W
 
 
 @dataclass
@@ -19,6 +20,7 @@ class FakeStations:
     """Names of methods that are answered with no."""
     told: list[tuple[str, ConnectorRef | StationId, object]] = field(default_factory=list)
     limits: dict[ConnectorRef, LimitProfile] = field(default_factory=dict)
+    defaults: dict[ConnectorRef, W] = field(default_factory=dict)
 
     def is_connected(self, station: StationId) -> bool:
         return station not in self.away
@@ -33,6 +35,12 @@ class FakeStations:
         held = self._hear("set_limit", connector.station, connector, transaction_id)
         if held:
             self.limits[connector] = profile
+        return held
+
+    async def set_default_limit(self, connector: ConnectorRef, limit: W) -> bool:
+        held = self._hear("set_default_limit", connector.station, connector, limit)
+        if held:
+            self.defaults[connector] = limit
         return held
 
     def of(self, name: str) -> list[object]:

@@ -118,7 +118,9 @@ class FakeEscrow:
         voucher = Voucher(self.payee, claim.epoch, claim.cumulative)
         if self._signer(voucher, claim.signature) != claim.payer or claim.amount > claim.cumulative:
             return "malformed"
-        if claim.epoch != tab.epoch or claim.amount <= tab.spent:
+        if claim.epoch != tab.epoch:
+            return "other_epoch"
+        if claim.amount <= tab.spent:
             return "stale"
         if claim.amount > tab.ceiling:
             return "underfunded"

@@ -17,6 +17,7 @@ from typing import Any
 from evmesh.domain.chain import Contracts, Tab
 from evmesh.domain.ids import Address, ConnectorRef, EvseId, SessionId, StationId
 from evmesh.domain.money import Price
+from evmesh.domain.readings import is_register, most_growth
 from evmesh.domain.sessions import Session, State
 from evmesh.domain.signed_types import ChargeRequest, StopRequest, Voucher
 from evmesh.domain.stations import (
@@ -214,14 +215,21 @@ class World:
 
     async def measure(self, session: Session, register: int, at: datetime | None = None, **more: Any) -> None:
         """Let the station send one meter value of its transaction."""
+        await self._let_flow(session, register)
         self.registers[session.terms.connector] = register
         sample = MeterSample(at or self.clock.now(), Wh(register), **more)
         await self.events.metered(session.terms.connector, session.transaction_id, [sample])
 
     async def end(self, session: Session, register: int, **changes: Any) -> Session:
         """Let the station end its transaction."""
-        assert session.transaction_id is not None
+        await self._let_flow(session, register)
         self.registers[session.terms.connector] = register
+        await self.events.stopped(self.stop_of(session, register, **changes))
+        return await self.now(session)
+
+    def stop_of(self, session: Session, register: int, **changes: Any) -> StoppedTransaction:
+        """Give the end that the session's station would send now."""
+        assert session.transaction_id is not None
         values: dict[str, Any] = {
             "station": session.terms.connector.station,
             "transaction_id": session.transaction_id,
@@ -229,8 +237,18 @@ class World:
             "meter_stop": Wh(register),
             "reason": "EVDisconnected",
         }
-        await self.events.stopped(StoppedTransaction(**(values | changes)))
-        return await self.now(session)
+        return StoppedTransaction(**(values | changes))
+
+    async def _let_flow(self, session: Session, register: int) -> None:
+        """Let time pass, if none has, in which so much energy can have flowed."""
+        ref = session.terms.connector
+        async with self.database.begin() as unit:
+            before = await unit.meter_register(ref)
+        place = self.directory.by_ref(ref)
+        if before is not None and place is not None and is_register(Wh(register)):
+            needed = timedelta(hours=max(0, register - before[1]) / place.connector.rating)
+            if most_growth(place.connector.rating, self.clock.now() - before[0]) < register - before[1]:
+                self.clock.move(before[0] + needed - self.clock.now())
 
     async def says(self, at: Place, status: ConnectorStatus) -> None:
         await self.events.status(at.connector.ref, status, "NoError", self.clock.now())

@@ -72,7 +72,7 @@ class Yard:
 
     async def _control(self) -> None:
         group = next(iter(self.world.directory.groups.values()))
-        await self.world.control._cycle(group, self.minute == 0 or self._has_moved())
+        await self.world.control.once(group, has_moved=self.minute == 0 or self._has_moved())
 
     def _has_moved(self) -> bool:
         return any(car.comes_at == self.minute or car.left_with is not None for car in self.cars)

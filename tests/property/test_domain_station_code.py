@@ -1,5 +1,7 @@
 """A station code finds every mistake that people make, and no two assets share one."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,3 +60,47 @@ def test_what_cannot_be_a_code_is_said_to_be_none(typed: str) -> None:
 
 def test_the_codes_of_the_first_assets_are_frozen() -> None:
     assert [code_of(counter) for counter in (1, 2, 3, 6)] == ["YCM9T0EE", "J5G1DESA", "5YBS0X44", "18YZV858"]
+
+
+@given(counters, st.integers(0, 7), st.integers(0, 7))
+def test_two_characters_that_change_places_never_name_the_same_asset(
+    counter: int, one: int, two: int
+) -> None:
+    code = list(code_of(counter))
+    code[one], code[two] = code[two], code[one]
+    typed = "".join(code)
+    if typed != code_of(counter):
+        with contextlib.suppress(InvalidInput):
+            assert counter_of(typed) != counter
+
+
+def test_every_mistake_in_one_code_is_found() -> None:
+    code = code_of(12_345)
+    typos = {code[:at] + other + code[at + 1 :] for at in range(8) for other in ALPHABET} - {code}
+    swaps = {code[:at] + code[at + 1] + code[at] + code[at + 2 :] for at in range(7)} - {code}
+    for typed in typos | swaps:
+        with pytest.raises(InvalidInput):
+            counter_of(typed)
+    assert len(typos) == 8 * 31
+
+
+def test_no_prefix_of_the_counters_shares_a_code() -> None:
+    codes = {code_of(counter) for counter in range(1, 5_001)}
+    assert len(codes) == 5_000
+    assert not any(set(code) & set("ILOU") for code in codes)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "ß" * 4,
+        "\u017f" * 8,
+        "\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18",
+        "\x00" * 8,
+        "12345678" * 10_000,
+    ],
+)
+def test_characters_that_only_look_like_ours_are_none(hostile: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        counter_of(hostile)
+    assert len(refused.value.what) < 200

@@ -21,7 +21,7 @@ RATING = {1: W(7_360), 3: W(22_000)}
 def cars(draw: st.DrawFn, phases: int) -> list[Car]:
     fleet = []
     for bay in range(draw(st.integers(2, 4))):
-        stays = draw(st.integers(31, 60))
+        stays = draw(st.integers(36, 60))
         most = RATING[phases] * stays // 60
         fleet.append(
             Car(

@@ -4,14 +4,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from evmesh.app.api_models import RelayBody, RequestBody, StopBody, VoucherBody, unhex
+from evmesh.app.hosts import OwnHosts
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Waiting
 from evmesh.app.pages import Pages
@@ -27,7 +29,7 @@ from evmesh.domain.trust import Trust
 from evmesh.ledger.quota import RelayQuota
 from evmesh.ports import Escrow
 from evmesh.services.directory import Directory
-from evmesh.services.payments import Payments, find
+from evmesh.services.payments import Payments
 from evmesh.services.receipts import plan_row
 from evmesh.services.requests import NotPromised, Promise, Requests
 from evmesh.services.transitions import Transitions
@@ -76,6 +78,7 @@ def build_api(parts: ApiParts) -> FastAPI:
         with parts.waiting.one():
             return await call_next(request)
 
+    app.add_middleware(OwnHosts)  # the last one added sees a request first
     if STATIC.is_dir():
         app.mount("/", Pages(directory=STATIC, html=True), name="pages")
     return app
@@ -147,9 +150,12 @@ def _add_views(app: FastAPI, parts: ApiParts) -> None:
     @app.get("/v1/sessions/{id}")
     async def session(id: str) -> Json:
         """One session with its timeline."""
-        async with parts.transitions.begin() as work:
-            found = await find(work, SessionId.parse(id))
-        return await _shown(parts, found)
+        wanted = SessionId.parse(id)
+        async with parts.transitions.read() as unit:
+            found = await unit.session(wanted)
+            if found is None:
+                raise InvalidInput("session.unknown", f"there is no session {wanted}")
+            return (await parts.snapshots.shown(unit, [found]))[0]
 
     @app.get("/v1/receipts/{id}")
     async def receipt(id: str) -> Response:
@@ -192,7 +198,7 @@ def _add_evidence(app: FastAPI, parts: ApiParts) -> None:
         return Response(raw, media_type="application/json")
 
     @app.get("/v1/refusals/{number}/{part}")
-    async def refusal(number: int, part: str) -> Response:
+    async def refusal(number: Annotated[int, InPath(ge=1, lt=2**63)], part: str) -> Response:
         """The exact bytes of the `problem` that did not fit, or of the `schedule` that proves it."""
         async with parts.transitions.read() as unit:
             stored = await unit.refusal(number)

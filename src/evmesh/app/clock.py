@@ -2,8 +2,9 @@
 
 Time is an affine function of the machine's monotonic clock: an anchor and a rate. The anchor is
 kept in a small memory-mapped file, so every process reads the same time without asking anybody.
-Changing the rate moves the anchor to the present, so time never jumps and never goes back. Wall
-time is used once, when a real-time platform (speed 1) starts.
+Changing the rate moves the anchor to the present, so time never jumps and never goes back. A
+platform goes on where its last record was, and begins where its site file says: wall time is read
+by `WallClock` alone, for parts that run without a platform.
 """
 
 import asyncio
@@ -47,10 +48,9 @@ class SharedClock:
             await asyncio.sleep(min(left / rate, _LONGEST_NAP_S))
 
     def _now_us(self) -> int:
-        monotonic_ns, platform_us, rate = self._anchor()
-        elapsed_ns = time.monotonic_ns() - monotonic_ns
-        now_us = platform_us + elapsed_ns * rate // 1_000_000
-        self._last_us = max(self._last_us, now_us)
+        anchored_ns, platform_us, rate = self._anchor()
+        elapsed_ns = time.monotonic_ns() - anchored_ns
+        self._last_us = max(self._last_us, platform_us + elapsed_ns * rate // 1_000_000)
         return self._last_us
 
     def _anchor(self) -> tuple[int, int, int]:
@@ -74,17 +74,25 @@ class ClockMaster(SharedClock):
 
     def set_rate(self, rate_permille: int) -> None:
         """Run faster or slower from here on."""
-        self._write(self._now_us(), rate_permille)
+        self._write(0, rate_permille)
 
     def advance_to(self, instant: datetime) -> None:
         """Go on from `instant` where that is ahead: before anybody else reads the clock."""
         ahead_us = (instant - _EPOCH) // timedelta(microseconds=1)
-        self._write(max(ahead_us, self._now_us()), self.rate_permille)
+        self._write(ahead_us, self.rate_permille)
 
-    def _write(self, platform_us: int, rate_permille: int) -> None:
+    def _write(self, least_us: int, rate_permille: int) -> None:
+        """Anchor the present, or `least_us` where that is later.
+
+        The machine's clock is read once: were it read for the old speed and again for the new one,
+        whoever looked in between would see time go back by that while times the speed.
+        """
+        anchored_ns, platform_us, rate = self._anchor()
+        now_ns = time.monotonic_ns()
+        now_us = platform_us + (now_ns - anchored_ns) * rate // 1_000_000
+        self._last_us = max(self._last_us, now_us, least_us)
         sequence = _ANCHOR.unpack(self._map[: _ANCHOR.size])[0] + 1
-        raw = _ANCHOR.pack(sequence, time.monotonic_ns(), platform_us, rate_permille, sequence)
-        self._map[: _ANCHOR.size] = raw
+        self._map[: _ANCHOR.size] = _ANCHOR.pack(sequence, now_ns, self._last_us, rate_permille, sequence)
 
 
 class WallClock:

@@ -5,18 +5,22 @@ This is the only file that reads configuration; each room is handed its own piec
 
 import csv
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from evmesh.domain.canonical import MAX_DOCUMENT_INT
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import ConnectorRef, EvseId, StationId
 from evmesh.domain.money import Price
 from evmesh.domain.stations import BootInfo, Connector
 from evmesh.domain.units import Milliamp, W
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,10 @@ def load_site(path: Path) -> SiteConfig:
     """Read a site file; raises InvalidInput with the path of the wrong entry."""
     try:
         table = tomllib.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise InvalidInput("site.not_found", f"there is no site file at {path}") from error
+    except OSError as error:
+        raise InvalidInput(
+            "site.not_found", f"no site file can be read at {path}: {error.strerror}"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput("site.not_toml", f"{path} is not TOML: {error}") from error
     site = _Reader(table, "")
@@ -117,9 +123,10 @@ def load_tariff(path: Path, zone: ZoneInfo) -> Tariff:
                 at = datetime.fromisoformat(row[0]).replace(tzinfo=zone)
                 first = first or at
                 prices.append(Price(int((Decimal(row[1]) * 1000).to_integral_value())))
-    except FileNotFoundError as error:
-        raise InvalidInput("site.not_found", f"there is no price file at {path}", path="prices") from error
-    except (ValueError, IndexError, InvalidOperation) as error:
+    except OSError as error:
+        what = f"no price file can be read at {path}: {error.strerror}"
+        raise InvalidInput("site.not_found", what, path="prices") from error
+    except (ValueError, IndexError, ArithmeticError, csv.Error) as error:
         raise InvalidInput("site.bad_prices", f"{path}, line {number}: {error}", path="prices") from error
     if first is None:
         raise InvalidInput("site.bad_prices", f"{path} holds no price", path="prices")
@@ -144,11 +151,26 @@ class _Reader:
     def text(self, key: str) -> str:
         return str(self.take(key, str))
 
-    def number(self, key: str, least: int) -> int:
+    def parsed(self, key: str, parse: Callable[[str], T]) -> T:
+        try:
+            return parse(self.text(key))
+        except InvalidInput as error:
+            error.path = f"{self._at}{key}"
+            raise
+
+    def number(self, key: str, least: int, most: int = MAX_DOCUMENT_INT) -> int:
         value = int(self.take(key, int))
-        if value < least:
-            raise InvalidInput("site.bad_entry", f"{key} is at least {least}", path=f"{self._at}{key}")
+        if not least <= value <= most:
+            raise InvalidInput(
+                "site.bad_entry", f"{key} is at least {least} and at most {most}", path=f"{self._at}{key}"
+            )
         return value
+
+    def phases(self) -> int:
+        phases = self.number("phases", 1, 3)
+        if phases == 2:
+            raise InvalidInput("site.bad_entry", "phases is 1 or 3", path=f"{self._at}phases")
+        return phases
 
     def tables(self, key: str) -> list["_Reader"]:
         found = self._table.get(key)
@@ -156,6 +178,11 @@ class _Reader:
             raise InvalidInput(
                 "site.bad_entry", f"at least one [[{key}]] must be given", path=f"{self._at}{key}"
             )
+        for number, one in enumerate(found):
+            if not isinstance(one, dict):
+                raise InvalidInput(
+                    "site.bad_entry", f"a table [[{key}]] must stand here", path=f"{self._at}{key}[{number}]"
+                )
         return [_Reader(one, f"{self._at}{key}[{number}].") for number, one in enumerate(found)]
 
 
@@ -166,7 +193,7 @@ def _group(reader: _Reader) -> GroupConfig:
 
 
 def _station(reader: _Reader, group: str) -> StationConfig:
-    station = StationId.parse(reader.text("id"))
+    station = reader.parsed("id", StationId.parse)
     info = BootInfo(reader.text("vendor"), reader.text("model"), reader.text("serial"), "")
     connectors = tuple(_connector(one, station, group) for one in reader.tables("connector"))
     return StationConfig(station, info, connectors)
@@ -175,13 +202,13 @@ def _station(reader: _Reader, group: str) -> StationConfig:
 def _connector(reader: _Reader, station: StationId, group: str) -> tuple[str, Connector]:
     connector = Connector(
         ref=ConnectorRef(station, reader.number("number", 1)),
-        evse_id=EvseId.parse(reader.text("evse_id")),
+        evse_id=reader.parsed("evse_id", EvseId.parse),
         rating=W(reader.number("rating_w", 1)),
-        phases=reader.number("phases", 1),
+        phases=reader.phases(),
         max_current=Milliamp(reader.number("max_current_ma", 6000)),
         group=group,
-        latitude_udeg=reader.number("latitude_udeg", -90_000_000),
-        longitude_udeg=reader.number("longitude_udeg", -180_000_000),
+        latitude_udeg=reader.number("latitude_udeg", -90_000_000, 90_000_000),
+        longitude_udeg=reader.number("longitude_udeg", -180_000_000, 180_000_000),
         price=Price(reader.number("price", 1)),
     )
     return reader.text("name"), connector

@@ -5,9 +5,12 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from evmesh.domain.errors import Unavailable
+import structlog
+
+from evmesh.domain.errors import EvmeshError, Unavailable
 from evmesh.services.transitions import Transitions
 
+_log = structlog.get_logger(__name__)
 _SHORTEST_S = 0.5
 _LONGEST_S = 2.0
 """Time itself changes what is shown, so a page hears at least this often."""
@@ -37,15 +40,22 @@ class LiveFeed:
                 pass  # the clock went on
             changed.clear()
             if self._readers:
-                try:
-                    newest = json.dumps(await self._snapshot(), separators=(",", ":"))
-                except Unavailable:
-                    newest = self._newest  # the chain is away: the page keeps what it shows
+                newest = await self._made()
                 async with self._condition:
                     self._newest = newest
                     self._number += 1
                     self._condition.notify_all()
             await asyncio.sleep(_SHORTEST_S)
+
+    async def _made(self) -> str:
+        """Give a fresh snapshot; where that fails the page keeps what it shows."""
+        try:
+            return json.dumps(await self._snapshot(), separators=(",", ":"))
+        except Unavailable:
+            pass  # the chain is away, and those who need it say so
+        except EvmeshError as error:
+            _log.warning("snapshot.failed", code=error.code, what=error.what)
+        return self._newest
 
     async def follow(self) -> AsyncIterator[str]:
         """Give the newest snapshot at once, then every later one that is read in time."""

@@ -15,7 +15,7 @@ from evmesh.app.failpoints import Failpoint
 from evmesh.app.http_server import HttpServer
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Pacer, Waiting
-from evmesh.app.registration import register_site, write_codes
+from evmesh.app.registration import register_site, with_retired, write_codes
 from evmesh.app.run_file import RunFile
 from evmesh.app.site_view import SiteView
 from evmesh.app.snapshot import Snapshots
@@ -51,10 +51,12 @@ from evmesh.services.rewards import RewardBook
 from evmesh.services.settlements import Settlements
 from evmesh.services.state_feed import StateFeed
 from evmesh.services.stations import StationEvents
+from evmesh.services.stops import Stops
 from evmesh.services.tab_watch import TabWatch
 from evmesh.services.transitions import Transitions
 from evmesh.store.chain import ChainJournal
 from evmesh.store.database import Database
+from evmesh.store.places import PlaceBook
 from evmesh.telemetry.bus import MqttBus
 from evmesh.telemetry.connection import MqttConfig
 from evmesh.telemetry.ingest import Ingest
@@ -108,6 +110,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             await ledger.rpc.block_number(),
         )
         write_codes(data, directory)
+        directory = await with_retired(directory, PlaceBook(database))
         operator = Operator(
             ledger.keys.operator, ledger.keys.gateway, ledger.keys.notary.address, ledger.contracts
         )
@@ -177,7 +180,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         )
         feed = LiveFeed(transitions, view.snapshot)
         waiting = Waiting()
-        book = RewardBook(directory, operator, planner, supply)
+        book = RewardBook(directory, operator, supply)
 
         async def rewards(name: str, day: date) -> list[dict[str, Any]]:
             if name not in directory.groups:
@@ -205,7 +208,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                     chain_ref(ledger.contracts),
                     frozenset({operator.payee.address}),
                     frozenset({operator.notary}),
-                    {place.meter: operator.gateway.address for place in directory.places},
+                    dict.fromkeys(directory.meters, operator.gateway.address),
                 ),
             )
         )
@@ -217,6 +220,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 effects,
                 Control(transitions, clock, directory, planner, supply, live, csms),
                 Caretaker(transitions, clock, live, payments, events),
+                Stops(transitions, clock, live, csms),
                 Payouts(clock, escrow, operator),
                 TabWatch(transitions, clock, escrow, operator),
                 ChainWatch(ledger.rpc, (ledger.operator, ledger.relayer, ledger.notary)),

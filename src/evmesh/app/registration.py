@@ -12,6 +12,7 @@ from evmesh.ledger.asset_words import AssetKind, ConnectorKind, Lifecycle, NewAs
 from evmesh.ledger.keys import deposit_signer
 from evmesh.ledger.registry import AssetOwner
 from evmesh.services.directory import Directory, Group, Place
+from evmesh.store.places import PlaceBook
 
 
 async def register_site(
@@ -34,6 +35,12 @@ async def register_site(
                 places.append(Place(counter, name, connector, deposit))
         groups.append(Group(group.name, group.capacity, tuple(places)))
     return Directory(tuple(groups))
+
+
+async def with_retired(directory: Directory, book: PlaceBook) -> Directory:
+    """Note the places of today; give the directory that also knows those of earlier days."""
+    await book.keep(directory.places)
+    return Directory(tuple(directory.groups.values()), await book.all())
 
 
 def new_asset(connector: Connector, group: int, deposit: Address, meter_key: Address) -> NewAsset:

@@ -45,7 +45,7 @@ class SiteView:
 
     async def snapshot(self) -> dict[str, Any]:
         """Give everything."""
-        mined = await self._journal.with_prefix("anchor:", ANCHORS_SHOWN)
+        mined = await self._journal.newest("anchor", ANCHORS_SHOWN)
         async with self._transitions.read() as unit:
             sessions = await self._snapshots.sessions(unit)
             groups = await self._snapshots.groups(unit)

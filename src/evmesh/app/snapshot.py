@@ -10,6 +10,7 @@ from evmesh.domain.money import cost_of
 from evmesh.domain.readings import METER_STREAM
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import JournalRow, Session, State
+from evmesh.domain.station_code import code_of
 from evmesh.domain.stations import ConnectorStatus
 from evmesh.domain.units import MIN_CURRENT, watts_from_current
 from evmesh.ports import Clock, Unit
@@ -65,7 +66,7 @@ class Snapshots:
         return {
             "id": session.id.text,
             "state": session.state.value,
-            "code": self._directory.by_asset(terms.asset).code,
+            "code": code_of(terms.asset),
             "charge_point": terms.connector.station.text,
             "connector": terms.connector.connector,
             "payer": terms.payer.text,
@@ -115,7 +116,7 @@ class Snapshots:
             {
                 "number": one.number,
                 "at": instant(one.at),
-                "code": self._directory.by_asset(one.asset).code,
+                "code": code_of(one.asset),
                 "energy_wh": one.energy,
                 "departure": instant(one.departure),
                 "deficit_wh": one.deficit,
@@ -182,7 +183,9 @@ class Snapshots:
     def _is_full(self, session: Session) -> bool:
         """Tell whether the group's limits leave less than the least that a car can charge with."""
         place = self._directory.by_asset(session.terms.asset)
-        group = self._directory.groups[place.connector.group]
+        group = self._directory.groups.get(place.connector.group)
+        if group is None:
+            return False  # its charge point has left the site
         now, given = self._clock.now(), 0
         for other in group.places:
             profile = self._live.connector(other.connector.ref).profile

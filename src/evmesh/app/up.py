@@ -24,7 +24,7 @@ from evmesh.app.clock import ClockMaster
 from evmesh.app.config import SiteConfig, load_site
 from evmesh.app.run_file import RunFile
 from evmesh.app.services import supervise
-from evmesh.domain.errors import Refused, Unavailable
+from evmesh.domain.errors import EvmeshError, Refused, Unavailable
 from evmesh.ledger.deploy import deploy
 from evmesh.ledger.embedded import EmbeddedChain, EmbeddedConfig
 from evmesh.ledger.keys import open_keys
@@ -172,6 +172,8 @@ class _Tasks:
     ) -> None:
         for task in reversed(self._tasks):
             task.cancel()
+        if isinstance(error, EvmeshError):
+            kind = error = trace = None  # it goes on as it is, not in a group of errors that nobody explains
         await self._group.__aexit__(kind, error, trace)
 
     def start(self, coroutine: Coroutine[None, None, None]) -> None:

@@ -18,6 +18,7 @@ from evmesh.csms.v16.peer import Peer
 from evmesh.domain.errors import EvmeshError, InvalidInput
 from evmesh.domain.ids import ConnectorRef, StationId
 from evmesh.domain.stations import LimitProfile
+from evmesh.domain.units import W
 from evmesh.ports import ChargePointEvents, Clock
 
 log = structlog.get_logger(__name__)
@@ -98,6 +99,11 @@ class Csms:
     async def set_limit(self, connector: ConnectorRef, transaction_id: int, profile: LimitProfile) -> bool:
         """Send the transaction's charging profile, replacing the one before; False where rejected."""
         command = commands.set_limit(connector.connector, transaction_id, profile)
+        return await self._connection(connector.station).command(command)
+
+    async def set_default_limit(self, connector: ConnectorRef, limit: W) -> bool:
+        """Limit every transaction that has no profile of its own, for good; False where rejected."""
+        command = commands.set_default_limit(connector.connector, limit)
         return await self._connection(connector.station).command(command)
 
     def _connection(self, station: StationId) -> StationConnection:

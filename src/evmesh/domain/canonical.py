@@ -139,6 +139,8 @@ def _check_object(value: dict[Any, Any], path: str) -> None:
         at = f"{path}.{value.key}" if path else value.key
         raise InvalidInput("document.duplicate_key", f"the key {value.key!r} stands twice", path=at)
     for key, item in value.items():
+        if not isinstance(key, str):
+            raise InvalidInput("document.bad_type", f"the key {key!r} is not a string", path=path)
         _check(key, path)
         _check(item, f"{path}.{key}" if path else str(key))
 

@@ -44,6 +44,8 @@ class RefusalRecord:
     at: datetime
     asset: int
     payer: Address
+    nonce: bytes
+    """Of the request: the same request again gets the same refusal."""
     energy: Wh
     departure: datetime
     code: str

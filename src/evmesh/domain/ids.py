@@ -25,8 +25,10 @@ class EvseId:
     def parse(cls, raw: str) -> "EvseId":
         """Raises InvalidInput when `raw` is not in the starred form."""
         text = raw.strip().upper()
-        if not _EVSE_ID.fullmatch(text):
-            raise InvalidInput("evse.malformed_id", f"not an EVSE id: {raw!r}", do="write e.g. DE*ABC*E123*1")
+        if not raw.isascii() or not _EVSE_ID.fullmatch(text):  # some letters become ours in upper case
+            raise InvalidInput(
+                "evse.malformed_id", f"not an EVSE id: {raw[:60]!r}", do="write e.g. DE*ABC*E123*1"
+            )
         return cls(text)
 
     def __str__(self) -> str:

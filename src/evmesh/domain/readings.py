@@ -5,8 +5,9 @@ Its leaf chains it to the meter's former leaf and hides it behind a salt: 30-sec
 personal data, and a leaf's hash is public.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, Final
 
@@ -15,7 +16,7 @@ from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.merkle import leaf_hash
 from evmesh.domain.signed_document import SIGNATURE_BYTES, SignedDocument
 from evmesh.domain.strict import StrictFields, write_instant
-from evmesh.domain.units import Wh
+from evmesh.domain.units import W, Wh, energy_from_watts
 
 NO_LEAF: Final = bytes(32)
 """`prev_hash` of a meter's first leaf."""
@@ -24,6 +25,13 @@ SALT_BYTES: Final = 32
 
 METER_STREAM: Final = b"evmesh.meters/1".ljust(32, b"\0")
 """The one stream of a notary in which the tree of meter leaves is anchored; a second would be a fork."""
+
+NO_REGISTER: Final = Wh(2**31 - 1)
+"""What a meter shows, or more (0xFFFFFFFF), where it has no value: 2 TWh, which no connector counts."""
+
+_OVER_RATING_PERCENT: Final = 110
+_MARGIN: Final = Wh(200)
+"""What registers may differ by because of rounding, and of clocks that are some seconds off."""
 
 
 class ReadingContext(StrEnum):
@@ -92,3 +100,19 @@ def meter_leaf_hash(meter: str, seq: int, salt: bytes, prev_hash: bytes, payload
         raise ValueError("salt and prev_hash have 32 bytes")
     content = canonical_cbor({"meter": meter, "seq": seq, "prev_hash": prev_hash, "payload": payload})
     return leaf_hash(salt + content)
+
+
+def is_register(value: Wh) -> bool:
+    """Tell whether a number can be a lifetime import register."""
+    return 0 <= value < NO_REGISTER
+
+
+def most_growth(rating: W, elapsed: timedelta) -> Wh:
+    """Give the most that a connector's register can grow in a time: a tenth above its rating, and 200 Wh."""
+    most = W(rating * _OVER_RATING_PERCENT // 100)
+    return Wh(energy_from_watts(most, max(0, int(elapsed.total_seconds()))) + _MARGIN)
+
+
+def without_overshoot(readings: Sequence[Reading]) -> list[Reading]:
+    """Give a session's readings without those above its last: there the meter had shown too much."""
+    return [reading for reading in readings if reading.register <= readings[-1].register]

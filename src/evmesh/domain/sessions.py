@@ -89,7 +89,11 @@ class Transition:
     on_timeout: Event | None = None
 
 
-RESERVATION_TTL: Final = timedelta(minutes=10)
+RESERVATION_TTL: Final = timedelta(minutes=5)
+"""How long a driver has to pay. The promise is planned from later on (`services/plans.py`,
+START_ALLOWANCE), so whoever pays within this time loses nothing of it."""
+FUNDED_TIMEOUT: Final = timedelta(minutes=1)
+"""How long a paid session may wait for its start, which a crash may delay."""
 NO_CAR_TIMEOUT: Final = timedelta(minutes=5)
 """DESIGN's word to the driver: without a car within five minutes the money goes back."""
 
@@ -99,7 +103,7 @@ TABLE: Final = (
         frozenset({State.RESERVED}),
         State.FUNDED,
         "the voucher covers base + budget, the tab's ceiling covers the voucher, the offer has not ended",
-        timeout=timedelta(minutes=1),
+        timeout=FUNDED_TIMEOUT,
         on_timeout=Event.REFUND,
     ),
     Transition(
@@ -130,7 +134,7 @@ TABLE: Final = (
         Event.METER,
         frozenset({State.CHARGING, State.SUSPENDED, State.STOPPING}),
         State.METERED,
-        "the station ended the transaction, or is known to have lost it",
+        "the station ended the transaction, is known to have lost it, or the offer's end has come",
         effects=(EffectKind.ANCHOR, EffectKind.CLAIM),
     ),
     Transition(Event.SETTLE, frozenset({State.METERED}), State.SETTLED, "what is due is on chain"),
@@ -167,7 +171,7 @@ class StopCause(StrEnum):
     UNPLUGGED = "unplugged"
     STATION = "station"
     GHOST = "ghost"
-    """The station lost the transaction; billed up to the last register that was stored."""
+    """The station lost the transaction, or never ended it; billed up to the last register that was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +230,10 @@ class Session:
         if self.meter_start is None or self.meter_last is None:
             return Wh(0)
         return Wh(self.meter_last - self.meter_start)
+
+    def flags_and(self, flag: str) -> tuple[str, ...]:
+        """Give the flags with one more; one that is there already is not added again."""
+        return self.flags if flag in self.flags else (*self.flags, flag)
 
 
 @dataclass(frozen=True, slots=True)

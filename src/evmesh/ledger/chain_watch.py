@@ -9,10 +9,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from evmesh.domain.errors import Unavailable
+import structlog
+
+from evmesh.domain.errors import EvmeshError, ProtocolViolation, Unavailable
 from evmesh.ledger.relayer import Recovery, Relayer
 from evmesh.ledger.rpc import JsonRpc
 
+_log = structlog.get_logger(__name__)
 _LOOK_S: Final = 1.0
 
 
@@ -41,11 +44,18 @@ class ChainWatch:
             try:
                 if seen is not None and not await self._is_there(*seen):
                     await self._recover()
-                newest = await self._rpc.call("eth_getBlockByNumber", "latest", False)
-                seen = (newest["number"], newest["hash"])
+                seen = await self._newest()
             except Unavailable:
                 pass  # the node is away: what it still knows is seen when it is back
+            except EvmeshError as error:
+                _log.warning("chain_watch.failed", code=error.code, what=error.what)
             await asyncio.sleep(self._look_s)
+
+    async def _newest(self) -> tuple[str, str]:
+        block = await self._rpc.call("eth_getBlockByNumber", "latest", False)
+        if not isinstance(block, dict) or not {"number", "hash"} <= block.keys():
+            raise ProtocolViolation("chain.no_block", "the node knows no newest block")
+        return block["number"], block["hash"]
 
     async def _is_there(self, number: str, block_hash: str) -> bool:
         block = await self._rpc.call("eth_getBlockByNumber", number, False)

@@ -23,6 +23,20 @@ _ALREADY_THERE: Final = (
     "replacement transaction underpriced",
 )
 _PRICE_REFUSED: Final = ("underpriced", "gas price", "max fee per gas less")
+_BUSY: Final = (
+    "txpool is full",
+    "transaction pool is full",
+    "rate limit",
+    "too many requests",
+    "limit exceeded",
+    "header not found",
+    "timeout",
+    "timed out",
+    "try again",
+)
+_LIMIT_EXCEEDED: Final = -32005
+"""EIP-1474: the request exceeds a limit that the node has set."""
+
 _NO_GAS: Final = ("insufficient funds", "insufficient balance", "gas required exceeds allowance")
 
 
@@ -41,6 +55,11 @@ class NodeRefused(ProtocolViolation):
         return any(words in self.message for words in _ALREADY_THERE)
 
     @property
+    def is_for_now(self) -> bool:
+        """Say whether the node is in trouble of its own, so that the same call may work later."""
+        return any(words in self.message for words in _BUSY)
+
+    @property
     def wants_another_price(self) -> bool:
         return any(words in self.message for words in _PRICE_REFUSED)
 
@@ -52,8 +71,9 @@ class NodeRefused(ProtocolViolation):
 class JsonRpc:
     """One node. An async context manager; calls may run at the same time.
 
-    Raises Unavailable `chain.away` where the node does not answer, Refused where a contract said no,
-    NodeRefused for any other error, ProtocolViolation where the answer is not JSON-RPC.
+    Raises Unavailable where the node does not answer (`chain.away`) or says that it cannot now
+    (`chain.busy`), Refused where a contract said no, NodeRefused for any other error, ProtocolViolation
+    where the answer is not JSON-RPC.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 30) -> None:
@@ -163,7 +183,10 @@ def _result_of(method: str, answer: dict[str, Any]) -> Any:
     message, reason = str(error.get("message", "")), reason_of(error.get("data"))
     if reason or error.get("code") == _REVERTED or "execution reverted" in message.lower():
         raise refused_by_contract(reason)
-    raise NodeRefused(method, message)
+    refused = NodeRefused(method, message)
+    if error.get("code") == _LIMIT_EXCEEDED or refused.is_for_now:
+        raise Unavailable("chain.busy", f"the node cannot do {method} now: {message[:300]}")
+    raise refused
 
 
 def _not_json_rpc(url: str) -> ProtocolViolation:

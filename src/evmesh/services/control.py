@@ -2,17 +2,17 @@
 
 What is left of the present step follows the plan that was newest when it began; what that leaves
 unused is handed on to cars that would else charge later at no lower price. The result is cut into
-minutes of 0 or 6 A and more (`planning/dispatch.py`). This is the one writer of limits.
+minutes of 0 or 6 A and more (`planning/dispatch.py`), within what the connectors that nobody can
+steer at present leave of the cabinet (`limits.py`).
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from evmesh.domain.errors import Unavailable
 from evmesh.domain.problem import Problem, Request, SupplySegment
 from evmesh.domain.schedule import Schedule, ScheduleRow
 from evmesh.domain.sessions import Session, State
@@ -31,7 +31,8 @@ from evmesh.domain.units import (
 from evmesh.planning.dispatch import DispatchConnector, GroupLimit, dispatch
 from evmesh.planning.spare import hand_on
 from evmesh.ports import ChargePoint, Clock
-from evmesh.services.directory import Directory, Group, Supply
+from evmesh.services.directory import Directory, Group, Place, Supply
+from evmesh.services.limits import Limits, Room, Times, safe_limit
 from evmesh.services.live import LiveState
 from evmesh.services.plans import Plan, Planner, step_start
 from evmesh.services.transitions import Transitions
@@ -52,11 +53,23 @@ class _Due:
     """One plugged session: what it may take in the rest of this step, and later."""
 
     session: Session
-    connector: Connector
+    place: Place
     pseudonym: str
     left: int
     now_wh: Wh
     max_wh: Wh
+
+    @property
+    def connector(self) -> Connector:
+        return self.place.connector
+
+
+@dataclass(frozen=True, slots=True)
+class _Plans:
+    """The plan that governs this step, and the one for what comes after it."""
+
+    running: Plan | None
+    newest: Plan
 
 
 class Control:
@@ -80,25 +93,33 @@ class Control:
         self._planner = planner
         self._supply = supply
         self._live = live
-        self._stations = stations
+        self._limits = Limits(transitions, clock, directory, live, stations)
 
     async def run(self) -> None:
         """Control every group once a minute of platform time, and whenever a session moves."""
         moved = self._transitions.moves()
         next_cycle = self._clock.now()
-        while True:
-            now = self._clock.now()
-            if moved.is_set() or now >= next_cycle:
-                has_moved = moved.is_set()
-                moved.clear()
-                next_cycle = now + timedelta(seconds=SLOT_S)
-                for group in self._directory.groups.values():
-                    await self._cycle(group, has_moved)
-            try:
-                async with asyncio.timeout(_POLL_S):
-                    await moved.wait()
-            except TimeoutError:
-                pass  # a minute of platform time may have passed
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                now = self._clock.now()
+                if moved.is_set() or now >= next_cycle:
+                    has_moved = moved.is_set()
+                    moved.clear()
+                    next_cycle = now + timedelta(seconds=SLOT_S)
+                    for group in self._directory.groups.values():
+                        await self._cycle(group, has_moved)
+                self._limits.start(tasks)
+                try:
+                    async with asyncio.timeout(_POLL_S):
+                        await moved.wait()
+                except TimeoutError:
+                    pass  # a minute of platform time may have passed
+
+    async def once(self, group: Group, *, has_moved: bool) -> None:
+        """Control one group once, and wait until every station has answered."""
+        await self._cycle(group, has_moved)
+        async with asyncio.TaskGroup() as tasks:
+            self._limits.start(tasks)
 
     async def _cycle(self, group: Group, has_moved: bool) -> None:
         async with self._transitions.read() as unit:
@@ -108,66 +129,71 @@ class Control:
                 newest, short = await self._planner.replan(unit, group, now)
                 if short:
                     _log.info("promise.at_risk", group=group.name, missing_wh=dict(short))
-            running = await self._planner.current(unit, group.name, step_start(now))
-            sessions = [
-                one
-                for one in await unit.sessions(open_only=True)
-                if one.state in (State.CHARGING, State.SUSPENDED)
-                and self._directory.by_asset(one.terms.asset).connector.group == group.name
-            ]
-        async with asyncio.TaskGroup() as sends:
-            for session, profile in self.limits(group, now, sessions, running, newest).items():
-                sends.create_task(self._send(session, profile))
+            running = await self._planner.running(unit, group.name, now)
+            found = await unit.sessions(open_only=True)
+        sessions = [one for one in found if self._is_in(group, one)]
+        self._limits.look(group, sessions)
+        until = step_start(now) + timedelta(seconds=STEP_S) + _HOLD_AFTER_STEP
+        self._limits.wish(self.limits(group, now, sessions, _Plans(running, newest)), until)
+
+    def _is_in(self, group: Group, session: Session) -> bool:
+        place = self._directory.by_ref(session.terms.connector)
+        return place is not None and place.connector.group == group.name
 
     def limits(
-        self,
-        group: Group,
-        now: datetime,
-        sessions: list[Session],
-        running: Plan | None,
-        newest: Plan,
+        self, group: Group, now: datetime, sessions: Sequence[Session], plans: _Plans
     ) -> Mapping[Session, LimitProfile]:
-        """Give each charging session its limits until the step ends, and a little beyond."""
+        """Give each charging session its limits until the step ends, and a little beyond.
+
+        Those that obey share what the others leave. Who did not do what it was last asked for is asked
+        again, for no more than it may draw already.
+        """
         end = step_start(now) + timedelta(seconds=STEP_S)
-        left_s = max(1, int((end - now).total_seconds()))
-        dues = [self._due(one, now, left_s, running) for one in sessions]
-        extra = self._extra(group, now, left_s, dues, newest)
+        times = Times(now, end, end + _HOLD_AFTER_STEP)
+        dues = [
+            self._due(one, place, times, plans.running)
+            for one in sessions
+            if one.state in (State.CHARGING, State.SUSPENDED)
+            and one.transaction_id is not None
+            and (place := self._directory.by_ref(one.terms.connector)) is not None
+        ]
+        steered = [due for due in dues if self._limits.is_steered(due.connector.ref)]
+        room = self._limits.room(group, {due.connector.ref for due in steered}, times)
+        cut = self._cut(group, times, room, steered, plans)
+        for due in dues:
+            if due not in steered:
+                held = self._limits.held(group, due.place, times)
+                cut |= self._cut(group, times, held, [due], plans)
+        return cut
+
+    def _cut(
+        self, group: Group, times: Times, room: Room, dues: Sequence[_Due], plans: _Plans
+    ) -> dict[Session, LimitProfile]:
+        """Share a room among connectors: by the minute, then the next step's mean, then the safe limit."""
+        left_s = max(1, int((times.end - times.now).total_seconds()))
+        extra = self._extra(replace(group, capacity=room.now), times, left_s, dues, plans.newest)
         cut = dispatch(
-            [
-                DispatchConnector(
-                    id=due.pseudonym,
-                    lines=(1, 2, 3) if due.connector.phases == 3 else (1 + due.connector.ref.connector % 3,),
-                    max_current=due.connector.max_current,
-                    due_wh=_whole_slot(due, due.now_wh + extra.get(due.pseudonym, 0), left_s),
-                )
-                for due in dues
-            ],
-            GroupLimit(power=group.capacity),
+            [_dispatched(due, extra.get(due.pseudonym, 0), left_s) for due in dues],
+            GroupLimit(power=room.now),
             left_s,
             SLOT_S,
         )
+        means = _shared(room.next, ((due, _mean(plans.newest, due, times.end)) for due in dues))
+        safes = _shared(room.later, ((due, safe_limit(group, due.connector)) for due in dues))
         return {
-            due.session: _profile(
-                now,
-                end,
-                cut.slot_s,
-                cut.currents[due.pseudonym],
-                due,
-                newest,
-                _safe_limit(group, due.connector),
-            )
-            for due in dues
+            due.session: _profile(times, cut.slot_s, cut.currents[due.pseudonym], due, mean, safe)
+            for due, mean, safe in zip(dues, means, safes, strict=True)
         }
 
-    def _due(self, session: Session, now: datetime, left_s: int, running: Plan | None) -> _Due:
-        planned = running.planned(session, now) if running else Wh(0)
-        got = self._live.delivered_in_step(session, now)
+    def _due(self, session: Session, place: Place, times: Times, running: Plan | None) -> _Due:
+        planned = running.planned(session, times.now) if running else Wh(0)
+        got = self._live.delivered_in_step(session, times.now)
         left = max(0, session.terms.energy - session.delivered)
-        connector = self._directory.by_asset(session.terms.asset).connector
-        power = self._live.shown_power(session) or connector.rating
+        power = self._live.shown_power(session, place.connector, times.now) or place.connector.rating
+        left_s = max(1, int((times.end - times.now).total_seconds()))
         return _Due(
             session=session,
-            connector=connector,
+            place=place,
             pseudonym=self._planner.pseudonym(session),
             left=left,
             now_wh=Wh(min(left, max(0, planned - got))),
@@ -175,52 +201,73 @@ class Control:
         )
 
     def _extra(
-        self, group: Group, now: datetime, left_s: int, dues: list[_Due], newest: Plan
+        self, group: Group, times: Times, left_s: int, dues: Sequence[_Due], newest: Plan
     ) -> dict[str, int]:
-        """Hand what the rest of this step has unused to cars that are planned for later."""
+        """Hand what the rest of this step has unused to cars that are planned for later.
+
+        Cars that shall charge as soon as possible come first, whatever the price.
+        """
         later = newest.problem
-        grid = TimeGrid(step_start(now), STEP_S, later.steps + 1)
+        grid = TimeGrid(step_start(times.now), STEP_S, later.steps + 1)
         if later.grid.start != grid.start + grid.length:
             return {}
         here = self._supply(group, TimeGrid(grid.start, STEP_S, 1))
         supply = [replace(one, cap_wh=Wh(one.cap_wh * left_s // STEP_S)) for one in here]
+        room: int = sum(one.cap_wh for one in supply) - sum(due.now_wh for due in dues)
         supply += [SupplySegment(one.step + 1, one.cap_wh, one.price) for one in later.supply]
         rows = {row.id: row for row in newest.schedule.rows}
         requests, shifted = [], []
+        extra: dict[str, int] = {}
         for due in dues:
             row = rows.get(due.pseudonym)
-            planned = tuple(row.at(step) for step in range(row.end)) if row else ()
-            wh = (due.now_wh, *planned)
-            requests.append(Request(due.pseudonym, 0, len(wh), Wh(sum(wh)), Wh(max(due.max_wh, due.now_wh))))
+            planned = [row.at(step) for step in range(row.end)] if row else []
+            sooner = 0 if due.session.terms.flexible else _room_for(due, due.now_wh, room)
+            extra[due.pseudonym] = sooner
+            room -= sooner
+            wh = (Wh(due.now_wh + sooner), *_without(planned, sooner))
+            requests.append(Request(due.pseudonym, 0, len(wh), Wh(sum(wh)), Wh(max(due.max_wh, wh[0]))))
             shifted.append(ScheduleRow(due.pseudonym, 0, wh))
         cheapest = min((one.price for one in here), default=0)
         schedule = Schedule("", tuple(shifted), (cheapest, *newest.schedule.step_price), 0)  # type: ignore[arg-type]
-        extra: dict[str, int] = {}
         for one in hand_on(Problem(grid, tuple(supply), tuple(requests)), schedule, 0, {}):
-            extra[one.id] = extra.get(one.id, 0) + one.wh
-        room: int = sum(one.cap_wh for one in supply if one.step == 0)
-        room -= sum(due.now_wh for due in dues) + sum(extra.values())
+            extra[one.id] += one.wh
+            room -= one.wh
         for due, row in zip(dues, shifted, strict=True):
             if not any(row.wh[1:]):  # no later step holds what rounding and late values left over
-                more = max(0, min(due.left - due.now_wh, due.max_wh - due.now_wh, room))
-                extra[due.pseudonym] = extra.get(due.pseudonym, 0) + more
+                more = _room_for(due, due.now_wh + extra[due.pseudonym], room)
+                extra[due.pseudonym] += more
                 room -= more
         return extra
 
-    async def _send(self, session: Session, profile: LimitProfile) -> None:
-        live = self._live.connector(session.terms.connector)
-        until = step_start(profile.starts_at) + timedelta(seconds=STEP_S) + _HOLD_AFTER_STEP
-        if session.transaction_id is None or _same(live.profile, profile, until):
-            return
-        try:
-            held = await self._stations.set_limit(session.terms.connector, session.transaction_id, profile)
-        except Unavailable:
-            return  # it hears the newest limits when it is back
-        if held:
-            live.profile = profile
-            self._transitions.tell()
-        else:
-            _log.warning("limit.rejected", session=session.id.text, connector=str(session.terms.connector))
+
+def _room_for(due: _Due, wh: int, room: int) -> int:
+    """Give what a car that gets `wh` in the rest of the step could take on top, as far as there is room."""
+    return max(0, min(due.left - wh, due.max_wh - wh, room))
+
+
+def _without(planned: Sequence[Wh], wh: int) -> list[Wh]:
+    """Take energy out of the steps that come first."""
+    rest = []
+    for step in planned:
+        taken = min(step, wh)
+        rest.append(Wh(step - taken))
+        wh -= taken
+    return rest
+
+
+def _dispatched(due: _Due, extra: int, left_s: int) -> DispatchConnector:
+    """Put a car on the board.
+
+    Which line a single-phase outlet loads is not in the site file. It matters only where a line has a
+    limit of its own, which a group here has not: one line after the other is as good as any.
+    """
+    number = due.connector.ref.connector
+    return DispatchConnector(
+        id=due.pseudonym,
+        lines=(1, 2, 3) if due.connector.phases == 3 else (1 + number % 3,),
+        max_current=due.connector.max_current,
+        due_wh=_whole_slot(due, due.now_wh + extra, left_s),
+    )
 
 
 def _whole_slot(due: _Due, wh: int, left_s: int) -> Wh:
@@ -229,47 +276,37 @@ def _whole_slot(due: _Due, wh: int, left_s: int) -> Wh:
     return Wh(max(wh, energy_from_watts(least, min(SLOT_S, left_s))) if 0 < due.left <= wh else wh)
 
 
+def _mean(plan: Plan, due: _Due, end: datetime) -> W:
+    return min(watts_from_energy(plan.planned(due.session, end), STEP_S), due.connector.rating)
+
+
+def _shared(room: W, wanted: Iterable[tuple[_Due, W]]) -> list[W]:
+    """Give each car what it wants while there is room; less than 6 A is nothing."""
+    given = []
+    for due, want in wanted:
+        power = min(want, room)
+        if current_from_watts(power, due.connector.phases) < MIN_CURRENT:
+            power = W(0)
+        given.append(power)
+        room = W(room - power)
+    return given
+
+
 def _profile(
-    now: datetime, end: datetime, slot_s: int, currents: Sequence[Milliamp], due: _Due, plan: Plan, safe: W
+    times: Times, slot_s: int, currents: Sequence[Milliamp], due: _Due, mean: W, safe: W
 ) -> LimitProfile:
-    """Put a connector's limits into one profile: minutes, then the next step's mean, then `safe`."""
+    """Put a connector's limits into one profile."""
     phases, rating = due.connector.phases, due.connector.rating
     limits = [
         (slot * slot_s, min(watts_from_current(current, phases), rating))
         for slot, current in enumerate(currents)
     ]
-    mean = min(watts_from_energy(plan.planned(due.session, end), STEP_S), rating)
-    left_s = max(len(currents) * slot_s, int((end - now).total_seconds()))
-    limits.append((left_s, mean if current_from_watts(mean, phases) >= MIN_CURRENT else W(0)))
-    limits.append((left_s + int(_HOLD_AFTER_STEP.total_seconds()), safe))
+    left_s = max(len(currents) * slot_s, int((times.end - times.now).total_seconds()))
+    limits.append((left_s, mean))
+    limits.append((left_s + int((times.over - times.end).total_seconds()), safe))
     periods: list[LimitPeriod] = []
     for offset_s, limit in limits:
         if not periods or periods[-1].limit != limit:
             periods.append(LimitPeriod(offset_s, limit))
-    expires = max(due.session.terms.departure, end) + _SAFE_AFTER_DEPARTURE
-    return LimitProfile(now, expires, tuple(periods), "planner")
-
-
-def _safe_limit(group: Group, connector: Connector) -> W:
-    """Give what a connector may draw when nobody tells it: 6 A, if all of them may at once; else none."""
-    places = [place.connector for place in group.places]
-    least = sum(watts_from_current(MIN_CURRENT, one.phases) for one in places)
-    return watts_from_current(MIN_CURRENT, connector.phases) if least <= group.capacity else W(0)
-
-
-def _same(held: LimitProfile | None, new: LimitProfile, until: datetime) -> bool:
-    """Tell whether the limits already held say the same, minute by minute until then, or up to 2 % less.
-
-    Never more: what one car keeps above its new limit, another has been given.
-    """
-    if held is None:
-        return False
-    minutes = int((until - new.starts_at) / timedelta(seconds=SLOT_S))
-    for minute in range(minutes + 1):
-        at = new.starts_at + timedelta(seconds=SLOT_S * minute)
-        before, after = held.limit_at(at), new.limit_at(at)
-        if before != after and (
-            before is None or after is None or before > after or (after - before) * 50 > after
-        ):
-            return False
-    return True
+    expires = max(due.session.terms.departure, times.end) + _SAFE_AFTER_DEPARTURE
+    return LimitProfile(times.now, expires, tuple(periods), "planner")

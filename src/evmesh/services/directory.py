@@ -1,7 +1,7 @@
 """What stands where: the site's connectors with their registry numbers, and what energy costs them."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from evmesh.domain.chain import Contracts
 from evmesh.domain.errors import InvalidInput
@@ -49,12 +49,21 @@ Supply = Callable[[Group, TimeGrid], tuple[SupplySegment, ...]]
 
 
 class Directory:
-    """Finds places by what a driver, a station or the registry calls them."""
+    """Finds places by what a driver, a station or the registry calls them.
 
-    def __init__(self, groups: tuple[Group, ...]) -> None:
+    `retired` are places of earlier days that the site file no longer has: nobody is offered one, but
+    their sessions end, are paid and are shown.
+    """
+
+    def __init__(self, groups: tuple[Group, ...], retired: Iterable[Place] = ()) -> None:
         self.groups: Mapping[str, Group] = {group.name: group for group in groups}
         self.places = tuple(place for group in groups for place in group.places)
         self._by_asset = {place.asset: place for place in self.places}
+        self._retired = {
+            place.asset: replace(place, connector=replace(place.connector, group=""))
+            for place in retired
+            if place.asset not in self._by_asset
+        }
         self._by_ref = {place.connector.ref: place for place in self.places}
         self.stations = frozenset(place.connector.ref.station for place in self.places)
 
@@ -74,8 +83,13 @@ class Directory:
         return self._by_ref.get(ref)
 
     def by_asset(self, asset: int) -> Place:
-        """Find a connector that a session of ours is at."""
-        return self._by_asset[asset]
+        """Find a connector that a session of ours is at; a retired one belongs to the group ""."""
+        return self._by_asset.get(asset) or self._retired[asset]
+
+    @property
+    def meters(self) -> frozenset[str]:
+        """The names of all meters that ever were ours: receipts outlast places."""
+        return frozenset(place.meter for place in (*self.places, *self._retired.values()))
 
 
 @dataclass(frozen=True, slots=True)

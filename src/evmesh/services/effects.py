@@ -25,6 +25,9 @@ _log = structlog.get_logger(__name__)
 _RETRY_S = (0.2, 0.5, 1, 2, 5, 10, 30)
 """Wall seconds before an effect is tried again."""
 
+_PARKED_S = 300.0
+"""Wall seconds before an effect is tried again that failed in a way that trying does not mend."""
+
 _POLL_S = 0.2
 
 _TO_STATION = frozenset({EffectKind.REMOTE_START, EffectKind.REMOTE_STOP})
@@ -36,6 +39,9 @@ _RELEVANT: Mapping[EffectKind, State] = {
     EffectKind.REFUND: State.REFUNDING,
 }
 """The state in which an effect still matters; an anchor always does."""
+
+_HAS_IT_BACK = frozenset({"tab.nothing_to_close", "tab.other_epoch"})
+"""The contract's words for a tab that its driver has emptied meanwhile."""
 
 Finish = Callable[[Work, Session], Awaitable[None]]
 """What an effect changes once it is done, in the transaction that closes it."""
@@ -121,12 +127,15 @@ class Effects:
             for effect in effects:
                 try:
                     await self._send(effect)
-                except (Unavailable, Refused) as error:
+                except Unavailable as error:
                     self._delay(effect, error)
-                    if isinstance(error, Unavailable):
-                        if effect.kind not in _TO_STATION:
-                            self._chain_away_until = self._retry_at[effect.number]
-                        break  # the others would meet the same
+                    if effect.kind not in _TO_STATION:
+                        self._chain_away_until = self._retry_at[effect.number]
+                    break  # the others would meet the same
+                except Refused as error:
+                    self._delay(effect, error)
+                except EvmeshError as error:
+                    await self._park(effect, error)
         finally:
             self._running.difference_update(effect.number for effect in effects)
 
@@ -141,6 +150,23 @@ class Effects:
             what=error.what,
             retry_in_s=wait_s,
         )
+
+    async def _park(self, effect: Effect, error: EvmeshError) -> None:
+        """Set one effect aside, in sight of an auditor: the others go on."""
+        self._retry_at[effect.number] = asyncio.get_running_loop().time() + _PARKED_S
+        _log.error(
+            "effect.parked",
+            effect=effect.kind,
+            session=effect.session.text,
+            code=error.code,
+            what=error.what,
+            retry_in_s=_PARKED_S,
+        )
+        async with self._transitions.begin() as work:
+            session = await find(work, effect.session)
+            flagged = session.flags_and(f"{effect.kind}.parked")
+            if flagged != session.flags:
+                await work.unit.touch_session(replace(session, flags=flagged))
 
     async def _send(self, effect: Effect) -> None:
         async with self._transitions.read() as unit:
@@ -205,14 +231,21 @@ class Effects:
     async def _refund(self, effect: Effect, session: Session) -> Finish:
         mined: list[Mined] = []
         tab = await self._escrow.tab(self._operator.payee.address, session.terms.payer)
-        if tab.epoch == session.terms.epoch:
-            async with self._transitions.read() as unit:
-                await unit.touch_session(replace(session, refund=tab.ceiling - tab.spent))
-        if tab.epoch == session.terms.epoch or session.refund is not None:
-            mined.append(await self._escrow.refund(session.terms.payer, tab, key=f"refund:{session.id}"))
+        is_ours = tab.epoch == session.terms.epoch and tab.ceiling > 0
+        if is_ours:
+            async with self._transitions.begin() as work:
+                now = await find(work, session.id)
+                await work.unit.touch_session(replace(now, refund=tab.ceiling - tab.spent))
+        if is_ours or session.refund is not None:
+            try:
+                mined.append(await self._escrow.refund(session.terms.payer, tab, key=f"refund:{session.id}"))
+            except Refused as error:
+                if error.code not in _HAS_IT_BACK:
+                    raise
 
         async def refunded(work: Work, session: Session) -> None:
-            moved = await work.apply(session, Event.REFUNDED, session.cause)
+            refund = session.refund if mined else None
+            moved = await work.apply(session, Event.REFUNDED, session.cause, refund=refund)
             await self._settlements.issue(work, moved, "refund", mined)
 
         return refunded

@@ -88,7 +88,10 @@ class Payments:
                 return session
             if work.now >= session.created_at + RESERVATION_TTL + NO_CAR_TIMEOUT:
                 return await work.apply(session, Event.REFUND, "offer.ended")  # its `start_by` has passed
-            group = self._directory.groups[self._directory.by_asset(session.terms.asset).connector.group]
+            place = self._directory.by_asset(session.terms.asset)
+            group = self._directory.groups.get(place.connector.group)
+            if group is None:
+                return await work.apply(session, Event.REFUND, "station.retired")
             _, short = await self._planner.replan(work.unit, group, work.now)
             if short.get(session.id.text, Wh(0)) > 0 or session.terms.departure <= work.now:
                 return await work.apply(session, Event.REFUND, "admission.no_longer_fits")

@@ -2,9 +2,13 @@
 
 from datetime import timedelta
 
+import structlog
+
+from evmesh.domain.errors import EvmeshError
 from evmesh.ports import Clock, Escrow
 from evmesh.services.directory import Operator
 
+_log = structlog.get_logger(__name__)
 EVERY = timedelta(hours=1)
 
 
@@ -22,7 +26,13 @@ class Payouts:
         """Pay out what there is, for ever."""
         while True:
             await self._clock.sleep_until(self._clock.now() + EVERY)
-            earned, paid = await self._escrow.account(self._operator.payee.address)
-            if earned > paid:
-                # The sum earned names the payout: sent again after a crash it is the same one.
-                await self._escrow.payout(key=f"payout:{earned}")
+            try:
+                await self._pay_out()
+            except EvmeshError as error:
+                _log.warning("payout.failed", code=error.code, what=error.what)  # the next hour tries again
+
+    async def _pay_out(self) -> None:
+        earned, paid = await self._escrow.account(self._operator.payee.address)
+        if earned > paid:
+            # The sum earned names the payout: sent again after a crash it is the same one.
+            await self._escrow.payout(key=f"payout:{earned}")

@@ -15,7 +15,7 @@ from evmesh.domain.money import Price
 from evmesh.domain.problem import Problem, Request, SupplySegment, parse_problem, write_problem
 from evmesh.domain.receipt_parts import pseudonym_of
 from evmesh.domain.schedule import Schedule, parse_schedule, write_schedule
-from evmesh.domain.sessions import PLUGGED, PROMISED, Session
+from evmesh.domain.sessions import FUNDED_TIMEOUT, PLUGGED, PROMISED, RESERVATION_TTL, Session
 from evmesh.domain.signed_types import ChargeRequest
 from evmesh.domain.time_grid import STEP_S, TimeGrid
 from evmesh.domain.typed_data import Keccak, hash_struct
@@ -30,8 +30,12 @@ LOOK_AHEAD = timedelta(hours=12)
 """How much later than asked an offered departure may be."""
 
 
-START_ALLOWANCE = timedelta(minutes=5)
-"""What a driver has, after the promise, to pay and to plug in without losing any of it."""
+START_ALLOWANCE = RESERVATION_TTL + FUNDED_TIMEOUT
+"""What a promise leaves out: its window begins at the first boundary this long after it was given.
+
+It covers the whole time in which the driver may pay, and the longest that a start may wait after that:
+whoever pays in time finds the problem of that moment beginning no later than the promised window.
+"""
 
 
 UNSHOWN_POWER_PERCENT = 90
@@ -84,14 +88,24 @@ class Planner:
         stored = await unit.plan(group, start)
         return None if stored is None else self._parse(stored)
 
+    async def running(self, unit: Unit, group: str, now: datetime) -> Plan | None:
+        """Give the plan that governs the present step: the newest that was made before it began.
+
+        After an outage that may be an old one, whose later steps still say what was promised.
+        """
+        stored = await unit.plan(group, step_start(now), or_before=True)
+        return None if stored is None else self._parse(stored)
+
     async def admit(
         self, unit: Unit, group: Group, now: datetime, candidate: Session
     ) -> "Admission | RefusedRequest":
         """Decide about one more session; the plan of a yes is not stored yet."""
         promised = await self._promised(unit, group, now)
-        mine = self._view(candidate, Wh(0), candidate.terms.departure)
+        mine = self._view(candidate, now, Wh(0), candidate.terms.departure)
+        if mine is None:
+            raise ValueError(f"session {candidate.id} is at no place of group {group.name}")
         grid = self._grid(now, [one.session for one in promised] + [candidate], LOOK_AHEAD)
-        served, _ = _serve(self._problem(group, grid), [self._request(one, grid) for one in promised])
+        served, _ = self._serve(group, grid, promised)
         problem = served.problem
         answer = admit(problem, self._request(mine, grid))
         if isinstance(answer, RefusedRequest):
@@ -109,7 +123,7 @@ class Planner:
         """
         promised = await self._promised(unit, group, now)
         grid = self._grid(now, [one.session for one in promised], timedelta(0))
-        answer, short = _serve(self._problem(group, grid), [self._request(p, grid) for p in promised])
+        answer, short = self._serve(group, grid, promised)
         by_pseudonym = {one.pseudonym: one.session.id.text for one in promised}
         stored = self._store_form(group, now, answer, promised)
         if (last := await unit.plan(group.name)) is None or last.problem_sha256 != stored.problem_sha256:
@@ -118,15 +132,30 @@ class Planner:
 
     async def _promised(self, unit: Unit, group: Group, now: datetime) -> list[Promised]:
         """Give the group's promises, oldest first, that still have a whole step before departure."""
-        running = await self.current(unit, group.name, step_start(now))
+        running = await self.running(unit, group.name, now)
         found = []
         for session in reversed(await unit.sessions(open_only=True)):
-            ours = self._directory.by_asset(session.terms.asset).connector.group == group.name
-            if ours and session.state in PROMISED:
+            place = self._directory.by_ref(session.terms.connector)
+            if place is not None and place.connector.group == group.name and session.state in PROMISED:
                 due = running.planned(session, now) if running and session.state in PLUGGED else Wh(0)
                 in_step = Wh(max(0, due - self._live.delivered_in_step(session, now)))
-                found.append(self._view(session, in_step, await self._until(unit, session)))
-        return found
+                found.append(self._view(session, now, in_step, await self._until(unit, session)))
+        return [one for one in found if one is not None]
+
+    def _serve(
+        self, group: Group, grid: TimeGrid, promised: Sequence[Promised]
+    ) -> tuple[Accepted, dict[str, Wh]]:
+        """Serve everybody; an opt-out car that its shortest stay cannot hold any more has all of its stay."""
+        problem = self._problem(group, grid)
+        answer, short = _serve(problem, [self._request(one, grid) for one in promised])
+        late = [one.pseudonym in short and not one.session.terms.flexible for one in promised]
+        if any(late):
+            longer = [
+                replace(one, until=one.session.terms.departure) if is_late else one
+                for one, is_late in zip(promised, late, strict=True)
+            ]
+            answer, short = _serve(problem, [self._request(one, grid) for one in longer])
+        return answer, short
 
     async def _until(self, unit: Unit, session: Session) -> datetime:
         stored = None if session.terms.flexible else await unit.plan_of(session.plan_sha256)
@@ -136,10 +165,13 @@ class Planner:
         request = problem.request(stored.pseudonyms[session.id.text])
         return problem.grid.start + request.departure * problem.grid.length
 
-    def _view(self, session: Session, in_step: Wh, until: datetime) -> Promised:
+    def _view(self, session: Session, now: datetime, in_step: Wh, until: datetime) -> Promised | None:
+        place = self._directory.by_ref(session.terms.connector)
+        if place is None:
+            return None
         left = Wh(max(0, session.terms.energy - session.delivered - in_step))
-        rating = self._directory.by_asset(session.terms.asset).connector.rating
-        power = self._live.shown_power(session) or W(rating * UNSHOWN_POWER_PERCENT // 100)
+        shown = self._live.shown_power(session, place.connector, now)
+        power = shown or W(place.connector.rating * UNSHOWN_POWER_PERCENT // 100)
         return Promised(session, self.pseudonym(session), left, energy_from_watts(power, STEP_S), until)
 
     def pseudonym(self, session: Session) -> str:
@@ -163,7 +195,9 @@ class Planner:
         is still to pay and to plug in has START_ALLOWANCE for that: no promise is made for it.
         """
         session = one.session
-        departure = grid.steps_ended_by(one.until) or grid.steps_ended_by(session.terms.departure)
+        departure = grid.steps_ended_by(one.until)
+        if one.max_wh * departure < one.left:  # the shortest stay has passed, or the car draws less
+            departure = max(departure, grid.steps_ended_by(session.terms.departure))
         if departure == 0:
             return Request(one.pseudonym, 0, 1, Wh(0), one.max_wh)
         if session.state in PLUGGED:

@@ -7,7 +7,7 @@ from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.evidence import NotaryLeaf, StoredPlan
 from evmesh.domain.merkle import MerkleLog
 from evmesh.domain.money import cost_of
-from evmesh.domain.readings import METER_STREAM, Reading
+from evmesh.domain.readings import METER_STREAM, Reading, without_overshoot
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.receipt_parts import (
     ChainRef,
@@ -131,7 +131,7 @@ def _curve(leaves: Sequence[NotaryLeaf]) -> tuple[tuple[int, Wh], ...]:
 
     Of several readings within one second the first and the last of the session stay.
     """
-    readings = [Reading.parse(leaf.payload) for leaf in leaves]
+    readings = without_overshoot([Reading.parse(leaf.payload) for leaf in leaves])
     begun, ended = readings[0], readings[-1]
     points = {begun.at: begun.register}
     for reading in readings[1:-1]:

@@ -322,6 +322,7 @@ def _record(now: datetime, place: Place, session: Session, answer: RefusedReques
         at=now,
         asset=place.asset,
         payer=session.terms.payer,
+        nonce=session.request_nonce,
         energy=session.terms.energy,
         departure=session.terms.departure,
         code="request.refused",

@@ -10,7 +10,7 @@ from hashlib import sha256
 from itertools import pairwise
 
 from evmesh.domain.problem import SupplySegment
-from evmesh.domain.readings import Reading
+from evmesh.domain.readings import Reading, without_overshoot
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.reward import Reward, flexibility_value, reward_of
 from evmesh.domain.sessions import Session, State
@@ -19,7 +19,7 @@ from evmesh.domain.units import Wh
 from evmesh.planning.flexibility import GroupDay, MeteredStay, rewards
 from evmesh.ports import Unit
 from evmesh.services.directory import Directory, Group, Operator, Supply
-from evmesh.services.plans import Planner
+from evmesh.services.plans import parse_plan
 from evmesh.services.receipts import chain_ref
 
 SHARE_PER_MILLE = 500
@@ -36,10 +36,9 @@ class _Stay:
 class RewardBook:
     """Computes rewards; keeps nothing."""
 
-    def __init__(self, directory: Directory, operator: Operator, planner: Planner, supply: Supply) -> None:
+    def __init__(self, directory: Directory, operator: Operator, supply: Supply) -> None:
         self._directory = directory
         self._operator = operator
-        self._planner = planner
         self._supply = supply
 
     async def day_so_far(self, unit: Unit, group: Group, day: datetime) -> list[Reward]:
@@ -55,9 +54,7 @@ class RewardBook:
         prices = await self._prices(unit, group, grid)
         group_day = GroupDay(grid, self._supply(group, grid), prices, SHARE_PER_MILLE)
         found = rewards(group_day, [one.metered for one in stays])
-        dearest = [0] * grid.steps
-        for segment in group_day.supply:
-            dearest[segment.step] = max(dearest[segment.step], segment.price)
+        dearest = [max(prices, default=0) for prices in _by_step(group_day.supply, grid.steps)]
         capped = [min(price, most) for price, most in zip(prices, dearest, strict=True)]
         values = {one.metered.id: _value(one, found.baselines, grid, capped) for one in stays}
         return [
@@ -67,15 +64,14 @@ class RewardBook:
 
     async def _stays(self, unit: Unit, group: Group, day: datetime) -> list[_Stay]:
         found = []
-        for session in await unit.sessions(open_only=False):
-            begun, ended = session.started_at, session.stopped_at
+        for session in await unit.sessions_begun(day, day + timedelta(days=1)):
             here = self._directory.by_asset(session.terms.asset).connector.group == group.name
-            done = session.state in (State.METERED, State.SETTLED)
-            if not (here and done and begun and ended and day <= begun < day + timedelta(days=1)):
+            if not here or session.state not in (State.METERED, State.SETTLED):
                 continue
             receipt = await unit.document(session.id, Receipt.FORMAT)
             if receipt is not None:
-                readings = [Reading.parse(one.payload) for one in await unit.session_leaves(session.id)]
+                leaves = await unit.session_leaves(session.id)
+                readings = without_overshoot([Reading.parse(one.payload) for one in leaves])
                 wh = metered_by_step(readings)
                 stay = MeteredStay(session.id.text, readings[0].at, wh, not session.terms.flexible)
                 found.append(_Stay(session, receipt, stay))
@@ -84,10 +80,10 @@ class RewardBook:
     async def _prices(self, unit: Unit, group: Group, grid: TimeGrid) -> tuple[int, ...]:
         """Give λ of each step by the plan that was newest when it began; the tariff where none was."""
         cheapest = [min(prices, default=0) for prices in _by_step(self._supply(group, grid), grid.steps)]
-        for step in range(grid.steps):
-            plan = await self._planner.current(unit, group.name, grid.bounds(step)[0])
-            if plan is not None and plan.schedule.step_price:
-                cheapest[step] = plan.schedule.step_price[0]
+        for stored in await unit.plans(group.name, grid.start, grid.end):
+            first = grid.index_of(stored.start)
+            planned = parse_plan(stored).schedule.step_price[: grid.steps - first]
+            cheapest[first : first + len(planned)] = planned  # until a later plan begins
         return tuple(cheapest)
 
     def _document(

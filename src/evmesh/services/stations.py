@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import structlog
+
+from evmesh.domain.errors import EvmeshError, Unavailable
 from evmesh.domain.ids import ConnectorRef, StationId
 from evmesh.domain.money import cost_of
-from evmesh.domain.readings import ReadingContext
+from evmesh.domain.readings import Reading, ReadingContext, is_register
 from evmesh.domain.sessions import PLUGGED, Event, Session, State, StopCause
 from evmesh.domain.stations import (
     BootInfo,
@@ -22,15 +25,16 @@ from evmesh.domain.stations import (
 )
 from evmesh.domain.units import Wh
 from evmesh.ports import Clock
-from evmesh.services.directory import Directory
+from evmesh.services.directory import Directory, Place
 from evmesh.services.live import LiveState
 from evmesh.services.meter_log import MeterLog
 from evmesh.services.receipts import Receipts
+from evmesh.services.registers import UNBILLED, WENT_BACK, billed, end_of, oddity, storable
 from evmesh.services.requests import Requests
 from evmesh.services.state_feed import StateFeed
 from evmesh.services.transitions import Transitions, Work
 
-WENT_BACK = "meter.register_went_back"
+_log = structlog.get_logger(__name__)
 _CLOCK_SKEW = timedelta(minutes=5)
 """A sample that claims to be further ahead than this is dated by its arrival."""
 
@@ -67,21 +71,21 @@ class StationEvents:
 
     async def booted(self, station: StationId, info: BootInfo) -> bool:
         """Say whether this station belongs to the site."""
-        return station in self._directory.stations
+        if station not in self._directory.stations:
+            return False
+        self._live.came(station)  # after a restart it holds who knows which limits
+        self._live.awake.add(station)
+        return True
 
     async def connected(self, station: StationId) -> None:
         """Note that a station can be reached."""
-        self._live.online.add(station)
+        self._live.came(station)
         await self._feed.availability(station, True, self._clock.now())
         self._transitions.tell()
 
     async def disconnected(self, station: StationId) -> None:
         """Note that a station is away; its sessions go on by themselves."""
-        self._live.online.discard(station)
-        for place in self._directory.places:
-            if place.connector.ref.station == station:
-                # who knows what it holds when it comes back
-                self._live.connector(place.connector.ref).profile = None
+        self._live.left(station)
         await self._feed.availability(station, False, self._clock.now())
         self._transitions.tell()
 
@@ -94,8 +98,11 @@ class StationEvents:
             for session in await work.unit.sessions(open_only=True):
                 if session.terms.connector == connector:
                     await _follow_status(work, session, status)
+        self._live.awake.add(connector.station)
         live = self._live.connector(connector)
         live.status, live.error = status, error
+        if status is ConnectorStatus.AVAILABLE:  # nothing is plugged in, so nothing can run
+            self._live.drop_stray(connector)
         if place := self._directory.by_ref(connector):
             await self._feed.status(place, status, min(at, work.now))
 
@@ -110,18 +117,27 @@ class StationEvents:
         )
 
     async def started(self, start: StartedTransaction) -> StartAnswer:
-        """Store a start whatever it is; it is accepted where it is a funded session's."""
+        """Store a start whatever it is; it is accepted where it is a funded session's.
+
+        One that is not accepted may charge all the same: it counts as a stray until it has ended.
+        """
         async with self._transitions.begin() as work:
             session = await work.unit.session_of_tag(start.id_tag)
-            mine = session is not None and session.terms.connector == start.connector
-            transaction = await work.unit.start_transaction(start, session.id if session and mine else None)
-            if session is None or not mine:
-                return StartAnswer(transaction.id, accepted=False)
-            if session.state is State.STARTING and transaction.stop is None:
+            if session is not None and session.terms.connector != start.connector:
+                session = None
+            content = replace(start, meter_start=storable(start.meter_start))
+            transaction = await work.unit.start_transaction(content, session.id if session else None)
+            fits = is_register(start.meter_start) and transaction.stop is None
+            accepted = session is not None and session.transaction_id == transaction.id
+            if session is not None and session.state is State.STARTING and fits:
                 await self._begin_session(work, session, start, transaction.id)
-                return StartAnswer(transaction.id, accepted=True)
-            same = session.transaction_id == transaction.id
-            return StartAnswer(transaction.id, accepted=same)
+                accepted = True
+        if transaction.stop is None:
+            if accepted:
+                self._live.drop_stray(start.connector)  # one connector runs one transaction
+            else:
+                self._live.note_stray(start.connector, transaction.id)
+        return StartAnswer(transaction.id, accepted)
 
     async def _begin_session(
         self, work: Work, session: Session, start: StartedTransaction, transaction_id: int
@@ -131,7 +147,7 @@ class StationEvents:
         before = await work.unit.meter_register(start.connector)
         flags = session.flags
         if before is not None and start.meter_start < before[1]:
-            flags = (*flags, WENT_BACK)
+            flags = session.flags_and(WENT_BACK)
         await self._meter_log.append(
             work, place.meter, at, start.meter_start, ReadingContext.START, session.id
         )
@@ -152,49 +168,86 @@ class StationEvents:
     ) -> None:
         """Keep registers; those of a running transaction are evidence, and may end the session.
 
-        Late values do not revive a session, and a register that goes back is flagged, never billed.
+        Values without a transaction are those of the connector's running session. Late ones do not
+        revive a session, and a register that cannot be true is flagged, never billed.
         """
         async with self._transitions.begin() as work:
-            session = await self._session_of(work, connector.station, transaction_id)
-            if session is not None and session.state not in PLUGGED:
-                session = None
+            session, stray = await self._running(work, connector, transaction_id)
             for sample in samples:
                 session = await self._keep_sample(work, connector, session, sample)
             if session is not None:
                 await _stop_if_enough(work, session)
+        if stray is not None:
+            self._live.note_stray(connector, stray)
+        if session is not None:
+            self._live.metered_at[session.id] = work.now
         place = self._directory.by_ref(connector)
         for sample in samples[-1:]:
             self._live.note_sample(session, connector, sample)
             if place is not None:
                 await self._feed.sample(place, sample, session)
 
+    async def _running(
+        self, work: Work, connector: ConnectorRef, transaction_id: int | None
+    ) -> tuple[Session | None, int | None]:
+        """Give the session that values belong to, or the id of the transaction if it ought not to run."""
+        if transaction_id is None or transaction_id <= 0:  # ours begin at 1, and some send 0 for none
+            if connector in self._live.unknown:
+                return None, None
+            plugged = [one for one in await work.unit.sessions(open_only=True) if one.state in PLUGGED]
+            here = [one for one in plugged if one.terms.connector == connector]
+            return (here[0] if len(here) == 1 else None), None
+        transaction = await work.unit.transaction(connector.station, transaction_id)
+        if transaction is None:
+            return None, transaction_id
+        if transaction.stop is not None or transaction.start.connector != connector:
+            return None, None
+        session = await self._session_of(work, connector.station, transaction_id)
+        if session is None or session.state not in PLUGGED:
+            return None, transaction_id
+        return session, None
+
     async def _keep_sample(
         self, work: Work, connector: ConnectorRef, session: Session | None, sample: MeterSample
     ) -> Session | None:
-        if sample.register is None:
+        register = sample.register
+        if register is None:
             return session
         at = min(sample.at, work.now + _CLOCK_SKEW)
         before = await work.unit.meter_register(connector)
-        if before is not None and (at < before[0] or (at == before[0] and sample.register <= before[1])):
+        if before is not None and (at < before[0] or (at == before[0] and register <= before[1])):
             return session  # sent again
-        if before is not None and sample.register < before[1]:
-            if session is not None and WENT_BACK not in session.flags:
-                session = replace(session, flags=(*session.flags, WENT_BACK))
-                await work.unit.touch_session(session)
+        place = self._directory.by_ref(connector)
+        longest = work.now - session.created_at if session else None
+        odd = oddity(before, at, register, place.connector.rating if place else None, longest)
+        if odd is not None:
+            return await _flagged(work, session, odd)
+        await work.unit.set_register(connector, at, register)
+        if session is None or place is None or at > end_of(session) or register < (session.meter_start or 0):
             return session
-        await work.unit.set_register(connector, at, sample.register)
-        if session is None or session.meter_start is None or sample.register < session.meter_start:
-            return session
-        place = self._directory.by_asset(session.terms.asset)
-        await self._meter_log.append(
-            work, place.meter, at, sample.register, ReadingContext.SAMPLE, session.id
-        )
-        session = replace(session, meter_last=sample.register)
+        await self._meter_log.append(work, place.meter, at, register, ReadingContext.SAMPLE, session.id)
+        session = replace(session, meter_last=register)
         await work.unit.touch_session(session)
         return session
 
     async def stopped(self, stop: StoppedTransaction) -> None:
-        """Store an end; a running session is metered by it, once."""
+        """Store an end; a running session is metered by it, once.
+
+        Where a session cannot be metered the end is stored all the same: to send it again would not help,
+        and at the latest at the offer's end the caretaker meters by what was stored before.
+        """
+        stop = replace(stop, meter_stop=storable(stop.meter_stop))
+        try:
+            await self._end(stop)
+        except Unavailable:
+            raise
+        except EvmeshError as error:
+            _log.error("stop.not_metered", station=stop.station.text, stop=str(stop), why=error.describe())
+            async with self._transitions.begin() as work:
+                await work.unit.stop_transaction(stop)
+        self._live.end_stray(stop.station, stop.transaction_id)
+
+    async def _end(self, stop: StoppedTransaction) -> None:
         async with self._transitions.begin() as work:
             transaction = await work.unit.transaction(stop.station, stop.transaction_id)
             if transaction is None or transaction.stop is not None:
@@ -205,24 +258,40 @@ class StationEvents:
             for sample in stop.samples:
                 running = await self._keep_sample(work, connector, running, sample)
             await work.unit.stop_transaction(stop)
-            if running is None:
-                return
-            cause = running.cause if running.state is State.STOPPING else _cause_of(stop.reason)
-            await self.meter(work, running, min(stop.at, work.now + _CLOCK_SKEW), stop.meter_stop, cause)
-        self._live.forget(running.id, connector)
+            if running is not None:
+                await self._bill(work, running, replace(stop, at=min(stop.at, work.now + _CLOCK_SKEW)))
+            elif session is not None and stop.meter_stop > (session.meter_last or 0):
+                await _flagged(work, session, UNBILLED)
+        if running is not None:
+            self._live.forget(running.id, connector)
 
-    async def meter(self, work: Work, session: Session, at: datetime, register: Wh, cause: str) -> None:
-        """End a session at a register: bill it, write the receipt, owe the anchor and the claim."""
+    async def _bill(self, work: Work, session: Session, stop: StoppedTransaction) -> None:
+        before = await work.unit.meter_register(session.terms.connector)
+        rating = self._directory.by_asset(session.terms.asset).connector.rating
+        due = billed(session, stop, before, rating, work.now)
+        if due.flag:
+            session = replace(session, flags=session.flags_and(due.flag))
+        cause = session.cause if session.state is State.STOPPING else _cause_of(stop.reason)
+        await self.meter(work, session, stop.at, due.register, cause)
+
+    def place_of(self, session: Session) -> Place:
+        """Give where a session is."""
+        return self._directory.by_asset(session.terms.asset)
+
+    async def meter(self, work: Work, session: Session, at: datetime, register: Wh, cause: str) -> Session:
+        """End a session at a register: bill it, write the receipt, owe the anchor and the claim.
+
+        The end is dated within the offer, and after every reading before it.
+        """
         place = self._directory.by_asset(session.terms.asset)
-        last = session.meter_last or Wh(0)
-        flags = session.flags
-        if register < last:
-            register, flags = last, (*flags, WENT_BACK)
-        newest = await work.unit.meter_register(session.terms.connector)
-        at = max(at, newest[0]) if newest else at
+        at = min(at, end_of(session))
+        for leaf in await work.unit.leaves_of(place.meter):
+            at = max(at, Reading.parse(leaf.payload).at)
         if session.started_at is not None:  # readings count whole seconds, and a charge takes some time
             at = max(at, session.started_at + _SHORTEST)
-        await work.unit.set_register(session.terms.connector, at, register)
+        newest = await work.unit.meter_register(session.terms.connector)
+        if newest is None or at >= newest[0]:
+            await work.unit.set_register(session.terms.connector, at, register)
         await self._meter_log.append(work, place.meter, at, register, ReadingContext.STOP, session.id)
         energy = Wh(register - (session.meter_start or 0))
         metered = await work.apply(
@@ -232,11 +301,11 @@ class StationEvents:
             stopped_at=at,
             meter_last=register,
             due=min(cost_of(energy, session.terms.price), session.terms.budget),
-            flags=flags,
         )
         head = (work.log.size, work.log.root())
         await work.unit.save_head(session.id, *head)
         await self._receipts.issue(work, metered, self._requests.offer_of(metered), head)
+        return metered
 
     async def _session_of(self, work: Work, station: StationId, transaction_id: int | None) -> Session | None:
         if transaction_id is None:
@@ -258,6 +327,14 @@ async def _follow_status(work: Work, session: Session, status: ConnectorStatus) 
         await work.unit.touch_session(replace(session, cause=status, changed_at=work.now))
     elif session.state is State.SUSPENDED and status is ConnectorStatus.CHARGING:
         await work.apply(session, Event.RESUME, status)
+
+
+async def _flagged(work: Work, session: Session | None, flag: str) -> Session | None:
+    if session is None or flag in session.flags:
+        return session
+    session = replace(session, flags=session.flags_and(flag))
+    await work.unit.touch_session(session)
+    return session
 
 
 async def _stop_if_enough(work: Work, session: Session) -> None:

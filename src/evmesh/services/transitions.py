@@ -79,21 +79,43 @@ class Transitions:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Work]:
         """Open a unit of work; everything in it is durable when the block has ended."""
-        async with self._store.begin() as unit:
-            log, self._log = self._log, None  # a unit that fails leaves no tree behind
-            if log is None:
-                log = MerkleLog(await unit.leaf_hashes())
-            work = Work(unit, self._clock.now(), log)
+        async with self._with_log() as work:
             yield work
             for event in work.applied:
                 self.checkpoint(f"{event}:before_commit")
-        self._log = log
         for event in work.applied:
             self.checkpoint(f"{event}:after_commit")
+
+    @asynccontextmanager
+    async def _with_log(self) -> AsyncIterator[Work]:
+        """Lend the tree to a unit, and tell the listeners what came of it.
+
+        Also a unit that was cancelled may be durable: then the listeners look for nothing once, and
+        the tree is read anew if leaves were added to it.
+        """
+        work: Work | None = None
+        size = 0
+        try:
+            async with self._store.begin() as unit:
+                log, self._log = self._log, None
+                if log is None:
+                    log = MerkleLog(await unit.leaf_hashes())
+                size = log.size
+                work = Work(unit, self._clock.now(), log)
+                yield work
+            self._log = work.log
+        finally:
+            if work is not None:
+                if work.log.size == size:
+                    self._log = work.log
+                self._wake(work)
+
+    def _wake(self, work: Work) -> None:
         if work.applied:
             for listener in self._on_move:
                 listener.set()
-        self.tell()
+        if work.unit.has_written:
+            self.tell()
 
 
 def _listen(listeners: list[asyncio.Event]) -> asyncio.Event:

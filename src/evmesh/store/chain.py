@@ -30,6 +30,7 @@ class ChainJournal:
             await unit.execute(
                 insert(table).values(
                     key=transaction.key,
+                    kind=_kind_of(transaction.key),
                     sender=transaction.sender.text,
                     nonce=transaction.nonce,
                     raw=transaction.raw,
@@ -54,16 +55,20 @@ class ChainJournal:
         table = schema.chain_transactions
         return await self._select((table.c.sender == sender.text) & (table.c.block >= block))
 
+    async def newest(self, kind: str, limit: int) -> Sequence[JournaledTransaction]:
+        """Give what has been mined for one kind of purpose (`anchor`), newest first."""
+        return await self._mined(schema.chain_transactions.c.kind == kind, limit)
+
     async def with_prefix(self, prefix: str, limit: int) -> Sequence[JournaledTransaction]:
-        """Give what has been mined for one kind of purpose (`anchor:`), newest first."""
+        """Give what has been mined for the purposes that begin so (`salary:{address}:`), newest first."""
+        key = schema.chain_transactions.c.key
+        return await self._mined((key >= prefix) & (key < prefix[:-1] + chr(ord(prefix[-1]) + 1)), limit)
+
+    async def _mined(self, condition: Any, limit: int) -> list[JournaledTransaction]:
         table = schema.chain_transactions
+        query = select(table).where(condition, table.c.block.is_not(None))
         async with self._database.begin() as unit:
-            rows = await unit.execute(
-                select(table)
-                .where(table.c.key.startswith(prefix, autoescape=True), table.c.block.is_not(None))
-                .order_by(table.c.nonce.desc())
-                .limit(limit)
-            )
+            rows = await unit.execute(query.order_by(table.c.nonce.desc()).limit(limit))
             return [_transaction_of(row) for row in rows.mappings()]
 
     async def _select(self, condition: Any) -> list[JournaledTransaction]:
@@ -71,6 +76,10 @@ class ChainJournal:
         async with self._database.begin() as unit:
             rows = await unit.execute(select(table).where(condition).order_by(table.c.nonce))
             return [_transaction_of(row) for row in rows.mappings()]
+
+
+def _kind_of(key: str) -> str:
+    return key.partition(":")[0]
 
 
 def _block_of(outcome: Mined | None) -> dict[str, int | None]:

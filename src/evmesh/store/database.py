@@ -6,33 +6,45 @@ from contextlib import asynccontextmanager
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from evmesh.domain.errors import Unavailable
+from evmesh.domain.errors import Refused, Unavailable
+from evmesh.store.steady import SteadyConnection, to_its_end
 from evmesh.store.unit import SqlUnit
 
 
 class Database:
-    """One engine, one writer. Implements the port `Store`.
+    """One engine, one connection, one writer. Implements the port `Store`.
 
     Units are serial within the process, so a unit may read, decide and write without a second
     look. SQLite runs in WAL mode with synchronous=FULL: a commit that returned survives a kill
-    and a power cut.
+    and a power cut. A unit that is cancelled is rolled back, or was committed whole.
     """
 
     def __init__(self, url: str) -> None:
         self._engine: AsyncEngine = create_async_engine(url)
         self._turn = asyncio.Lock()
+        self._connection: AsyncConnection | None = None
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine.sync_engine, "connect", _tune_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
 
     async def migrate(self) -> None:
-        """Bring the schema to this release; a no-op where it is there already."""
-        async with self._turn, self._engine.connect() as connection:
+        """Bring the schema to this release; a no-op where it is there already.
+
+        Raises Refused `store.newer_release` for a database that a newer evmesh has changed.
+        """
+        async with self._turn:
+            await to_its_end(self._migrate())
+
+    async def _migrate(self) -> None:
+        async with self._engine.connect() as connection:
             await connection.run_sync(_upgrade)
 
     @asynccontextmanager
@@ -40,8 +52,13 @@ class Database:
         """Open a unit of work; raises Unavailable `store.unavailable` where nothing can be written."""
         async with self._turn:
             try:
-                async with self._engine.begin() as connection:
-                    yield SqlUnit(connection)
+                try:
+                    connection = await to_its_end(self._opened())
+                    yield SqlUnit(SteadyConnection(connection))
+                except BaseException:
+                    await to_its_end(self._roll_back())
+                    raise
+                await to_its_end(self._commit(connection))
             except OperationalError as error:
                 raise Unavailable(
                     "store.unavailable",
@@ -51,14 +68,62 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        async with self._turn:
+            await to_its_end(self._drop())
+            await to_its_end(self._engine.dispose())
+
+    async def _opened(self) -> AsyncConnection:
+        """Give our connection with a transaction begun."""
+        if self._connection is None:
+            self._connection = await self._engine.connect()
+        try:
+            await self._connection.begin()
+        except BaseException:
+            await self._drop()
+            raise
+        return self._connection
+
+    async def _commit(self, connection: AsyncConnection) -> None:
+        try:
+            await connection.commit()
+        except BaseException:
+            await self._drop()
+            raise
+
+    async def _roll_back(self) -> None:
+        try:
+            if self._connection is not None:
+                await self._connection.rollback()
+        except BaseException:
+            await self._drop()
+            raise
+
+    async def _drop(self) -> None:
+        """Give up a connection of which nobody knows what it holds: closing it rolls back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.invalidate()
+            await connection.close()
 
 
 def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", "evmesh.store:migrations")
     config.attributes["connection"] = connection
+    _check_release(connection, ScriptDirectory.from_config(config))
     command.upgrade(config, "head")
+
+
+def _check_release(connection: Connection, scripts: ScriptDirectory) -> None:
+    for revision in MigrationContext.configure(connection).get_current_heads():
+        try:
+            scripts.get_revision(revision)
+        except CommandError as error:
+            raise Refused(
+                "store.newer_release",
+                f"the data directory was written by a newer evmesh (its schema is {revision})",
+                do="run that release or a later one, or name another directory with --data",
+            ) from error
 
 
 def _tune_sqlite(connection: object, _entry: ConnectionPoolEntry) -> None:

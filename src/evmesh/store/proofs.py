@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import RowMapping, func, insert, select
 
 from evmesh.domain.evidence import NotaryLeaf, StoredPlan
 from evmesh.domain.ids import SessionId
 from evmesh.store import schema
+from evmesh.store.steady import SteadyConnection
 
 
 class ProofRows:
     """The part of a unit of work that knows evidence."""
 
-    _connection: AsyncConnection
+    _connection: SteadyConnection
 
     async def append_leaf(self, leaf: NotaryLeaf, session: SessionId | None) -> None:
         """Add to the meter stream; the index must be the next one, or the insert fails."""
@@ -70,33 +70,45 @@ class ProofRows:
         return None if row is None else (row[0], row[1])
 
     async def save_plan(self, plan: StoredPlan) -> None:
-        """Keep a plan; the same schedule is kept once."""
-        if await self.plan_of(plan.schedule_sha256) is None:
-            await self._connection.execute(
-                insert(schema.plans).values(
-                    schedule_sha256=plan.schedule_sha256,
-                    problem_sha256=plan.problem_sha256,
-                    group=plan.group,
-                    made_at=plan.made_at,
-                    start=plan.start,
-                    problem=plan.problem,
-                    schedule=plan.schedule,
-                    pseudonyms=dict(plan.pseudonyms),
-                )
+        """Keep a plan; a schedule that was in force before is in force again."""
+        await self._connection.execute(
+            insert(schema.plans).values(
+                schedule_sha256=plan.schedule_sha256,
+                problem_sha256=plan.problem_sha256,
+                group=plan.group,
+                made_at=plan.made_at,
+                start=plan.start,
+                problem=plan.problem,
+                schedule=plan.schedule,
+                pseudonyms=dict(plan.pseudonyms),
             )
+        )
 
-    async def plan(self, group: str, start: datetime | None = None) -> StoredPlan | None:
-        """The newest plan of a group, or the newest that begins at `start`."""
+    async def plan(
+        self, group: str, start: datetime | None = None, *, or_before: bool = False
+    ) -> StoredPlan | None:
+        """The newest plan of a group, or the newest that begins at `start`, or then or before."""
         table = schema.plans
         query = select(table).where(table.c.group == group).order_by(table.c.number.desc()).limit(1)
         if start is not None:
-            query = query.where(table.c.start == start)
+            query = query.where(table.c.start <= start if or_before else table.c.start == start)
         return await self._plan(query)
 
-    async def plan_of(self, schedule_sha256: str) -> StoredPlan | None:
-        """The plan with this schedule."""
+    async def plans(self, group: str, start: datetime, end: datetime) -> Sequence[StoredPlan]:
+        """For each instant in [start, end) at which plans begin, the newest of them; in order of time."""
         table = schema.plans
-        return await self._plan(select(table).where(table.c.schedule_sha256 == schedule_sha256))
+        begins = (table.c.group == group) & (table.c.start >= start) & (table.c.start < end)
+        newest = select(func.max(table.c.number)).where(begins).group_by(table.c.start)
+        rows = await self._connection.execute(
+            select(table).where(table.c.number.in_(newest)).order_by(table.c.start)
+        )
+        return [_plan_of(row) for row in rows.mappings()]
+
+    async def plan_of(self, schedule_sha256: str) -> StoredPlan | None:
+        """The newest plan with this schedule."""
+        table = schema.plans
+        query = select(table).where(table.c.schedule_sha256 == schedule_sha256)
+        return await self._plan(query.order_by(table.c.number.desc()).limit(1))
 
     async def save_document(self, session: SessionId, format: str, raw: bytes) -> None:
         """Keep an issued document; the first one written stays, for it may be in somebody's hands."""
@@ -129,18 +141,20 @@ class ProofRows:
 
     async def _plan(self, query: Any) -> StoredPlan | None:
         row = (await self._connection.execute(query)).mappings().first()
-        if row is None:
-            return None
-        return StoredPlan(
-            problem_sha256=row["problem_sha256"],
-            schedule_sha256=row["schedule_sha256"],
-            group=row["group"],
-            made_at=row["made_at"],
-            start=row["start"],
-            problem=row["problem"],
-            schedule=row["schedule"],
-            pseudonyms=row["pseudonyms"],
-        )
+        return None if row is None else _plan_of(row)
+
+
+def _plan_of(row: RowMapping) -> StoredPlan:
+    return StoredPlan(
+        problem_sha256=row["problem_sha256"],
+        schedule_sha256=row["schedule_sha256"],
+        group=row["group"],
+        made_at=row["made_at"],
+        start=row["start"],
+        problem=row["problem"],
+        schedule=row["schedule"],
+        pseudonyms=row["pseudonyms"],
+    )
 
 
 def _leaf_of(row: RowMapping) -> NotaryLeaf:

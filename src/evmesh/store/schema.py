@@ -95,7 +95,7 @@ sessions = Table(
     Column("changed_at", Instant, nullable=False),
     Column("deadline", Instant),
     Column("transaction_id", Integer),
-    Column("started_at", Instant),
+    Column("started_at", Instant, index=True),
     Column("stopped_at", Instant),
     Column("meter_start", Integer),
     Column("meter_last", Integer),
@@ -186,7 +186,7 @@ plans = Table(
     "plans",
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("schedule_sha256", String(64), nullable=False, unique=True),
+    Column("schedule_sha256", String(64), nullable=False, index=True),
     Column("problem_sha256", String(64), nullable=False),
     Column("group", String(60), nullable=False),
     Column("made_at", Instant, nullable=False),
@@ -196,6 +196,23 @@ plans = Table(
     Column("pseudonyms", JSON, nullable=False),
     Index(None, "group", "start", "number"),
     sqlite_autoincrement=True,
+)
+
+places = Table(
+    "places",
+    metadata,
+    Column("asset", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(60), nullable=False),
+    Column("station", String(48), nullable=False),
+    Column("connector", Integer, nullable=False),
+    Column("evse_id", String(60), nullable=False),
+    Column("rating_w", Integer, nullable=False),
+    Column("phases", Integer, nullable=False),
+    Column("max_current_ma", Integer, nullable=False),
+    Column("latitude_udeg", Integer, nullable=False),
+    Column("longitude_udeg", Integer, nullable=False),
+    Column("price", Integer, nullable=False),
+    Column("deposit_address", String(42), nullable=False),
 )
 
 documents = Table(
@@ -213,6 +230,7 @@ refusals = Table(
     Column("at", Instant, nullable=False),
     Column("asset", Integer, nullable=False),
     Column("payer", String(42), nullable=False),
+    Column("nonce", LargeBinary(32), nullable=False),
     Column("energy_wh", Integer, nullable=False),
     Column("departure", Instant, nullable=False),
     Column("code", String(60), nullable=False),
@@ -223,6 +241,7 @@ refusals = Table(
     Column("offers", JSON, nullable=False),
     Column("problem", LargeBinary, nullable=False),
     Column("schedule", LargeBinary, nullable=False),
+    UniqueConstraint("payer", "nonce"),
     sqlite_autoincrement=True,
 )
 
@@ -230,6 +249,7 @@ chain_transactions = Table(
     "chain_transactions",
     metadata,
     Column("key", String(120), primary_key=True),
+    Column("kind", String(40), nullable=False),  # of the key, what stands before the first colon
     Column("sender", String(42), nullable=False),
     Column("nonce", Integer, nullable=False),
     Column("raw", LargeBinary, nullable=False),
@@ -237,4 +257,6 @@ chain_transactions = Table(
     Column("block", Integer),
     Column("gas_used", Integer),
     UniqueConstraint("sender", "nonce"),
+    Index(None, "kind", "nonce"),
+    Index(None, "sender", "block"),
 )

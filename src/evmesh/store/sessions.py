@@ -6,9 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from evmesh.domain.evidence import RefusalRecord
 from evmesh.domain.ids import Address, ConnectorRef, SessionId, StationId
 from evmesh.domain.money import Price
 from evmesh.domain.sessions import (
@@ -23,12 +21,15 @@ from evmesh.domain.sessions import (
 )
 from evmesh.domain.units import Wh
 from evmesh.store import schema
+from evmesh.store.steady import SteadyConnection
+
+_OPEN = sorted(set(State) - TERMINAL)
 
 
 class SessionRows:
     """The part of a unit of work that knows sessions."""
 
-    _connection: AsyncConnection
+    _connection: SteadyConnection
 
     async def add_session(self, session: Session, cause: str) -> None:
         """Insert with its first journal row, an event that has no source."""
@@ -71,12 +72,18 @@ class SessionRows:
         return await self._one_session((table.c.payer == payer.text) & (table.c.request_nonce == nonce))
 
     async def sessions(self, *, open_only: bool, limit: int = 1000) -> Sequence[Session]:
-        """Newest first."""
+        """Newest first; `limit` never hides an open one."""
         table = schema.sessions
-        query = select(table).order_by(table.c.id.desc()).limit(limit)
-        if open_only:
-            query = query.where(table.c.state.not_in(sorted(TERMINAL)))
+        query = select(table).order_by(table.c.id.desc())
+        query = query.where(table.c.state.in_(_OPEN)) if open_only else query.limit(limit)
         rows = await self._connection.execute(query)
+        return [_session_of(row) for row in rows.mappings()]
+
+    async def sessions_begun(self, start: datetime, end: datetime) -> Sequence[Session]:
+        """Give those whose transaction began in [start, end), oldest first."""
+        table = schema.sessions
+        begun = (table.c.started_at >= start) & (table.c.started_at < end)
+        rows = await self._connection.execute(select(table).where(begun).order_by(table.c.id))
         return [_session_of(row) for row in rows.mappings()]
 
     async def journals(self, sessions: Sequence[SessionId]) -> Mapping[SessionId, Sequence[JournalRow]]:
@@ -121,44 +128,16 @@ class SessionRows:
         table = schema.effects
         await self._connection.execute(update(table).where(table.c.number == number).values(done=True))
 
-    async def add_refusal(self, refusal: RefusalRecord) -> None:
-        """Keep a no with its certificate."""
-        await self._connection.execute(
-            insert(schema.refusals).values(
-                at=refusal.at,
-                asset=refusal.asset,
-                payer=refusal.payer.text,
-                energy_wh=refusal.energy,
-                departure=refusal.departure,
-                code=refusal.code,
-                steps=list(refusal.steps),
-                begins=refusal.begins,
-                ends=refusal.ends,
-                deficit_wh=refusal.deficit,
-                offers=[[energy, departure.isoformat()] for energy, departure in refusal.offers],
-                problem=refusal.problem,
-                schedule=refusal.schedule,
-            )
-        )
-
-    async def refusals(self, limit: int) -> Sequence[RefusalRecord]:
-        """Newest first."""
-        table = schema.refusals
-        rows = await self._connection.execute(select(table).order_by(table.c.number.desc()).limit(limit))
-        return [_refusal_of(row) for row in rows.mappings()]
-
-    async def refusal(self, number: int) -> RefusalRecord | None:
-        """Give one refusal."""
-        table = schema.refusals
-        rows = await self._connection.execute(select(table).where(table.c.number == number))
-        row = rows.mappings().first()
-        return None if row is None else _refusal_of(row)
-
     async def last_instant(self) -> datetime | None:
         """Give the newest time in any record."""
+        journal, connectors = schema.journal.c, schema.connectors.c
         newest: list[datetime] = []
-        for column in (schema.journal.c.at, schema.connectors.c.status_at, schema.connectors.c.register_at):
-            found = (await self._connection.execute(select(func.max(column)))).scalar()
+        for query in (
+            select(journal.at).order_by(journal.number.desc()).limit(1),  # written in the order of time
+            select(func.max(connectors.status_at)),
+            select(func.max(connectors.register_at)),
+        ):
+            found = (await self._connection.execute(query)).scalar()
             if found is not None:
                 newest.append(found)
         return max(newest, default=None)
@@ -255,23 +234,4 @@ def _journal_row_of(session: SessionId, row: RowMapping) -> JournalRow:
         source=State(row["source"]) if row["source"] else None,
         target=State(row["target"]),
         cause=row["cause"],
-    )
-
-
-def _refusal_of(row: RowMapping) -> RefusalRecord:
-    return RefusalRecord(
-        at=row["at"],
-        asset=row["asset"],
-        payer=Address(row["payer"]),
-        energy=Wh(row["energy_wh"]),
-        departure=row["departure"],
-        code=row["code"],
-        steps=tuple(row["steps"]),
-        begins=row["begins"],
-        ends=row["ends"],
-        deficit=Wh(row["deficit_wh"]),
-        offers=tuple((Wh(energy), datetime.fromisoformat(at)) for energy, at in row["offers"]),
-        problem=row["problem"],
-        schedule=row["schedule"],
-        number=row["number"],
     )

@@ -5,18 +5,18 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from evmesh.domain.ids import ConnectorRef, SessionId, StationId
 from evmesh.domain.stations import ConnectorStatus, StartedTransaction, StoppedTransaction, Transaction
 from evmesh.domain.units import Wh
 from evmesh.store import schema
+from evmesh.store.steady import SteadyConnection
 
 
 class StationRows:
     """The part of a unit of work that knows stations."""
 
-    _connection: AsyncConnection
+    _connection: SteadyConnection
 
     async def start_transaction(self, start: StartedTransaction, session: SessionId | None) -> Transaction:
         """Give the transaction of exactly this content, made now if it is new.

@@ -3,19 +3,25 @@
 from typing import Any
 
 from sqlalchemy import CursorResult, Executable
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from evmesh.store.proofs import ProofRows
+from evmesh.store.refusals import RefusalRows
 from evmesh.store.sessions import SessionRows
 from evmesh.store.stations import StationRows
+from evmesh.store.steady import SteadyConnection
 
 
-class SqlUnit(SessionRows, StationRows, ProofRows):
+class SqlUnit(SessionRows, StationRows, ProofRows, RefusalRows):
     """Implements the port `Unit` on one open database transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: SteadyConnection) -> None:
         self._connection = connection
 
-    async def execute(self, statement: Executable) -> CursorResult[Any]:
+    @property
+    def has_written(self) -> bool:
+        """Say whether anything but a look was asked of the database."""
+        return self._connection.has_written
+
+    async def execute(self, statement: Executable) -> CursorResult[*tuple[Any, ...]]:
         """Run one statement in this transaction, for this room's own journals."""
         return await self._connection.execute(statement)

@@ -61,8 +61,11 @@ class WalletDriver:
         self._signatures = EthereumSignatures()
 
     async def live(self, is_over: Callable[[], bool]) -> None:
-        """Charge again and again without a car, in each of the three ways, until it is over."""
-        ways = itertools.cycle((self._never_pays, self._never_comes, self._changes_its_mind))
+        """Charge again and again without a car, in one way after the other, until it is over."""
+        quick = self._changes_its_mind
+        ways = itertools.cycle((quick, self._never_pays, quick, self._never_comes))
+        for _ in range(int(self._place[-1])):
+            next(ways)  # each driver begins with another way
         while not is_over():
             booked = await self.book()
             await next(ways)(booked)

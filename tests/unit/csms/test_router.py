@@ -148,11 +148,18 @@ async def test_a_start_that_cannot_be_read_is_invalid_and_never_an_error(payload
     assert events.heard == []
 
 
-async def test_a_start_is_invalid_and_a_stop_received_where_the_services_refuse() -> None:
+async def test_a_start_is_invalid_and_a_stop_unanswered_where_the_services_refuse() -> None:
     events = RecordingEvents(raises={"started": Refused("x", "no"), "stopped": IntegrityFailure("x", "no")})
     result = await ask(peer(events), "StartTransaction", start_payload())
     assert result == {"transactionId": -1, "idTagInfo": {"status": "Invalid"}}
-    assert await ask(peer(events), "StopTransaction", stop_payload()) == {}
+    assert await answer(peer(events), Call("1", "StopTransaction", stop_payload())) is None
+
+
+@pytest.mark.parametrize(("sent", "stored"), [(10**18, 10**15), (-(10**18), -(10**15)), (1e300, 10**15)])
+async def test_a_stop_at_a_register_out_of_all_bounds_is_stored(sent: float, stored: int) -> None:
+    events = RecordingEvents()
+    assert await ask(peer(events), "StopTransaction", stop_payload(meterStop=sent)) == {}
+    assert events.stops[1].meter_stop == stored
 
 
 async def test_a_stop_is_stored_with_its_samples() -> None:

@@ -15,6 +15,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evmesh.services.effects._POLL_S", 0.02)
     monkeypatch.setattr("evmesh.services.effects._RETRY_S", (0.02, 0.05, 0.1, 0.2))
     monkeypatch.setattr("evmesh.services.control._POLL_S", 0.02)
+    monkeypatch.setattr("evmesh.services.stops._POLL_S", 0.02)
 
 
 @pytest.fixture

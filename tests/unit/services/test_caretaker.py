@@ -5,13 +5,15 @@ from datetime import timedelta
 
 import pytest
 
+from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.ids import StationId
 from evmesh.domain.receipt import Receipt
-from evmesh.domain.sessions import TABLE, Event, Session, State
+from evmesh.domain.sessions import RESERVATION_TTL, TABLE, Event, Session, State
 from evmesh.domain.stations import ConnectorStatus, LimitPeriod, LimitProfile
 from evmesh.domain.units import W
 from evmesh.ports import Unit
 from evmesh.services.caretaker import SHORT
+from evmesh.services.requests import END_GRACE
 from evmesh.verify.receipt import verify_receipt
 from tests.fakes.world import SIGNATURES, Driver, World, eventually, running
 
@@ -47,7 +49,7 @@ async def stays(world: World, session: Session, state: State) -> None:
 async def test_a_reservation_that_nobody_pays_expires(world: World, driver: Driver) -> None:
     session = await world.promised(driver, world.places[0])
     async with running(world.caretaker):
-        world.clock.move(10 * MINUTE - timedelta(seconds=1))
+        world.clock.move(RESERVATION_TTL - timedelta(seconds=1))
         await stays(world, session, State.RESERVED)
         world.clock.move(timedelta(seconds=1))
         expired = await becomes(world, session, State.EXPIRED)
@@ -146,6 +148,11 @@ async def test_a_transaction_that_the_station_lost_is_billed_up_to_the_last_regi
         await world.says(world.places[0], ConnectorStatus.AVAILABLE)
         await stays(world, session, State.CHARGING)
         world.clock.move(5 * MINUTE)
+        stopping = await becomes(world, session, State.STOPPING)
+        assert stopping.cause == "ghost"
+        assert "remote_stop" in await world.owed()  # should it run all the same
+        await stays(world, session, State.STOPPING)
+        world.clock.move(MINUTE)
         metered = await becomes(world, session, State.METERED)
     assert (metered.cause, metered.delivered) == ("ghost", 800)
     raw = await world.document(session, Receipt.FORMAT)
@@ -183,3 +190,83 @@ async def test_a_ghost_that_was_told_to_stop_is_closed_too(world: World, driver:
         await stays(world, session, State.STOPPING)
         world.clock.move(5 * MINUTE)
         assert (await becomes(world, session, State.METERED)).cause == "ghost"
+
+
+async def test_a_transaction_that_is_metered_is_no_ghost(world: World, driver: Driver) -> None:
+    session = await world.charging(driver, world.places[0])
+    async with running(world.caretaker):
+        await world.says(world.places[0], ConnectorStatus.AVAILABLE)
+        for minute in range(8):
+            await stays(world, session, State.CHARGING)
+            world.clock.move(MINUTE)
+            await world.measure(session, 1_000 + 10 * minute)
+        await stays(world, session, State.CHARGING)
+        world.clock.move(5 * MINUTE)
+        await becomes(world, session, State.STOPPING)
+
+
+async def test_a_station_that_never_ends_a_charge_does_not_hold_the_driver(
+    world: World, driver: Driver
+) -> None:
+    session = await world.charging(driver, world.places[0])
+    await world.measure(session, 1_800)
+    await world.says(world.places[0], ConnectorStatus.CHARGING)
+    await world.events.disconnected(StationId("CP-1"))
+    ends = session.terms.departure + END_GRACE
+    async with running(world.caretaker):
+        world.clock.move(ends - timedelta(seconds=1) - world.clock.now())
+        await becomes(world, session, State.STOPPING)
+        world.clock.move(timedelta(hours=1))
+        metered = await becomes(world, session, State.METERED)
+    assert (metered.cause, metered.delivered, metered.stopped_at) == ("ghost", 800, ends)
+    raw = await world.document(session, Receipt.FORMAT)
+    assert verify_receipt(raw, SIGNATURES, world.trust()).ok
+    assert world.live.strays == {session.terms.connector: session.transaction_id}  # it may draw on
+
+
+async def test_a_session_that_cannot_be_looked_after_stops_nothing_else(
+    world: World, driver: Driver, neighbour: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await world.charging(driver, world.places[0])
+    other = await world.charging(neighbour, world.places[2])
+    tried = 0
+
+    async def fail(*_: object) -> bytes:
+        nonlocal tried
+        tried += 1
+        raise IntegrityFailure("receipt.incomplete", "its evidence is gone")
+
+    async def is_tried_again() -> bool:
+        return tried == 2
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.receipts, "issue", fail)
+        async with running(world.caretaker):
+            world.clock.move(session.terms.departure + END_GRACE - world.clock.now())
+            await eventually(is_tried_again)  # once for each
+            await stays(world, session, State.CHARGING)
+            await stays(world, other, State.CHARGING)
+            assert tried == 2
+    async with running(world.caretaker):
+        world.clock.move(MINUTE)
+        await becomes(world, session, State.METERED)
+        await becomes(world, other, State.METERED)
+
+
+async def test_a_car_that_is_offered_nothing_is_not_full(world: World, driver: Driver) -> None:
+    session = await world.charging(driver, world.places[0])
+    now = world.clock.now()
+    begins = LimitPeriod(0, W(0)), LimitPeriod(3_600, W(1_380))  # 6 A from the second hour on
+    live = world.live.connector(session.terms.connector)
+    live.profile = LimitProfile(now, world.at(days=1), begins, "planner")
+    await world.says(world.places[0], ConnectorStatus.SUSPENDED_EV)
+    async with running(world.caretaker):
+        await stays(world, session, State.SUSPENDED)
+        world.clock.move(59 * MINUTE)
+        await stays(world, session, State.SUSPENDED)
+        world.clock.move(MINUTE)
+        await stays(world, session, State.SUSPENDED)
+        world.clock.move(10 * MINUTE - timedelta(seconds=1))
+        await stays(world, session, State.SUSPENDED)
+        world.clock.move(timedelta(seconds=1))
+        assert (await becomes(world, session, State.STOPPING)).cause == "full"

@@ -6,7 +6,7 @@ import pytest
 
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.ids import Address, SessionId
-from evmesh.domain.sessions import Event, State
+from evmesh.domain.sessions import RESERVATION_TTL, Event, State
 from tests.fakes.world import Driver, World
 
 
@@ -114,18 +114,18 @@ async def test_money_that_comes_after_the_reservation_has_ended_is_refused(
 ) -> None:
     session = await world.promised(driver, world.places[0])
     world.fund(driver, session.terms.budget)
-    world.clock.move(timedelta(minutes=10, seconds=1))
+    world.clock.move(RESERVATION_TTL + timedelta(seconds=1))
     with pytest.raises(Refused, match=r"reservation\.ended"):
         await world.payments.voucher(session.id, *world.voucher(driver, session))
     assert (await world.now(session)).voucher_signature is None
 
 
 async def test_a_car_whose_energy_no_longer_fits_gets_its_money_back(world: World, driver: Driver) -> None:
-    world.clock.move(timedelta(minutes=5))
-    leaves = int(world.at(minutes=40).timestamp())
+    world.clock.move(timedelta(minutes=9))
+    leaves = int(world.at(minutes=36).timestamp())
     session = await world.promised(driver, world.places[0], 3_300, departure=leaves)
     funded = await fund_only(world, driver, session.id)
-    world.clock.move(timedelta(minutes=11))  # the first of the two quarter hours has begun without it
+    world.clock.move(timedelta(minutes=7))  # the first of the two quarter hours has begun without it
     moved = await world.payments.start(funded)
     assert (moved.state, moved.cause) == (State.REFUNDING, "admission.no_longer_fits")
     assert await world.owed() == ["refund"]

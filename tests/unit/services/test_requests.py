@@ -9,7 +9,7 @@ import pytest
 
 from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput, Refused, Unavailable
 from evmesh.domain.ids import Address
-from evmesh.domain.sessions import Event, State
+from evmesh.domain.sessions import RESERVATION_TTL, Event, State
 from evmesh.domain.station_code import code_of
 from evmesh.domain.stations import ConnectorStatus
 from evmesh.domain.typed_data import Domain, digest
@@ -30,7 +30,7 @@ async def test_a_wish_that_fits_gets_a_reservation_an_offer_and_a_plan(world: Wo
     assert isinstance(answer, Promise)
     session, offer = answer.session, answer.offer
     assert (session.state, session.terms.payer) == (State.RESERVED, driver.address)
-    assert session.deadline == world.at(minutes=10)
+    assert session.deadline == world.clock.now() + RESERVATION_TTL
     assert offer.budget == 5_000 * PRICE // 1000
     signed = digest(OPERATOR.domain, offer, SIGNATURES.keccak256)
     assert SIGNATURES.recover(signed, session.offer_signature) == OPERATOR.payee.address
@@ -313,3 +313,43 @@ async def test_the_clock_of_a_departure_is_utc(world: World, driver: Driver) -> 
     session = await world.promised(driver, world.places[0])
     assert session.terms.departure.tzinfo is UTC
     assert isinstance(session.terms.payer, Address)
+
+
+async def test_who_could_not_pay_keeps_nobody_away(world: World, driver: Driver) -> None:
+    budget = 5_000 * PRICE // 1000
+    world.escrow.balances[driver.address] = budget - 1
+    with pytest.raises(Refused) as refused:
+        await world.ask(driver, world.places[0])
+    assert refused.value.code == "wallet.too_little"
+    assert not await world.sessions()
+    world.fund(driver, 1)  # a unit in the tab counts as one in the wallet
+    assert isinstance(await world.ask(driver, world.places[0]), Promise)
+
+
+async def test_what_costs_less_than_its_settlement_is_refused(world: World, driver: Driver) -> None:
+    with pytest.raises(InvalidInput, match=r"request\.too_small"):
+        await world.ask(driver, world.places[0], 285)
+    assert isinstance(await world.ask(driver, world.places[0], 286), Promise)
+
+
+@pytest.mark.parametrize(
+    ("status", "free"),
+    [
+        (ConnectorStatus.CHARGING, False),
+        (ConnectorStatus.SUSPENDED_EV, False),
+        (ConnectorStatus.SUSPENDED_EVSE, False),
+        (ConnectorStatus.FINISHING, False),
+        (ConnectorStatus.RESERVED, False),
+        (ConnectorStatus.PREPARING, True),
+        (ConnectorStatus.AVAILABLE, True),
+    ],
+)
+async def test_a_connector_where_another_car_stands_is_taken(
+    world: World, driver: Driver, status: ConnectorStatus, free: bool
+) -> None:
+    await world.says(world.places[0], status)
+    if free:
+        assert isinstance(await world.ask(driver, world.places[0]), Promise)
+    else:
+        with pytest.raises(Refused, match=r"connector\.taken"):
+            await world.ask(driver, world.places[0])

@@ -11,7 +11,7 @@ from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import State
 from evmesh.domain.stations import BootInfo, ConnectorStatus, MeterSample, StartedTransaction
 from evmesh.domain.units import W, Wh
-from evmesh.services.stations import WENT_BACK
+from evmesh.services.registers import WENT_BACK
 from tests.fakes.world import PRICE, Driver, World
 
 

@@ -18,8 +18,12 @@ from evmesh.csms.v16.messages import (
 )
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.stations import LimitProfile
+from evmesh.domain.units import W
 
 _SECOND: Final = timedelta(seconds=1)
+
+_DEFAULT_PROFILE_ID: Final = 2_000_000_000
+"""Profiles of transactions have the transaction's id, which counts up from 1: none is as large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,30 @@ def set_limit(connector: int, transaction_id: int, profile: LimitProfile) -> Com
         valid_to=write_instant(profile.expires_at),
         charging_schedule=schedule,
     )
+    return _set_profile(connector, charging_profile)
+
+
+def set_default_limit(connector: int, limit: W) -> Command:
+    """Limit every transaction on a connector that has no profile of its own.
+
+    Purpose TxDefaultProfile (section 3.13): it counts from each transaction's start, never ends, and a
+    transaction's own profile overrules it. Always the same id, so that each replaces the one before.
+    """
+    schedule = ChargingSchedule(charging_rate_unit="W", charging_schedule_period=(SchedulePeriod(0, limit),))
+    profile = ChargingProfile(
+        charging_profile_id=_DEFAULT_PROFILE_ID + connector,
+        stack_level=0,
+        charging_profile_purpose="TxDefaultProfile",
+        charging_profile_kind="Relative",
+        charging_schedule=schedule,
+    )
+    return _set_profile(connector, profile)
+
+
+def _set_profile(connector: int, profile: ChargingProfile) -> Command:
     return Command(
         "SetChargingProfile",
-        SetChargingProfile(connector, charging_profile),
+        SetChargingProfile(connector, profile),
         frozenset({"Accepted", "Rejected", "NotSupported"}),
     )
 

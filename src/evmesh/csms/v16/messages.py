@@ -12,7 +12,8 @@ from evmesh.domain.units import Wh
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 ConnectorNumber = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-RegisterWh = Annotated[Wh, msgspec.Meta(ge=-(10**15), le=10**15)]
+REGISTER_BOUND: Final = 10**15
+RegisterWh = Annotated[Wh, msgspec.Meta(ge=-REGISTER_BOUND, le=REGISTER_BOUND)]
 
 
 class Request(msgspec.Struct, frozen=True, rename="camel"):
@@ -177,26 +178,26 @@ class SchedulePeriod(Answer, frozen=True):
     limit: int
 
 
-class ChargingSchedule(Answer, frozen=True):
+class ChargingSchedule(Answer, frozen=True, omit_defaults=True):
     """A limit over time, in W."""
 
-    start_schedule: str
-    duration: int
     charging_schedule_period: tuple[SchedulePeriod, ...]
     charging_rate_unit: str
+    start_schedule: str | None = None
+    duration: int | None = None
 
 
-class ChargingProfile(Answer, frozen=True):
+class ChargingProfile(Answer, frozen=True, omit_defaults=True):
     """A schedule, whom it is for, and how long it counts."""
 
     charging_profile_id: int
-    transaction_id: int
     stack_level: int
     charging_profile_purpose: str
     charging_profile_kind: str
-    valid_from: str
-    valid_to: str
     charging_schedule: ChargingSchedule
+    transaction_id: int | None = None
+    valid_from: str | None = None
+    valid_to: str | None = None
 
 
 class SetChargingProfile(Answer, frozen=True):

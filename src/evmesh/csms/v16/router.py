@@ -5,7 +5,7 @@
 | the schema, but it can be read    | CALLERROR (MeterValues: served) | served           | served          |
 | the schema, and it cannot be read | CALLERROR                       | Invalid          | CALLERROR       |
 | `events` is Unavailable           | CALLERROR InternalError         | no answer        | no answer       |
-| `events` refuses                  | CALLERROR                       | Invalid          | received        |
+| `events` refuses                  | CALLERROR                       | Invalid          | no answer       |
 
 Anything that is not an EvmeshError is a programming error and is not caught.
 """

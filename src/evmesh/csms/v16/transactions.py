@@ -16,6 +16,7 @@ from evmesh.csms.v16.authorization import ACCEPTED, INVALID
 from evmesh.csms.v16.instants import MalformedInstant, parse_instant
 from evmesh.csms.v16.messages import (
     NO_TRANSACTION,
+    REGISTER_BOUND,
     Empty,
     StartTransaction,
     StartTransactionConf,
@@ -57,6 +58,7 @@ async def stop_transaction(peer: Peer, request: StopTransaction) -> Empty:
     """Store the end with the samples it carries.
 
     A transaction that nobody knows is received all the same: sending it again would not help.
+    Raises Unavailable where the end is not stored for whatever reason: an answer would be its last trace.
     """
     stop = StoppedTransaction(
         station=peer.station,
@@ -72,6 +74,7 @@ async def stop_transaction(peer: Peer, request: StopTransaction) -> Empty:
         raise
     except EvmeshError as error:
         log.warning("csms.stop_not_stored", station=str(peer.station), stop=str(stop), error=error.describe())
+        raise Unavailable("csms.stop_not_stored", f"{peer.station}: {error.what}") from error
     return Empty()
 
 
@@ -86,8 +89,14 @@ def rescue_start(payload: dict[str, Any]) -> StartTransaction | None:
 
 
 def rescue_stop(payload: dict[str, Any]) -> StopTransaction | None:
-    """Read a stop that breaks its schema, without its samples where these are what is wrong."""
+    """Read a stop that breaks its schema, without its samples where these are what is wrong.
+
+    A register beyond all bounds is brought to the bound: whoever judges it sees that it is none.
+    """
     mended = _mended(payload, "meterStop")
+    register = mended.get("meterStop")
+    if isinstance(register, int):
+        mended["meterStop"] = max(-REGISTER_BOUND, min(register, REGISTER_BOUND))
     if not isinstance(mended.get("reason", ""), str):
         del mended["reason"]
     return _convert(mended, StopTransaction) or _convert({**mended, "transactionData": ()}, StopTransaction)

@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.create_table(
         "chain_transactions",
         sa.Column("key", sa.String(length=120), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
         sa.Column("sender", sa.String(length=42), nullable=False),
         sa.Column("nonce", sa.Integer(), nullable=False),
         sa.Column("raw", sa.LargeBinary(), nullable=False),
@@ -25,6 +26,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_chain_transactions")),
         sa.UniqueConstraint("sender", "nonce", name=op.f("uq_chain_transactions_sender_nonce")),
     )
+    with op.batch_alter_table("chain_transactions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_chain_transactions_kind_nonce"), ["kind", "nonce"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_chain_transactions_sender_block"), ["sender", "block"], unique=False
+        )
+
     op.create_table(
         "connectors",
         sa.Column("station", sa.String(length=48), nullable=False),
@@ -119,6 +126,22 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "places",
+        sa.Column("asset", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("station", sa.String(length=48), nullable=False),
+        sa.Column("connector", sa.Integer(), nullable=False),
+        sa.Column("evse_id", sa.String(length=60), nullable=False),
+        sa.Column("rating_w", sa.Integer(), nullable=False),
+        sa.Column("phases", sa.Integer(), nullable=False),
+        sa.Column("max_current_ma", sa.Integer(), nullable=False),
+        sa.Column("latitude_udeg", sa.Integer(), nullable=False),
+        sa.Column("longitude_udeg", sa.Integer(), nullable=False),
+        sa.Column("price", sa.Integer(), nullable=False),
+        sa.Column("deposit_address", sa.String(length=42), nullable=False),
+        sa.PrimaryKeyConstraint("asset", name=op.f("pk_places")),
+    )
+    op.create_table(
         "plans",
         sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("schedule_sha256", sa.String(length=64), nullable=False),
@@ -130,13 +153,13 @@ def upgrade() -> None:
         sa.Column("schedule", sa.LargeBinary(), nullable=False),
         sa.Column("pseudonyms", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_plans")),
-        sa.UniqueConstraint("schedule_sha256", name=op.f("uq_plans_schedule_sha256")),
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("plans", schema=None) as batch_op:
         batch_op.create_index(
             batch_op.f("ix_plans_group_start_number"), ["group", "start", "number"], unique=False
         )
+        batch_op.create_index(batch_op.f("ix_plans_schedule_sha256"), ["schedule_sha256"], unique=False)
 
     op.create_table(
         "refusals",
@@ -144,6 +167,7 @@ def upgrade() -> None:
         sa.Column("at", Instant(), nullable=False),
         sa.Column("asset", sa.Integer(), nullable=False),
         sa.Column("payer", sa.String(length=42), nullable=False),
+        sa.Column("nonce", sa.LargeBinary(length=32), nullable=False),
         sa.Column("energy_wh", sa.Integer(), nullable=False),
         sa.Column("departure", Instant(), nullable=False),
         sa.Column("code", sa.String(length=60), nullable=False),
@@ -155,6 +179,7 @@ def upgrade() -> None:
         sa.Column("problem", sa.LargeBinary(), nullable=False),
         sa.Column("schedule", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_refusals")),
+        sa.UniqueConstraint("payer", "nonce", name=op.f("uq_refusals_payer_nonce")),
         sqlite_autoincrement=True,
     )
     op.create_table(
@@ -199,6 +224,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_sessions_payer"), ["payer"], unique=False)
+        batch_op.create_index(batch_op.f("ix_sessions_started_at"), ["started_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_sessions_state"), ["state"], unique=False)
 
 
@@ -206,14 +232,17 @@ def downgrade() -> None:
 
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_sessions_state"))
+        batch_op.drop_index(batch_op.f("ix_sessions_started_at"))
         batch_op.drop_index(batch_op.f("ix_sessions_payer"))
 
     op.drop_table("sessions")
     op.drop_table("refusals")
     with op.batch_alter_table("plans", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_plans_schedule_sha256"))
         batch_op.drop_index(batch_op.f("ix_plans_group_start_number"))
 
     op.drop_table("plans")
+    op.drop_table("places")
     op.drop_table("ocpp_transactions")
     with op.batch_alter_table("notary_leaves", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_notary_leaves_session"))
@@ -230,4 +259,8 @@ def downgrade() -> None:
     op.drop_table("effects")
     op.drop_table("documents")
     op.drop_table("connectors")
+    with op.batch_alter_table("chain_transactions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_chain_transactions_sender_block"))
+        batch_op.drop_index(batch_op.f("ix_chain_transactions_kind_nonce"))
+
     op.drop_table("chain_transactions")

@@ -1,0 +1,541 @@
+"""The HTTP API over a real socket: what drivers, pages and auditors send and get."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from evmesh.app import api as api_module
+from evmesh.app.api import ApiParts, build_api
+from evmesh.app.http_server import HttpServer
+from evmesh.app.live_feed import LiveFeed
+from evmesh.app.pacer import Waiting
+from evmesh.app.snapshot import Snapshots, instant
+from evmesh.domain.errors import Refused
+from evmesh.domain.ids import SessionId
+from evmesh.domain.receipt import Receipt
+from evmesh.domain.sessions import Session
+from evmesh.domain.settlement import Settlement
+from evmesh.domain.signed_types import ChargeRequest, StopRequest, TopUp
+from evmesh.domain.station_code import code_of
+from evmesh.domain.trust import Trust
+from evmesh.domain.typed_data import TypedStruct
+from evmesh.ledger.quota import RelayPolicy, RelayQuota
+from evmesh.services.plans import flat_tariff_supply
+from evmesh.services.rewards import RewardBook
+from evmesh.verify.receipt import verify_receipt
+from evmesh.verify.schedule import verify_schedule
+from tests.fakes.world import OPERATOR, SIGNATURES, Driver, World, dear_morning, open_world, running
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Served:
+    """A world behind its API, and a client that speaks to it."""
+
+    world: World
+    client: httpx.AsyncClient
+    waiting: Waiting
+    ready: bool = True
+
+    def body(self, driver: Driver, wh: int = 5_000, bay: int = 0, **changes: Any) -> Json:
+        """Give the body of a request as a driver would send it."""
+        place = self.world.places[bay]
+        wish = self.world.wish(driver, place, wh, **changes)
+        return {"station": place.code, "request": as_json(wish), "signature": signed(driver, wish)}
+
+    async def post(self, path: str, body: Any) -> httpx.Response:
+        return await self.client.post(path, json=body)
+
+    async def promised(self, driver: Driver, **changes: Any) -> Json:
+        answer = await self.post("/v1/requests", self.body(driver, **changes))
+        assert answer.status_code == 201, answer.text
+        promise: Json = answer.json()
+        return promise
+
+    async def session(self, id: str) -> Session:
+        return await self.world.now(SessionId.parse(id))
+
+
+def as_json(wish: ChargeRequest) -> Json:
+    return {
+        "payer": wish.payer.text,
+        "asset": wish.asset,
+        "departure": wish.departure,
+        "energy_wh": wish.energy_wh,
+        "flexible": wish.flexible,
+        "max_cost": str(wish.max_cost),
+        "nonce": "0x" + wish.nonce.hex(),
+        "deadline": wish.deadline,
+    }
+
+
+def signed(driver: Driver, value: TypedStruct) -> str:
+    return "0x" + driver.sign(value).hex()
+
+
+@pytest.fixture
+async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    monkeypatch.setattr("evmesh.app.live_feed._SHORTEST_S", 0.01)
+    static = tmp_path / "static"
+    (static / "assets").mkdir(parents=True)
+    (static / "index.html").write_text("<!doctype html><title>evmesh</title>")
+    (static / "assets" / "page-abc123.js").write_text("export {}")
+    monkeypatch.setattr(api_module, "STATIC", static)
+    async with open_world(tmp_path) as world:
+        snapshots = Snapshots(world.clock, world.directory, OPERATOR, world.live, world.planner)
+
+        async def site() -> Json:
+            async with world.database.begin() as unit:
+                return {
+                    "now": instant(world.clock.now()),
+                    "groups": await snapshots.groups(unit),
+                    "sessions": await snapshots.sessions(unit),
+                    "refusals": await snapshots.refusals(unit),
+                    "block": await world.escrow.account(OPERATOR.payee.address),
+                }
+
+        book = RewardBook(world.directory, OPERATOR, flat_tariff_supply(dear_morning))
+
+        async def rewards(name: str, day: date) -> list[Json]:
+            async with world.database.begin() as unit:
+                found = await book.day_so_far(
+                    unit, world.directory.groups[name], datetime.combine(day, time(), UTC)
+                )
+            return [one.content() for one in found]
+
+        feed = LiveFeed(world.transitions, site)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        waiting = Waiting()
+        served = Served(world, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}"), waiting)
+        app = build_api(
+            ApiParts(
+                transitions=world.transitions,
+                directory=world.directory,
+                requests=world.requests,
+                payments=world.payments,
+                escrow=world.escrow,
+                snapshots=snapshots,
+                feed=feed,
+                site=site,
+                is_ready=lambda: served.ready,
+                waiting=waiting,
+                relayed=RelayQuota(RelayPolicy(requests=2), world.clock),
+                rewards=rewards,
+                trust=world.trust,
+            )
+        )
+        async with served.client, running(HttpServer(app, port), feed):
+            await until_it_listens(served.client)
+            yield served
+
+
+async def until_it_listens(client: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await client.get("/healthz")
+            except httpx.ConnectError:
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+
+@pytest.fixture
+def driver() -> Driver:
+    return Driver("driver")
+
+
+def problem_of(answer: httpx.Response, status: int) -> Json:
+    """Give a problem document after checking that it is one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: Json = answer.json()
+    assert document["status"] == status
+    assert {"type", "title", "code"} <= set(document)
+    return document
+
+
+# --- one charge
+
+
+async def test_a_charge_from_the_code_to_the_receipt(served: Served, driver: Driver) -> None:
+    world, client = served.world, served.client
+    code = world.places[0].code
+    station = (await client.get(f"/v1/stations/{code.lower()}")).json()
+    assert (station["code"], station["online"], station["session"]) == (code, True, None)
+    assert station["price"] == 350_000
+    assert station["payee"] == OPERATOR.payee.address.text
+
+    promise = await served.promised(driver)
+    id, offer = promise["session"], promise["offer"]
+    assert offer["budget"] == "1750000"
+    assert offer["session"] == "0x" + SessionId.parse(id).to_bytes32().hex()
+    assert sum(promise["plan"]["row"]["wh"]) == 5_000
+    assert (await client.get(f"/v1/stations/{code}")).json()["session"] == id
+
+    top_up = TopUp(OPERATOR.payee.address, 0, 1_750_000, 2**40)
+    world.escrow.balances[driver.address] = 2_000_000
+    order = {
+        "payer": driver.address.text,
+        "payee": OPERATOR.payee.address.text,
+        "epoch": 0,
+        "ceiling": "1750000",
+        "value": "1750000",
+        "deadline": 2**40,
+        "permit_signature": "0x" + "11" * 65,
+        "top_up_signature": signed(driver, top_up),
+    }
+    relayed = await served.post("/v1/relay", {"kind": "deposit", "order": order})
+    assert relayed.status_code == 200, relayed.text
+    assert relayed.json()["block"] == 1
+
+    session = await served.session(id)
+    epoch, cumulative, signature = world.voucher(driver, session)
+    voucher = {"epoch": epoch, "cumulative": str(cumulative), "signature": "0x" + signature.hex()}
+    paid = (await served.post(f"/v1/sessions/{id}/vouchers", voucher)).json()
+    assert (paid["state"], paid["payer"]) == ("starting", driver.address.text)
+    assert (await served.post(f"/v1/sessions/{id}/vouchers", voucher)).json()["state"] == "starting"
+
+    await world.begin(session)
+    session = await served.session(id)
+    world.clock.move(timedelta(minutes=20))
+    await world.measure(session, 2_250)
+    shown = (await client.get(f"/v1/sessions/{id}")).json()
+    assert (shown["state"], shown["delivered_wh"], shown["cost"]) == ("charging", 1_250, "437500")
+    assert (await client.get(f"/v1/receipts/{id}")).status_code == 404
+
+    at = int(world.clock.now().timestamp())
+    word = {"at": at, "signature": signed(driver, StopRequest(session.id.to_bytes32(), at))}
+    assert (await served.post(f"/v1/sessions/{id}/stop", word)).json()["cause"] == "driver"
+    await world.end(session, 2_300)
+
+    receipt = await client.get(f"/v1/receipts/{id}")
+    assert receipt.headers["content-type"] == "application/json"
+    assert id in receipt.headers["content-disposition"]
+    trust = Trust.parse((await client.get("/v1/trust")).content)
+    assert verify_receipt(receipt.content, SIGNATURES, trust).ok
+    assert Receipt.parse(receipt.content).energy == 1_300
+    async with running(world.effects):
+        await world.settled(session)
+    settlement = await client.get(f"/v1/settlements/{id}")
+    assert Settlement.parse(settlement.content).amount == 455_000
+    timeline = [step["event"] for step in (await client.get(f"/v1/sessions/{id}")).json()["timeline"]]
+    assert timeline == ["reserve", "fund", "start", "started", "stop", "meter", "settle"]
+
+
+async def test_a_refusal_carries_its_certificate_its_offers_and_its_files(
+    served: Served, driver: Driver
+) -> None:
+    answer = await served.post("/v1/requests", served.body(driver, 60_000))
+    no = problem_of(answer, 409)
+    assert no["code"] == "request.refused"
+    assert no["certificate"]["deficit_wh"] > 0
+    assert [set(offer) for offer in no["offers"]] == [{"energy_wh", "departure"}] * 2
+    number = (await served.client.get("/v1/site")).json()["refusals"][0]["number"]
+    files = [
+        (await served.client.get(f"/v1/refusals/{number}/{part}")).content for part in ("problem", "schedule")
+    ]
+    assert verify_schedule(*files).ok
+    best = no["offers"][0]
+    departure = int(datetime.fromisoformat(best["departure"]).timestamp())
+    taken = await served.post("/v1/requests", served.body(driver, best["energy_wh"], departure=departure))
+    assert taken.status_code == 201
+
+
+async def test_a_plans_files_prove_it(served: Served, driver: Driver) -> None:
+    plan = (await served.promised(driver))["plan"]
+    sha256 = plan["schedule_sha256"].removeprefix("0x")
+    files = [
+        (await served.client.get(f"/v1/plans/{sha256}/{part}")).content for part in ("problem", "schedule")
+    ]
+    assert verify_schedule(*files).ok
+
+
+async def test_the_rewards_of_a_day_are_shown_as_unpaid(served: Served, driver: Driver) -> None:
+    world = served.world
+    session = await world.charging(driver, world.places[0])
+    world.clock.move(timedelta(minutes=30))
+    await world.end(session, 3_000)
+    day = world.clock.now().date().isoformat()
+    answer = (await served.client.get(f"/v1/groups/yard/rewards?day={day}")).json()
+    assert [one["state"] for one in answer["rewards"]] == ["unpaid"]
+    assert sum(answer["rewards"][0]["metered_wh"]) == 2_000
+
+
+# --- errors
+
+
+def without(body: Json, *path: str) -> Json:
+    copy: Json = json.loads(json.dumps(body))
+    inner = copy
+    for part in path[:-1]:
+        inner = inner[part]
+    del inner[path[-1]]
+    return copy
+
+
+def with_(body: Json, value: Any, *path: str) -> Json:
+    copy: Json = json.loads(json.dumps(body))
+    inner = copy
+    for part in path[:-1]:
+        inner = inner[part]
+    inner[path[-1]] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("request", "energy_wh"), "5000"),
+        (("request", "energy_wh"), 5000.0),
+        (("request", "energy_wh"), True),
+        (("request", "energy_wh"), -1),
+        (("request", "energy_wh"), 2**31),
+        (("request", "max_cost"), 4_000_000),
+        (("request", "max_cost"), "4e6"),
+        (("request", "max_cost"), "-1"),
+        (("request", "max_cost"), "01"),
+        (("request", "departure"), 2**63),
+        (("request", "departure"), "2026-06-01T12:00:00Z"),
+        (("request", "flexible"), 1),
+        (("request", "flexible"), "true"),
+        (("request", "asset"), 0),
+        (("request", "payer"), "0x12"),
+        (("request", "nonce"), "0x" + "G" * 64),
+        (("request", "tip"), 1),
+        (("signature",), "0x" + "1" * 127),
+        (("signature",), None),
+        (("station",), ""),
+        (("station",), "A" * 41),
+        (("comment",), "hello"),
+        (("request",), [1, 2, 3]),
+    ],
+)
+async def test_a_member_of_the_wrong_kind_is_named(
+    served: Served, driver: Driver, path: tuple[str, ...], value: Any
+) -> None:
+    answer = await served.post("/v1/requests", with_(served.body(driver), value, *path))
+    found = problem_of(answer, 400)
+    assert found["code"] == "api.malformed"
+    assert found["path"] == ".".join(path)
+    assert not await served.world.sessions()
+
+
+async def test_money_past_what_the_escrow_holds_is_refused(served: Served, driver: Driver) -> None:
+    body = with_(served.body(driver), str(2**96), "request", "max_cost")
+    assert problem_of(await served.post("/v1/requests", body), 400)["code"] == "money.not_units"
+
+
+@pytest.mark.parametrize(
+    "member", ["payer", "asset", "departure", "energy_wh", "nonce", "deadline", "flexible"]
+)
+async def test_a_member_that_is_missing_is_named(served: Served, driver: Driver, member: str) -> None:
+    answer = await served.post("/v1/requests", without(served.body(driver), "request", member))
+    assert problem_of(answer, 400)["path"] == f"request.{member}"
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"null", b"[]", b'"text"', b"\xff\xfe", b"[" * 60_000, b'{"a":' * 10_000 + b"1"]
+)
+async def test_a_body_that_is_no_request_is_a_problem_and_no_crash(served: Served, raw: bytes) -> None:
+    answer = await served.client.post(
+        "/v1/requests", content=raw, headers={"content-type": "application/json"}
+    )
+    problem_of(answer, 400)
+    assert (await served.client.get("/healthz")).status_code == 200
+
+
+async def test_a_body_that_is_too_large_is_refused_unread(served: Served) -> None:
+    answer = await served.client.post("/v1/requests", content=b" " * (64 * 1024 + 1))
+    assert problem_of(answer, 400)["code"] == "api.too_large"
+
+
+async def test_a_body_of_unknown_length_is_refused(served: Served) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    answer = await served.client.post("/v1/requests", content=pieces())
+    assert problem_of(answer, 400)["code"] == "api.too_large"
+
+
+async def test_codes_that_are_wrong_are_told_apart(served: Served) -> None:
+    code = served.world.places[0].code
+    mistyped = code[:-1] + ("0" if code[-1] != "0" else "2")
+    for typed, expected in (
+        (mistyped, "station.mistyped_code"),
+        (code_of(99), "station.unknown_code"),
+        ("what", "station.malformed_code"),
+        ("%F0%9F%94%8C" * 8, "station.malformed_code"),
+    ):
+        found = problem_of(await served.client.get(f"/v1/stations/{typed}"), 400)
+        assert (found["code"], bool(found["do"])) == (expected, True)
+
+
+async def test_errors_have_the_status_of_their_class(served: Served, driver: Driver) -> None:
+    thief = Driver("thief")
+    stolen = with_(served.body(driver), served.body(thief)["signature"], "signature")
+    assert problem_of(await served.post("/v1/requests", stolen), 422)["code"] == "request.wrong_signature"
+    late = served.body(driver, departure=1)
+    found = problem_of(await served.post("/v1/requests", late), 400)
+    assert (found["code"], found["path"]) == ("request.departure_in_past", "request.departure")
+    await served.promised(driver)
+    taken = problem_of(await served.post("/v1/requests", served.body(thief)), 409)
+    assert taken["code"] == "connector.taken"
+    served.world.escrow.away = True
+    away = problem_of(await served.post("/v1/requests", served.body(thief, bay=1)), 503)
+    assert away["code"] == "chain.away"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/sessions/nonsense", 400),
+        ("/v1/receipts/nonsense", 400),
+        ("/v1/receipts/019e81c4-8300-7000-8000-000000000000", 404),
+        ("/v1/settlements/019e81c4-8300-7000-8000-000000000000", 404),
+        ("/v1/sessions/019e81c4-8300-7000-8000-000000000000", 400),
+        ("/v1/plans/" + "00" * 32 + "/problem", 404),
+        ("/v1/refusals/1/problem", 404),
+        ("/v1/refusals/99999999999999999999999/problem", 400),
+        ("/v1/refusals/one/problem", 400),
+        ("/v1/groups/yard/rewards", 400),
+        ("/v1/groups/yard/rewards?day=soon", 400),
+        ("/v1/nothing", 404),
+    ],
+)
+async def test_what_is_not_there_is_a_problem_too(served: Served, path: str, status: int) -> None:
+    problem_of(await served.client.get(path), status)
+
+
+async def test_a_method_that_a_path_does_not_know_is_a_problem(served: Served) -> None:
+    problem_of(await served.client.delete("/v1/site"), 405)
+
+
+async def test_one_address_cannot_have_everything_relayed(served: Served, driver: Driver) -> None:
+    served.world.escrow.balances[driver.address] = 10_000_000
+    answers = []
+    for ceiling in (1_000_000, 2_000_000, 3_000_000):
+        order = {
+            "payer": driver.address.text,
+            "payee": OPERATOR.payee.address.text,
+            "epoch": 0,
+            "ceiling": str(ceiling),
+            "value": "1000000",
+            "deadline": 2**40,
+            "permit_signature": "0x" + "11" * 65,
+            "top_up_signature": signed(driver, TopUp(OPERATOR.payee.address, 0, ceiling, 2**40)),
+        }
+        answers.append(await served.post("/v1/relay", {"kind": "deposit", "order": order}))
+    assert [one.status_code for one in answers] == [200, 200, 409]
+    assert problem_of(answers[2], 409)["code"] == "relay.too_many"
+    assert served.world.escrow.tabs[driver.address].ceiling == 2_000_000
+
+
+# --- live
+
+
+async def next_snapshot(lines: AsyncIterator[str]) -> Json:
+    async for line in lines:
+        if line.startswith("data:"):
+            document: Json = json.loads(line.removeprefix("data:"))
+            return document
+    raise AssertionError("the stream has ended")
+
+
+async def test_a_page_gets_a_snapshot_at_once_and_after_each_change(served: Served, driver: Driver) -> None:
+    async with asyncio.timeout(20), served.client.stream("GET", "/v1/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        lines = stream.aiter_lines()
+        assert (await next_snapshot(lines))["sessions"] == []
+        promise = await served.promised(driver)
+        while not (found := (await next_snapshot(lines))["sessions"]):
+            pass
+        assert (found[0]["id"], found[0]["state"]) == (promise["session"], "reserved")
+        await served.world.pay(driver, await served.session(promise["session"]))
+        while (await next_snapshot(lines))["sessions"][0]["state"] != "starting":
+            pass
+
+
+async def test_a_page_that_opens_while_the_chain_is_away_is_told_so(served: Served) -> None:
+    served.world.escrow.away = True
+    problem_of(await served.client.get("/v1/events"), 503)
+    problem_of(await served.client.get("/v1/site"), 503)
+
+
+async def test_a_page_keeps_what_it_shows_while_the_chain_is_away(served: Served, driver: Driver) -> None:
+    async with asyncio.timeout(20), served.client.stream("GET", "/v1/events") as stream:
+        lines = stream.aiter_lines()
+        await next_snapshot(lines)
+        served.world.escrow.away = True
+        served.world.transitions.tell()
+        await asyncio.sleep(0.1)
+        served.world.escrow.away = False
+        await served.promised(driver)
+        while not (await next_snapshot(lines))["sessions"]:
+            pass
+
+
+# --- the house
+
+
+async def test_health_is_told_apart_from_readiness(served: Served) -> None:
+    assert (await served.client.get("/healthz")).json() == {"ok": True}
+    assert (await served.client.get("/readyz")).json() == {"ready": True}
+    served.ready = False
+    away = await served.client.get("/readyz")
+    assert (away.status_code, away.json()) == (503, {"ready": False})
+    assert (await served.client.get("/healthz")).status_code == 200
+
+
+async def test_metrics_are_in_prometheus_words(served: Served) -> None:
+    answer = await served.client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "# TYPE python_info gauge" in answer.text
+
+
+async def test_the_api_describes_itself(served: Served) -> None:
+    assert (await served.client.get("/docs")).status_code == 200
+    described = (await served.client.get("/openapi.json")).json()
+    assert {"/v1/requests", "/v1/relay", "/v1/sessions/{id}/vouchers", "/v1/events"} <= set(
+        described["paths"]
+    )
+    energy = described["components"]["schemas"]["RequestValues"]["properties"]["energy_wh"]
+    assert energy["type"] == "integer"
+
+
+async def test_pages_are_served_strictly_and_kept_where_they_never_change(served: Served) -> None:
+    page = await served.client.get("/")
+    assert (page.status_code, page.headers["cache-control"]) == (200, "no-cache")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["x-content-type-options"] == "nosniff"
+    asset = await served.client.get("/assets/page-abc123.js")
+    assert "immutable" in asset.headers["cache-control"]
+    assert (await served.client.get("/../../etc/passwd")).status_code == 404
+    assert (await served.client.get("/%2e%2e/%2e%2e/etc/passwd")).status_code == 404
+
+
+async def test_a_request_in_hand_is_counted_as_waiting_work(served: Served, driver: Driver) -> None:
+    async with served.world.database.begin():
+        asked = asyncio.create_task(served.post("/v1/requests", served.body(driver)))
+        async with asyncio.timeout(10):
+            while served.waiting.oldest_s == 0:
+                await asyncio.sleep(0.005)
+    assert (await asked).status_code == 201
+    assert served.waiting.oldest_s == 0
+
+
+async def test_a_port_that_is_taken_is_said_to_be(served: Served) -> None:
+    with pytest.raises(Refused, match=r"http\.port_in_use"):
+        await HttpServer(FastAPI(), served.client.base_url.port or 0).run()

@@ -32,7 +32,7 @@ from evmesh.domain.trust import Trust
 from evmesh.domain.typed_data import TypedStruct, digest
 from evmesh.domain.units import Milliamp, W, Wh
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner
-from evmesh.ports import AsyncService
+from evmesh.ports import AsyncService, Randomness
 from evmesh.services.caretaker import Caretaker
 from evmesh.services.control import Control
 from evmesh.services.directory import Directory, Group, Operator, Place
@@ -346,6 +346,7 @@ async def open_world(
     rating: W = RATING,
     phases: int = 1,
     clock: HandClock | None = None,
+    randomness: Randomness = secrets.token_bytes,
 ) -> AsyncIterator[World]:
     """Open the platform on a directory's database, going on from what is there."""
     clock = clock or HandClock()
@@ -373,7 +374,7 @@ async def open_world(
         escrow,
         SIGNATURES,
         OPERATOR,
-        secrets.token_bytes,
+        randomness,
         escrow.balance,
     )
     payments = Payments(transitions, directory_, planner, escrow, SIGNATURES, OPERATOR)
@@ -381,7 +382,7 @@ async def open_world(
         transitions,
         directory_,
         live,
-        MeterLog(OPERATOR, SIGNATURES, secrets.token_bytes),
+        MeterLog(OPERATOR, SIGNATURES, randomness),
         requests,
         receipts,
         StateFeed(bus, directory_),

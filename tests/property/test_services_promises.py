@@ -1,6 +1,7 @@
 """In a world of perfect cars every promise is kept, and the cabinet never carries more than it may."""
 
 import asyncio
+import random
 import tempfile
 from collections.abc import Callable
 from datetime import datetime
@@ -29,7 +30,7 @@ def cars(draw: st.DrawFn, phases: int) -> list[Car]:
                 bay=bay,
                 comes_at=draw(st.integers(0, 18)),
                 stays=stays,
-                wh=draw(st.integers(1, most * 3 // 4)),
+                wh=draw(st.integers(300, most * 3 // 4)),
                 flexible=draw(st.booleans()),
             )
         )
@@ -57,6 +58,7 @@ async def drive(yard: tuple[int, int, list[Car], list[int]], minutes: int) -> Ya
             rating=RATING[phases],
             phases=phases,
             price_at=prices_by_quarter(prices),
+            randomness=random.Random(7).randbytes,
         )
         async with opened as world:
             yard_ = Yard(world, fleet)

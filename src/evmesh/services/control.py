@@ -28,7 +28,7 @@ from evmesh.domain.units import (
     watts_from_current,
     watts_from_energy,
 )
-from evmesh.planning.dispatch import DispatchConnector, GroupLimit, dispatch
+from evmesh.planning.dispatch import DispatchConnector, Dispatched, GroupLimit, dispatch
 from evmesh.planning.spare import hand_on
 from evmesh.ports import ChargePoint, Clock
 from evmesh.services.directory import Directory, Group, Place, Supply
@@ -171,13 +171,8 @@ class Control:
     ) -> dict[Session, LimitProfile]:
         """Share a room among connectors: by the minute, then the next step's mean, then the safe limit."""
         left_s = max(1, int((times.end - times.now).total_seconds()))
-        extra = self._extra(replace(group, capacity=room.now), times, left_s, dues, plans.newest)
-        cut = dispatch(
-            [_dispatched(due, extra.get(due.pseudonym, 0), left_s) for due in dues],
-            GroupLimit(power=room.now),
-            left_s,
-            SLOT_S,
-        )
+        spare = self._spare(replace(group, capacity=room.now), times, left_s, dues, plans.newest)
+        cut = _dispatch(dues, spare, room.now, left_s)
         means = _shared(room.next, ((due, _mean(plans.newest, due, times.end)) for due in dues))
         safes = _shared(room.later, ((due, safe_limit(group, due.connector)) for due in dues))
         return {
@@ -200,12 +195,13 @@ class Control:
             max_wh=energy_from_watts(power, left_s),
         )
 
-    def _extra(
+    def _spare(
         self, group: Group, times: Times, left_s: int, dues: Sequence[_Due], newest: Plan
-    ) -> dict[str, int]:
-        """Hand what the rest of this step has unused to cars that are planned for later.
+    ) -> dict[str, "_Spare"]:
+        """Hand out what the rest of this step has unused.
 
-        Cars that shall charge as soon as possible come first, whatever the price.
+        First to cars for which no later step holds what rounding and late values left over, then to
+        cars that shall charge as soon as possible, whatever the price, then by price.
         """
         later = newest.problem
         grid = TimeGrid(step_start(times.now), STEP_S, later.steps + 1)
@@ -216,28 +212,60 @@ class Control:
         room: int = sum(one.cap_wh for one in supply) - sum(due.now_wh for due in dues)
         supply += [SupplySegment(one.step + 1, one.cap_wh, one.price) for one in later.supply]
         rows = {row.id: row for row in newest.schedule.rows}
+        planned = [
+            [row.at(n) for n in range(row.end)] if (row := rows.get(due.pseudonym)) else [] for due in dues
+        ]
+        found = {due.pseudonym: _Spare() for due in dues}
+        for due, wh in zip(dues, planned, strict=True):
+            if not any(wh):
+                found[due.pseudonym].owed = more = _room_for(due, due.now_wh, room)
+                room -= more
         requests, shifted = [], []
-        extra: dict[str, int] = {}
-        for due in dues:
-            row = rows.get(due.pseudonym)
-            planned = [row.at(step) for step in range(row.end)] if row else []
-            sooner = 0 if due.session.terms.flexible else _room_for(due, due.now_wh, room)
-            extra[due.pseudonym] = sooner
-            room -= sooner
-            wh = (Wh(due.now_wh + sooner), *_without(planned, sooner))
-            requests.append(Request(due.pseudonym, 0, len(wh), Wh(sum(wh)), Wh(max(due.max_wh, wh[0]))))
-            shifted.append(ScheduleRow(due.pseudonym, 0, wh))
+        for due, wh in zip(dues, planned, strict=True):
+            spare = found[due.pseudonym]
+            if any(wh) and not due.session.terms.flexible:
+                spare.more = _room_for(due, due.now_wh, room)
+                room -= spare.more
+            row = (Wh(due.now_wh + spare.owed + spare.more), *_without(wh, spare.more))
+            requests.append(Request(due.pseudonym, 0, len(row), Wh(sum(row)), Wh(max(due.max_wh, row[0]))))
+            shifted.append(ScheduleRow(due.pseudonym, 0, row))
         cheapest = min((one.price for one in here), default=0)
         schedule = Schedule("", tuple(shifted), (cheapest, *newest.schedule.step_price), 0)  # type: ignore[arg-type]
         for one in hand_on(Problem(grid, tuple(supply), tuple(requests)), schedule, 0, {}):
-            extra[one.id] += one.wh
-            room -= one.wh
-        for due, row in zip(dues, shifted, strict=True):
-            if not any(row.wh[1:]):  # no later step holds what rounding and late values left over
-                more = _room_for(due, due.now_wh + extra[due.pseudonym], room)
-                extra[due.pseudonym] += more
-                room -= more
-        return extra
+            found[one.id].more += one.wh
+        return found
+
+
+@dataclass(slots=True)
+class _Spare:
+    """What a car may have of the unused rest of a step: what it is owed, and what it may have sooner."""
+
+    owed: int = 0
+    more: int = 0
+
+
+def _dispatch(dues: Sequence[_Due], spare: Mapping[str, _Spare], room: W, left_s: int) -> Dispatched:
+    """Cut energy into currents; what is handed out sooner takes from nobody what is due now.
+
+    A cabinet that is full by energy may have no place for a car's blocks of 6 A.
+    """
+    limit = GroupLimit(power=room)
+    owed = {due.pseudonym: due.now_wh + spare.get(due.pseudonym, _Spare()).owed for due in dues}
+    least = dispatch([_dispatched(due, owed[due.pseudonym], left_s) for due in dues], limit, left_s, SLOT_S)
+    if not any(one.more for one in spare.values()):
+        return least
+    for quarters in (4, 3, 2, 1):
+        more = {name: wh + spare[name].more * quarters // 4 for name, wh in owed.items()}
+        cut = dispatch([_dispatched(due, more[due.pseudonym], left_s) for due in dues], limit, left_s, SLOT_S)
+        if all(_carried(cut, due) >= min(_carried(least, due), owed[due.pseudonym]) for due in dues):
+            return cut
+    return least
+
+
+def _carried(cut: Dispatched, due: _Due) -> Wh:
+    lines = len(_lines(due))
+    milliamp_slots = sum(cut.currents[due.pseudonym])
+    return energy_from_watts(watts_from_current(Milliamp(milliamp_slots), lines), cut.slot_s)
 
 
 def _room_for(due: _Due, wh: int, room: int) -> int:
@@ -255,19 +283,23 @@ def _without(planned: Sequence[Wh], wh: int) -> list[Wh]:
     return rest
 
 
-def _dispatched(due: _Due, extra: int, left_s: int) -> DispatchConnector:
-    """Put a car on the board.
-
-    Which line a single-phase outlet loads is not in the site file. It matters only where a line has a
-    limit of its own, which a group here has not: one line after the other is as good as any.
-    """
-    number = due.connector.ref.connector
+def _dispatched(due: _Due, wh: int, left_s: int) -> DispatchConnector:
+    """Put a car on the board."""
     return DispatchConnector(
         id=due.pseudonym,
-        lines=(1, 2, 3) if due.connector.phases == 3 else (1 + number % 3,),
+        lines=_lines(due),
         max_current=due.connector.max_current,
-        due_wh=_whole_slot(due, due.now_wh + extra, left_s),
+        due_wh=_whole_slot(due, wh, left_s),
     )
+
+
+def _lines(due: _Due) -> tuple[int, ...]:
+    """Give the lines that an outlet loads.
+
+    Which one a single-phase outlet loads is not in the site file. It matters only where a line has a
+    limit of its own, which a group here has not: one line after the other is as good as any.
+    """
+    return (1, 2, 3) if due.connector.phases == 3 else (1 + due.connector.ref.connector % 3,)
 
 
 def _whole_slot(due: _Due, wh: int, left_s: int) -> Wh:

@@ -59,7 +59,7 @@ class Stops:
         due += [
             (one.terms.connector, one.transaction_id)
             for one in sessions
-            if False
+            if one.state is State.STOPPING
             and one.transaction_id is not None
             and one.changed_at + REPEAT_AFTER <= now
         ]

@@ -1,6 +1,7 @@
 """One whole charge on the real platform, with a station that the `ocpp` library drives."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -44,6 +45,16 @@ price = 350000
 """
 
 
+class PacedStation(LibraryStation):
+    """Lets the time pass that its energy takes: 400 Wh in four minutes are 6 kW."""
+
+    clock: SharedClock
+
+    async def meter(self, step_wh: int) -> None:
+        await self.clock.sleep_until(self.clock.now() + timedelta(minutes=4))
+        await super().meter(step_wh)
+
+
 @pytest.mark.timeout(180)
 async def test_a_station_of_another_maker_charges_is_paid_and_gets_a_receipt_that_checks(
     tmp_path: Path,
@@ -55,7 +66,9 @@ async def test_a_station_of_another_maker_charges_is_paid_and_gets_a_receipt_tha
     options = UpOptions(tmp_path / "site.toml", data, port=0, ocpp_port=0, speed=240, with_sim=False)
     async with running(options, lambda _: None) as run:
         clock = SharedClock(data / run.clock)
-        async with LibraryStation.at(run.ocpp_url, "LIB-1", now=clock.now) as station:
+        async with PacedStation.at(run.ocpp_url, "LIB-1", now=clock.now) as station:
+            assert isinstance(station, PacedStation)
+            station.clock = clock
             await station.boot()
             driver = WalletDriver(data, "LIB")
             await fill_purses(data, [driver], tmp_path / "purse.db")
@@ -71,7 +84,7 @@ async def test_a_station_of_another_maker_charges_is_paid_and_gets_a_receipt_tha
         assert driver.signer.address.text[2:] not in charge.id_tag.lower()
         assert charge.profiles
         purposes = {profile["charging_profile_purpose"] for profile in charge.profiles}
-        assert purposes == {"TxProfile"}
+        assert purposes == {"TxDefaultProfile", "TxProfile"}
         units = {profile["charging_schedule"]["charging_rate_unit"] for profile in charge.profiles}
         assert units == {"W"}
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,6 +18,7 @@ from tests.fakes.world import OPERATOR, Driver, World, eventually, running
 
 async def metered(world: World, driver: Driver, bay: int) -> Session:
     session = await world.charging(driver, world.places[bay], 5_000)
+    world.clock.move(timedelta(minutes=20))
     return await world.end(session, (session.meter_start or 0) + 1_000)
 
 

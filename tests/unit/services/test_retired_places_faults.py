@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -94,7 +94,7 @@ async def test_sessions_at_retired_places_end_and_nothing_stops(
 ) -> None:
     paid = await funded(world, driver, world.places[1], monkeypatch)
     charging = await world.charging(neighbour, world.places[2], 3_000)
-    assert isinstance(await world.ask(thief, world.places[3], 10**6), NotPromised)
+    assert isinstance(await world.ask(thief, world.places[3], 29_000), NotPromised)
     async with smaller(world) as again:
         snapshots = Snapshots(again.clock, again.directory, OPERATOR, again.live, again.planner)
 
@@ -109,6 +109,7 @@ async def test_sessions_at_retired_places_end_and_nothing_stops(
                 [refusal] = await snapshots.refusals(unit)
             assert shown[charging.id.text]["code"] == world.places[2].code
             assert refusal["code"] == world.places[3].code
+            again.clock.move(timedelta(minutes=20))
             ended = await again.end(charging, (charging.meter_start or 0) + 1_000)
             done = await again.settled(ended)
         assert (done.state, done.due) == (State.SETTLED, 350_000)

@@ -36,8 +36,10 @@ async def test_who_is_answered_no_is_told_to_stop_and_counts_until_then(world: W
     ref = world.places[0].connector.ref
     id = await stranger(world, ref)
     assert world.live.unknown == {ref}
-    async with running(stops_of(world)):
+    service = stops_of(world)
+    async with running(service):
         await told(world, id)
+        assert await service._due(world.clock.now()) == []  # it has time to do so
         assert world.live.unknown == {ref}  # it said yes, and may yet draw
         world.clock.move(REPEAT_AFTER)
         await told(world, id, id)

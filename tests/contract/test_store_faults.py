@@ -193,6 +193,8 @@ async def test_a_database_of_a_newer_release_is_left_alone_with_a_word(store: Da
     async with store.begin() as unit:
         await unit.execute(text("UPDATE alembic_version SET version_num = '9f00'"))
     await store.close()
+    older = Database(f"sqlite+aiosqlite:///{path}")
     with pytest.raises(Refused, match=r"store\.newer_release.*9f00") as refused:
-        await Database(f"sqlite+aiosqlite:///{path}").migrate()
+        await older.migrate()
+    await older.close()
     assert "--data" in refused.value.do

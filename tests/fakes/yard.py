@@ -47,6 +47,7 @@ class Yard:
 
     async def run(self, minutes: int, watch: Callable[[], None] = lambda: None) -> None:
         """Let time pass."""
+        self.world.live.awake |= self.world.directory.stations
         for _ in range(minutes):
             for car in self.cars:
                 if car.comes_at == self.minute:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from evmesh.domain.ids import ConnectorRef
 from evmesh.domain.problem import Problem, Request, SupplySegment
 from evmesh.domain.schedule import Schedule, ScheduleRow
 from evmesh.domain.sessions import Session, State
@@ -121,6 +122,10 @@ class Control:
         async with asyncio.TaskGroup() as tasks:
             self._limits.start(tasks)
 
+    def may_begin(self, ref: ConnectorRef) -> bool:
+        """Tell whether the cabinet has room for a charge to begin here now."""
+        return self._limits.may_begin(ref)
+
     async def _cycle(self, group: Group, has_moved: bool) -> None:
         async with self._transitions.read() as unit:
             now = self._clock.now()
@@ -226,9 +231,9 @@ class Control:
             if any(wh) and not due.session.terms.flexible:
                 spare.more = _room_for(due, due.now_wh, room)
                 room -= spare.more
-            row = (Wh(due.now_wh + spare.owed + spare.more), *_without(wh, spare.more))
-            requests.append(Request(due.pseudonym, 0, len(row), Wh(sum(row)), Wh(max(due.max_wh, row[0]))))
-            shifted.append(ScheduleRow(due.pseudonym, 0, row))
+            both = (Wh(due.now_wh + spare.owed + spare.more), *_without(wh, spare.more))
+            requests.append(Request(due.pseudonym, 0, len(both), Wh(sum(both)), Wh(max(due.max_wh, both[0]))))
+            shifted.append(ScheduleRow(due.pseudonym, 0, both))
         cheapest = min((one.price for one in here), default=0)
         schedule = Schedule("", tuple(shifted), (cheapest, *newest.schedule.step_price), 0)  # type: ignore[arg-type]
         for one in hand_on(Problem(grid, tuple(supply), tuple(requests)), schedule, 0, {}):

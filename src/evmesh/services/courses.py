@@ -1,11 +1,11 @@
 """Power over time, as it may be at most: what a cabinet's connectors are added up in."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 
-from evmesh.domain.stations import LimitProfile
+from evmesh.domain.stations import LimitPeriod, LimitProfile
 from evmesh.domain.units import W
 
 
@@ -24,6 +24,18 @@ class Course:
                 found = max(found, power)
         return found
 
+    def least(self, start: datetime, end: datetime) -> int:
+        """Give the lowest power in [start, end)."""
+        ends = [*(at for at, _ in self.points[1:]), None]
+        return min(
+            (
+                power
+                for (begin, power), over in zip(self.points, ends, strict=True)
+                if begin < end and (over is None or over > start)
+            ),
+            default=0,
+        )
+
 
 def steady(now: datetime, power: int) -> Course:
     """Give the same power for ever."""
@@ -39,6 +51,22 @@ def course_of(profile: LimitProfile, otherwise: int, now: datetime) -> Course:
         limit = profile.limit_at(at)
         points.append((at, otherwise if limit is None else int(limit)))
     return Course(tuple(points))
+
+
+def lowered(profile: LimitProfile, course: Course) -> LimitProfile:
+    """Give a profile that asks for the same, but nowhere for more than a course has."""
+    offsets = {0, *(period.offset_s for period in profile.periods)}
+    for at, _ in course.points:
+        offset = (at - profile.starts_at) // timedelta(seconds=1)
+        offsets |= {one for one in (offset, offset + 1) if one > 0}
+    starts = sorted(offsets)
+    periods: list[LimitPeriod] = []
+    for start_s, over_s in pairwise([*starts, starts[-1] + 1]):
+        start, over = (profile.starts_at + timedelta(seconds=one) for one in (start_s, over_s))
+        limit = min(profile.limit_at(start) or W(0), W(course.least(start, over)))
+        if not periods or periods[-1].limit != limit:
+            periods.append(LimitPeriod(start_s, limit))
+    return replace(profile, periods=tuple(periods))
 
 
 def highest(courses: Sequence[Course]) -> Course:

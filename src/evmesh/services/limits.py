@@ -19,7 +19,7 @@ from evmesh.domain.sessions import PLUGGED, Session, State
 from evmesh.domain.stations import Connector, LimitProfile
 from evmesh.domain.units import MIN_CURRENT, W, watts_from_current
 from evmesh.ports import ChargePoint, Clock
-from evmesh.services.courses import Course, course_of, fits, highest, steady, total
+from evmesh.services.courses import Course, course_of, fits, highest, lowered, steady, total
 from evmesh.services.directory import Directory, Group, Place
 from evmesh.services.live import Held, LiveState
 from evmesh.services.transitions import Transitions
@@ -117,6 +117,18 @@ class Limits:
         """Tell whether a connector can be reached and has done what it was last asked for."""
         return self._stations.is_connected(ref.station) and self._live.connector(ref).held.obeys
 
+    def may_begin(self, ref: ConnectorRef) -> bool:
+        """Tell whether a charge may begin here: the cabinet carries its first limit beside all others.
+
+        What others have to give up for it is asked of them from the session's start on.
+        """
+        place, now = self._directory.by_ref(ref), self._clock.now()
+        if place is None or ref not in self._sessions:
+            return False
+        group = self._directory.groups[place.connector.group]
+        courses = [self._may_draw(group, one, now) for one in group.places]
+        return total(courses).most(now) <= group.capacity
+
     def room(self, group: Group, wanted: Collection[ConnectorRef], times: Times) -> Room:
         """Give what is left of a cabinet for some connectors, when all others draw what they may."""
         others = [
@@ -175,9 +187,13 @@ class Limits:
         if fits(Course(()), before, after, W(0)):  # it adds nothing anywhere
             return wish
         others = total([self._may_draw(group, one, now) for one in group.places if one is not place])
-        if len(held.doubts) >= _MOST_DOUBTS or not fits(others, before, after, group.capacity):
-            return None
-        return _Wish(ref, wish.session, wish.profile, wish.until, adds=True)
+        if len(held.doubts) < _MOST_DOUBTS and fits(others, before, after, group.capacity):
+            return _Wish(ref, wish.session, wish.profile, wish.until, adds=True)
+        # Two that each want more now and less later would wait for each other: first give up, then get.
+        less = lowered(wish.profile, before)
+        if fits(Course(()), course_of(less, self._fallback(place.connector, held), now), before, W(0)):
+            return None  # there is nothing to give up
+        return _Wish(ref, wish.session, less, wish.until)
 
     def _may_draw(self, group: Group, place: Place, now: datetime) -> Course:
         """Give the most that a connector may draw from now on, by all that is known of it."""
@@ -230,6 +246,7 @@ class Limits:
         try:
             accepted = await self._stations.set_limit(ref, transaction_id, profile)
         except Unavailable:
+            self._wishes.pop(ref, None)  # the next cycle asks again
             held.obeys = False
             if not adds:  # all that it could have added is in what stood before
                 held.doubts = tuple(one for one in held.doubts if one is not profile)
@@ -243,6 +260,7 @@ class Limits:
             return
         if held.obeys:
             _log.warning("limit.rejected", session=session.id.text, connector=str(ref))
+        self._wishes.pop(ref, None)
         held.doubts = tuple(one for one in held.doubts if one is not profile)
         held.obeys = False
 

@@ -10,7 +10,7 @@ from evmesh.domain.evidence import RefusalRecord
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.money import cost_of
 from evmesh.domain.problem import write_problem
-from evmesh.domain.schedule import Refusal, write_schedule
+from evmesh.domain.schedule import Refusal, parse_schedule, write_schedule
 from evmesh.domain.sessions import (
     NO_CAR_TIMEOUT,
     RESERVATION_TTL,
@@ -107,18 +107,16 @@ class Requests:
         place = self._directory.by_code(code)
         self._check_signature(place, request, signature)
         async with self._transitions.begin() as work:
-            known = await work.unit.session_of_request(request.payer, request.nonce)
-            if known is not None:
-                return await self._promise(work, known, request)
+            if (answered := await self._answered(work, request)) is not None:
+                return answered
             self._check_times(request, work.now)
             # Before the tab is read: with no session of this payer open, every claim is in it.
             await self._check_free(work, place, request.payer)
         tab = await self._escrow.tab(self._operator.payee.address, request.payer)
         await self._check_money(place, request, tab)
         async with self._transitions.begin() as work:
-            known = await work.unit.session_of_request(request.payer, request.nonce)
-            if known is not None:
-                return await self._promise(work, known, request)
+            if (answered := await self._answered(work, request)) is not None:
+                return answered
             await self._check_free(work, place, request.payer)
             session = self._reservation(work.now, place, request, signature, tab)
             return await self._decide(work, place, session)
@@ -136,14 +134,27 @@ class Requests:
         work.applied.append("reserve")
         return Promise(promised, self.offer_of(promised), parse_plan(answer.stored))
 
-    async def _promise(self, work: Work, session: Session, request: ChargeRequest) -> Promise:
-        if request_of(session) != request:
-            raise InvalidInput(
-                "request.nonce_used",
-                "this wallet has used the nonce for another request",
-                do="sign the request with a fresh random nonce",
-                path="request.nonce",
-            )
+    async def _answered(self, work: Work, request: ChargeRequest) -> Promise | NotPromised | None:
+        """Give the answer that this very request got before: a nonce is answered once."""
+        session = await work.unit.session_of_request(request.payer, request.nonce)
+        if session is not None:
+            if request_of(session) != request:
+                raise InvalidInput(
+                    "request.nonce_used",
+                    "this wallet has used the nonce for another request",
+                    do="sign the request with a fresh random nonce",
+                    path="request.nonce",
+                )
+            return await self._promise(work, session)
+        record = await work.unit.refusal_of(request.payer, request.nonce)
+        if record is None:
+            return None
+        certificate = parse_schedule(record.schedule)
+        if not isinstance(certificate, Refusal):
+            raise IntegrityFailure("refusal.no_certificate", f"refusal {record.number} holds another file")
+        return NotPromised(record, certificate)
+
+    async def _promise(self, work: Work, session: Session) -> Promise:
         stored = await work.unit.plan_of(session.plan_sha256)
         if stored is None:
             raise IntegrityFailure("plan.missing", f"the plan of session {session.id} is not stored")

@@ -235,6 +235,19 @@ async def test_energy_that_cannot_fit_is_refused_with_a_proof(world: World, driv
     assert len(await world.sessions()) == 3
 
 
+async def test_the_same_refused_request_again_is_the_same_refusal(world: World, driver: Driver) -> None:
+    place = world.places[0]
+    wish = replace(world.wish(driver, place), energy_wh=60_000, max_cost=10**9)
+    first = await world.requests.request(place.code, wish, driver.sign(wish))
+    again = await world.requests.request(place.code, wish, driver.sign(wish))
+
+    assert isinstance(first, NotPromised)
+    assert isinstance(again, NotPromised)
+    assert again.certificate == first.certificate
+    async with world.database.begin() as unit:
+        assert len(await unit.refusals(10)) == 1
+
+
 async def test_energy_beyond_what_the_car_could_take_is_refused_with_a_proof(
     world: World, driver: Driver
 ) -> None:

@@ -180,7 +180,8 @@ class LibraryStation(ChargePoint):  # type: ignore[misc]  # the library ships no
     @on("SetChargingProfile")  # type: ignore[untyped-decorator]
     def _on_set_charging_profile(self, connector_id: int, cs_charging_profiles: dict[str, Any]) -> Any:
         self.profiles.append({"connector_id": connector_id, **cs_charging_profiles})
-        known = cs_charging_profiles.get("transaction_id") == self.transaction_id
+        is_default = cs_charging_profiles["charging_profile_purpose"] == "TxDefaultProfile"
+        known = is_default or cs_charging_profiles.get("transaction_id") == self.transaction_id
         return call_result.SetChargingProfile(status="Accepted" if known else "Rejected")
 
     @on("ChangeConfiguration")  # type: ignore[untyped-decorator]

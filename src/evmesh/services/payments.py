@@ -67,6 +67,12 @@ class Payments:
                 f"the session needs {session.terms.budget}",
                 do="deposit the difference, then send the voucher again",
             )
+        if tab.spent != session.terms.base:
+            raise Refused(
+                "voucher.other_base",
+                f"the tab has spent {tab.spent} units, and the offer was made at {session.terms.base}",
+                do="ask for a new offer",
+            )
         async with self._transitions.begin() as work:
             session = await find(work, id)
             if session.voucher_signature == signature:
@@ -75,7 +81,7 @@ class Payments:
                 raise Refused(
                     "reservation.ended",
                     "the reservation was not paid for in time; nothing was taken",
-                    do="ask again, and send the voucher within ten minutes",
+                    do="ask again, and send the voucher within five minutes",
                 )
             session = await work.apply(session, Event.FUND, "voucher", voucher_signature=signature)
         return await self.start(id)

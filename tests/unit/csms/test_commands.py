@@ -24,6 +24,7 @@ def profile(*offsets: int, minutes: int = 30) -> LimitProfile:
         commands.remote_start(1, "T" * 20),
         commands.remote_stop(7),
         commands.set_limit(1, 7, profile(0, 900)),
+        commands.set_default_limit(2, W(1_380)),
         *commands.configuration(CsmsConfig()),
     ],
     ids=lambda command: command.action,
@@ -44,6 +45,19 @@ def test_a_limit_replaces_the_one_before_of_the_same_transaction_and_no_other() 
         second["stackLevel"],
     )
     assert other["chargingProfileId"] != first["chargingProfileId"]
+
+
+def test_the_default_limit_is_for_every_transaction_and_for_good() -> None:
+    sent = msgspec.to_builtins(commands.set_default_limit(2, W(1_380)).payload)
+    schedule = {"chargingRateUnit": "W", "chargingSchedulePeriod": ({"startPeriod": 0, "limit": 1_380},)}
+    assert sent["connectorId"] == 2
+    assert sent["csChargingProfiles"] == {
+        "chargingProfileId": 2_000_000_002,
+        "stackLevel": 0,
+        "chargingProfilePurpose": "TxDefaultProfile",
+        "chargingProfileKind": "Relative",
+        "chargingSchedule": schedule,
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Money first: what a voucher must be, and where it goes back when the start cannot be."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -194,3 +195,13 @@ async def test_an_old_word_to_stop_is_refused(world: World, driver: Driver, late
 async def test_a_word_to_stop_within_ten_minutes_holds(world: World, driver: Driver) -> None:
     session = await world.charging(driver, world.places[0])
     assert (await world.stop_word(driver, session, late_s=600)).state is State.STOPPING
+
+
+async def test_an_offer_on_a_tab_that_has_moved_on_is_not_funded(world: World, driver: Driver) -> None:
+    session = await world.promised(driver, world.places[0])
+    world.fund(driver, 2 * session.terms.budget)
+    (payer, tab), *_ = world.escrow.tabs.items()
+    world.escrow.tabs[payer] = replace(tab, spent=tab.spent + 1)
+    with pytest.raises(Refused, match=r"voucher\.other_base"):
+        await world.payments.voucher(session.id, *world.voucher(driver, session))
+    assert (await world.now(session)).state is State.RESERVED

@@ -134,6 +134,7 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
                 relayed=RelayQuota(RelayPolicy(requests=2), world.clock),
                 rewards=rewards,
                 trust=world.trust,
+                asset_record={1: b"{}"}.get,
             )
         )
         async with served.client, running(HttpServer(app, port), feed):
@@ -539,3 +540,8 @@ async def test_a_request_in_hand_is_counted_as_waiting_work(served: Served, driv
 async def test_a_port_that_is_taken_is_said_to_be(served: Served) -> None:
     with pytest.raises(Refused, match=r"http\.port_in_use"):
         await HttpServer(FastAPI(), served.client.base_url.port or 0).run()
+
+
+async def test_the_record_of_an_asset_is_served_as_it_was_hashed(served: Served) -> None:
+    assert (await served.client.get("/v1/assets/1")).content == b"{}"
+    assert (await served.client.get("/v1/assets/2")).status_code == 404

@@ -56,6 +56,7 @@ class ApiParts:
     """Counts what was relayed for each network address."""
     rewards: Callable[[str, date], Awaitable[list[Json]]]
     trust: Callable[[], Trust]
+    asset_record: Callable[[int], bytes | None]
 
 
 def build_api(parts: ApiParts) -> FastAPI:
@@ -187,6 +188,14 @@ def _add_views(app: FastAPI, parts: ApiParts) -> None:
 
 
 def _add_evidence(app: FastAPI, parts: ApiParts) -> None:
+    @app.get("/v1/assets/{asset}")
+    async def asset(asset: Annotated[int, InPath(ge=1, lt=2**63)]) -> Response:
+        """The full record of an asset of ours, `evmesh.asset/1`, whose hash the registry holds."""
+        raw = parts.asset_record(asset)
+        if raw is None:
+            return problem(InvalidInput("asset.unknown", "there is no such asset here"), status=404)
+        return Response(raw, media_type="application/json")
+
     @app.get("/v1/plans/{schedule_sha256}/{part}")
     async def plan(schedule_sha256: str, part: str) -> Response:
         """The exact bytes of a plan's `problem` or `schedule`, for whoever checks a certificate."""

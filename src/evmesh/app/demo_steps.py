@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,9 @@ async def registered(scene: "Scene") -> Json:
     registry = AssetRegistry(scene.rpc, Address(scene.site["chain"]["contracts"]["registry"]))
     facts = await registry.find(asset)
     require(facts is not None and facts.active, "demo.not_registered", f"asset {asset} is not in service")
+    record = await scene.keep(f"/v1/assets/{asset}", "asset.json")
+    same = facts is not None and facts.record_hash == sha256(record).digest()
+    require(same, "demo.other_record", "the registry holds the hash of another record")
     logs = await scene.rpc.call(
         "eth_getLogs",
         {"address": registry.contract.text, "fromBlock": "0x0", "topics": [None, f"0x{asset:064x}"]},
@@ -60,6 +64,8 @@ async def registered(scene: "Scene") -> Json:
         "code": code_of(asset),
         "owner": facts.owner.text if facts else "",
         "rating_w": facts.rating if facts else 0,
+        "record_sha256": sha256(record).hexdigest(),
+        "base_url": facts.base_url if facts else "",
         "transaction": logs[0]["transactionHash"],
         "registered": await registry.newest(),
     }
@@ -172,11 +178,11 @@ async def controlled(scene: "Scene") -> Json:
 async def _check_plans(scene: "Scene", plans: set[str]) -> tuple[int, list[int]]:
     """Check the certificate of each plan that was seen; give the fullest one's cars and λ."""
     most: tuple[int, list[int]] = (0, [])
-    for sha256 in sorted(plans):
-        problem = await scene.keep(f"/v1/plans/{sha256}/problem", f"plans/{sha256[:16]}-problem.json")
-        schedule = await scene.keep(f"/v1/plans/{sha256}/schedule", f"plans/{sha256[:16]}-schedule.json")
+    for plan in sorted(plans):
+        problem = await scene.keep(f"/v1/plans/{plan}/problem", f"plans/{plan[:16]}-problem.json")
+        schedule = await scene.keep(f"/v1/plans/{plan}/schedule", f"plans/{plan[:16]}-schedule.json")
         verdict = verify_schedule(problem, schedule)
-        require(verdict.ok, verdict.code, f"the certificate of plan {sha256} does not hold")
+        require(verdict.ok, verdict.code, f"the certificate of plan {plan} does not hold")
         answer = parse_schedule(schedule)
         cars = sum(one.energy_wh > 0 for one in parse_problem(problem).requests)
         if isinstance(answer, Schedule) and len(set(answer.step_price)) > 1:

@@ -15,7 +15,7 @@ from evmesh.app.failpoints import Failpoint
 from evmesh.app.http_server import HttpServer
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Pacer, Waiting
-from evmesh.app.registration import register_site, with_retired, write_codes
+from evmesh.app.registration import asset_record, register_site, say_where, with_retired, write_codes
 from evmesh.app.run_file import RunFile
 from evmesh.app.site_view import SiteView
 from evmesh.app.snapshot import Snapshots
@@ -102,13 +102,16 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         await database.migrate()
         ledger = await _open_ledger(stack, data, run, database, checkpoint)
         signatures = EthereumSignatures()
+        owner = AssetOwner(AssetRegistry(ledger.rpc, ledger.contracts.registry), ledger.operator)
+        block = await ledger.rpc.block_number()
         directory = await register_site(
             site,
-            AssetOwner(AssetRegistry(ledger.rpc, ledger.contracts.registry), ledger.operator),
+            owner,
             open_secret(data / "keys" / "operator.key"),
             ledger.keys.gateway.address,
-            await ledger.rpc.block_number(),
+            block,
         )
+        await say_where(owner, run.http_url, block)
         write_codes(data, directory)
         directory = await with_retired(directory, PlaceBook(database))
         operator = Operator(
@@ -182,6 +185,10 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         waiting = Waiting()
         book = RewardBook(directory, operator, supply)
 
+        def record_of(asset: int) -> bytes | None:
+            known = next((one for one in directory.places if one.asset == asset), None)
+            return None if known is None else asset_record(known.connector, operator.gateway.address)
+
         async def rewards(name: str, day: date) -> list[dict[str, Any]]:
             if name not in directory.groups:
                 raise InvalidInput("group.unknown", f"there is no group {name}")
@@ -204,6 +211,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 waiting=waiting,
                 relayed=RelayQuota(RelayPolicy(requests=RELAYED_PER_ADDRESS), clock),
                 rewards=rewards,
+                asset_record=record_of,
                 trust=lambda: Trust(
                     chain_ref(ledger.contracts),
                     frozenset({operator.payee.address}),

@@ -37,6 +37,12 @@ async def register_site(
     return Directory(tuple(groups))
 
 
+async def say_where(owner: AssetOwner, url: str, change: int) -> None:
+    """See that the registry has the URL at which our records and our API are."""
+    if await owner.registry.base_url(owner.address) != url:
+        await owner.set_base_url(url, f"base_url:{change}")
+
+
 async def with_retired(directory: Directory, book: PlaceBook) -> Directory:
     """Note the places of today; give the directory that also knows those of earlier days."""
     await book.keep(directory.places)

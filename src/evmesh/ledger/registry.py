@@ -69,6 +69,11 @@ class AssetOwner:
         self.registry = registry
         self._relayer = relayer
 
+    @property
+    def address(self) -> Address:
+        """The account that owns them."""
+        return self._relayer.address
+
     async def register(self, asset: NewAsset, key: str) -> int:
         """Register an asset and give its number; the same `key` registers once."""
         data = encode_call(

@@ -129,10 +129,11 @@ def test_the_chain_says_the_same(demo: DemoRun, receipt: Json, node: str) -> Non
     assert ceiling >= spent
     assert (leaving, epoch) == (0, int(receipt["offer"]["epoch"]))
 
-    facts, place, _ = here.read(
+    facts, place, record = here.read(
         chain["registry"], "asset(uint256)", receipt["station"]["asset"].to_bytes(32, "big")
     )
     assert facts & (1 << 160) - 1 == int(receipt["payee"], 16)
+    assert record == int(hashlib.sha256(demo.read("asset.json")).hexdigest(), 16)
     assert place >> 217 & (1 << 32) - 1 == receipt["price"]
     assert station_code(receipt["station"]["asset"]) == receipt["station"]["code"]
 

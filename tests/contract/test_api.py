@@ -545,3 +545,11 @@ async def test_a_port_that_is_taken_is_said_to_be(served: Served) -> None:
 async def test_the_record_of_an_asset_is_served_as_it_was_hashed(served: Served) -> None:
     assert (await served.client.get("/v1/assets/1")).content == b"{}"
     assert (await served.client.get("/v1/assets/2")).status_code == 404
+
+
+async def test_the_description_of_the_api_loads_nothing_from_elsewhere(served: Served) -> None:
+    page = (await served.client.get("/docs")).text
+    assert "POST /v1/requests" in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script" not in page

@@ -8,15 +8,16 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi import Path as InPath
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from evmesh.app.api_models import RelayBody, RequestBody, StopBody, VoucherBody, unhex
+from evmesh.app.api_page import api_page
 from evmesh.app.hosts import OwnHosts
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Waiting
-from evmesh.app.pages import Pages
+from evmesh.app.pages import POLICY, Pages
 from evmesh.app.problems import MAX_BODY_BYTES, install, problem
 from evmesh.app.snapshot import Snapshots, instant
 from evmesh.domain.errors import InvalidInput, Refused
@@ -61,7 +62,13 @@ class ApiParts:
 
 def build_api(parts: ApiParts) -> FastAPI:
     """Give the application."""
-    app = FastAPI(title="evmesh", description="Decentralised EV charging.", version="1")
+    app = FastAPI(
+        title="evmesh",
+        description="Decentralised EV charging.",
+        version="1",
+        docs_url=None,  # the stock pages load scripts from elsewhere
+        redoc_url=None,
+    )
     install(app)
     _add_health(app, parts)
     _add_drivers(app, parts)
@@ -94,6 +101,10 @@ def _add_health(app: FastAPI, parts: ApiParts) -> None:
     async def readyz() -> JSONResponse:
         ready = parts.is_ready()
         return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(api_page(app.openapi()), headers={"Content-Security-Policy": POLICY})
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:

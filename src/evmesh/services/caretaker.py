@@ -133,7 +133,7 @@ class Caretaker:
                 return await work.apply(session, event, _CAUSES[session.state])
         elif session.state in (State.CHARGING, State.SUSPENDED):
             if session.terms.departure <= now:
-                flags = self._flags(session, now)
+                flags = self._flags(session)
                 return await work.apply(session, Event.STOP, StopCause.DEPARTURE, flags=flags)
             if self._is_full(session, now):
                 return await work.apply(session, Event.STOP, StopCause.FULL)
@@ -155,9 +155,9 @@ class Caretaker:
         register = session.meter_last or session.meter_start or Wh(0)
         return await self._stations.meter(work, session, work.now, register, StopCause.GHOST)
 
-    def _flags(self, session: Session, now: datetime) -> tuple[str, ...]:
+    def _flags(self, session: Session) -> tuple[str, ...]:
         short = session.delivered * 100 < session.terms.energy * _KEPT_PERCENT
-        if short and self._live.is_held_back(session.terms.connector, now):
+        if short and self._live.is_held_back(session.id):
             return session.flags_and(SHORT)
         return session.flags
 

@@ -94,6 +94,8 @@ class Control:
         self._planner = planner
         self._supply = supply
         self._live = live
+        self._at_risk: dict[str, set[str]] = {}
+        """Sessions by group whose promise is short at present: logged when they change."""
         self._limits = Limits(transitions, clock, directory, live, stations)
 
     async def run(self) -> None:
@@ -132,8 +134,9 @@ class Control:
             newest = await self._planner.current(unit, group.name)
             if has_moved or newest is None or newest.stored.start <= now:
                 newest, short = await self._planner.replan(unit, group, now)
-                if short:
-                    _log.info("promise.at_risk", group=group.name, missing_wh=dict(short))
+                if short.keys() != self._at_risk.get(group.name, set()):
+                    self._at_risk[group.name] = set(short)
+                    _log.info("promise.at_risk", group=group.name, at=now.isoformat(), missing_wh=dict(short))
             running = await self._planner.running(unit, group.name, now)
             found = await unit.sessions(open_only=True)
         sessions = [one for one in found if self._is_in(group, one)]

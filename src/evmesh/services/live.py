@@ -75,6 +75,8 @@ class LiveState:
         self._connectors: dict[ConnectorRef, ConnectorLive] = {}
         self._at_step: dict[SessionId, tuple[datetime, Wh]] = {}
         self._shown: dict[SessionId, tuple[W, datetime]] = {}
+        self._took_less: set[SessionId] = set()
+        """Sessions whose car took less than the last steady offer."""
 
     def came(self, station: StationId) -> None:
         """Note that a station has a line, or has booted: what it still holds is not sure."""
@@ -128,16 +130,23 @@ class LiveState:
             return
         limit = live.profile.limit_at(sample.at)
         steady = limit is not None and limit == live.profile.limit_at(sample.at - _SETTLED_FOR)
-        if limit is not None and steady and 0 < sample.power < limit * 95 // 100:
+        if not limit or not steady:
+            return
+        takes_less = sample.power < limit * 95 // 100
+        if takes_less and sample.power:
             self._shown[session.id] = (sample.power, sample.at)
+        if takes_less:
+            self._took_less.add(session.id)
+        else:
+            self._took_less.discard(session.id)
 
-    def is_held_back(self, ref: ConnectorRef, now: datetime) -> bool:
-        """Tell whether a car draws all that its limit allows, so that it might have taken more."""
-        live = self.connector(ref)
-        limit = live.profile.limit_at(now) if live.profile else None
-        if limit is None or live.sample is None or live.sample.power is None:
-            return True  # not known, so an auditor should look
-        return live.sample.power * 100 >= limit * 95
+    def is_held_back(self, session: SessionId) -> bool:
+        """Tell whether a car took all that it was offered last, so that it might have taken more.
+
+        Asked when the offer may have ended already: what counts is the last steady one that a car
+        could charge with. True where none was seen, so that an auditor looks.
+        """
+        return session not in self._took_less
 
     def note_stray(self, ref: ConnectorRef, transaction_id: int) -> None:
         """Note a transaction that runs and should not."""
@@ -158,6 +167,7 @@ class LiveState:
     def forget(self, session: SessionId, ref: ConnectorRef) -> None:
         """Drop what was known of a session that has ended."""
         self.metered_at.pop(session, None)
+        self._took_less.discard(session)
         self._at_step.pop(session, None)
         self._shown.pop(session, None)
         live = self.connector(ref)

@@ -273,3 +273,12 @@ async def test_compression_is_off_and_an_identity_may_be_percent_encoded() -> No
         assert station.socket.protocol.extensions == []  # the client offered permessage-deflate
         assert station.socket.subprotocol == "ocpp1.6"
         await until_connected(csms, "A|B")
+
+
+async def test_a_web_page_cannot_be_a_station() -> None:
+    async with running_csms(RecordingEvents()) as csms:
+        url = f"ws://127.0.0.1:{csms.port}/ocpp/CP-1"
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(url, subprotocols=["ocpp1.6"], origin="https://page.example"):  # type: ignore[list-item, arg-type]
+                pass
+    assert refused.value.response.status_code == 403

@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects import sqlite
 
 from evmesh.domain.chain import JournaledTransaction, Mined
 from evmesh.domain.errors import Unavailable
@@ -28,7 +29,7 @@ from evmesh.domain.units import Wh
 from evmesh.store import schema
 from evmesh.store.chain import ChainJournal
 from evmesh.store.database import Database
-from evmesh.store.schema import metadata
+from evmesh.store.schema import Instant, metadata
 
 NOON = datetime(2026, 6, 1, 12, 0, 0, 123456, tzinfo=UTC)
 HERE = ConnectorRef(StationId("CP-1"), 1)
@@ -660,3 +661,11 @@ async def test_a_writer_that_is_killed_leaves_whole_units_only(store: Database, 
     assert [one.id for one in found] == [session_id(number) for number in (5, 4, 3, 2, 1)]
     assert register == (NOON, 5)
     assert all(len(rows) == 1 for rows in journals.values())
+
+
+def test_an_instant_of_the_first_year_comes_back_as_it_was_written() -> None:
+    dialect = sqlite.dialect()
+    first = datetime(1, 1, 1, tzinfo=UTC)
+    text = Instant().process_bind_param(first, dialect)
+    assert text == "0001-01-01T00:00:00.000000Z"
+    assert Instant().process_result_value(text, dialect) == first

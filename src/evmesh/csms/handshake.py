@@ -68,6 +68,8 @@ def check(config: CsmsConfig, socket: ServerConnection, request: Request) -> Res
     wants_socket = "Upgrade" in headers
     protocols = headers.get_all("Sec-WebSocket-Protocol") if wants_socket else None
     try:
+        if wants_socket and "Origin" in headers:
+            raise Refusal(HTTPStatus.FORBIDDEN, "A station is no web page: it sends no Origin.")
         admit(config, request.path, protocols)
     except Refusal as refusal:
         return socket.respond(refusal.status, refusal.text + "\n")

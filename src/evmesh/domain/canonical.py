@@ -92,7 +92,7 @@ def _object_with_its_duplicates(pairs: list[tuple[str, Any]]) -> Json:
     return duplicates
 
 
-_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 def _refuse_deep_nesting(raw: bytes) -> None:

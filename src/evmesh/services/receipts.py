@@ -8,7 +8,7 @@ from evmesh.domain.evidence import NotaryLeaf, StoredPlan
 from evmesh.domain.merkle import MerkleLog
 from evmesh.domain.money import cost_of
 from evmesh.domain.readings import METER_STREAM, Reading, without_overshoot
-from evmesh.domain.receipt import Receipt
+from evmesh.domain.receipt import MAX_CURVE_POINTS, Receipt
 from evmesh.domain.receipt_parts import (
     ChainRef,
     MeterEntry,
@@ -138,4 +138,7 @@ def _curve(leaves: Sequence[NotaryLeaf]) -> tuple[tuple[int, Wh], ...]:
         if begun.at < reading.at < ended.at:
             points[reading.at] = reading.register
     points[ended.at] = ended.register
-    return tuple((int((at - begun.at).total_seconds()), register) for at, register in sorted(points.items()))
+    inner = sorted(points.items())
+    every = -(-len(inner) // (MAX_CURVE_POINTS - 1))  # a receipt is bounded: a long stay keeps fewer points
+    kept = dict([*inner[:-1:every], inner[-1]])
+    return tuple((int((at - begun.at).total_seconds()), register) for at, register in kept.items())

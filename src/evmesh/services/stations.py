@@ -38,6 +38,9 @@ _log = structlog.get_logger(__name__)
 _CLOCK_SKEW = timedelta(minutes=5)
 """A sample that claims to be further ahead than this is dated by its arrival."""
 
+_STOP_SAMPLES = 200
+"""About how many samples of a StopTransaction are kept: they draw the curve, the stop itself bills."""
+
 _SHORTEST = timedelta(seconds=1)
 
 _STOPPED_BY = {
@@ -255,7 +258,7 @@ class StationEvents:
             connector = transaction.start.connector
             session = await self._session_of(work, stop.station, stop.transaction_id)
             running = session if session is not None and session.state in PLUGGED else None
-            for sample in stop.samples:
+            for sample in stop.samples[:: max(1, len(stop.samples) // _STOP_SAMPLES)]:
                 running = await self._keep_sample(work, connector, running, sample)
             await work.unit.stop_transaction(stop)
             if running is not None:

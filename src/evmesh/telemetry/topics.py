@@ -182,7 +182,11 @@ def decode(topic: str, payload: bytes) -> Reading:
         )
     if why := _why_not(name, fields.value):
         raise ProtocolViolation("telemetry.bad_value", why, path=topic)
-    value = TelemetryValue(owner, name, fields.timestamp.astimezone(UTC), fields.value)
+    try:
+        at = fields.timestamp.astimezone(UTC)
+    except OverflowError as error:  # the first or the last day of all, with an offset
+        raise ProtocolViolation("telemetry.bad_payload", "no such instant", path=topic) from error
+    value = TelemetryValue(owner, name, at, fields.value)
     return Reading(value, fields.boot, fields.seq)
 
 

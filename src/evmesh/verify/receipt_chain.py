@@ -69,7 +69,9 @@ def settlement(case: Case) -> Finding:
         )
     if chain.spent < owed:
         return NotChecked(f"not claimed yet: {chain.spent} of {owed}")
-    return f"claimed: {chain.spent} in all, of which {receipt.due} here and {receipt.offer.base} before"
+    claimed = f"claimed: {receipt.due} here, {receipt.offer.base} before"
+    since = chain.spent - owed
+    return f"{claimed}, and {since} since, which this receipt does not explain" if since else claimed
 
 
 def _require_contracts(facts: ChainFacts, receipt: Receipt) -> None:

@@ -44,5 +44,7 @@ def vouchers(case: Case) -> Finding:
         voucher = Voucher(receipt.payee, signed.epoch, signed.cumulative)
         case.require_signer(receipt.request.payer, voucher, signed.signature, f"{path}.signature")
     owed = offer.base + receipt.due
+    most = offer.base + offer.budget
+    require(highest <= most, "voucher.too_much", f"{highest} is above the offer's {most}", "vouchers")
     require(highest >= owed, "voucher.too_little", f"{highest} does not cover {owed}", "vouchers")
     return f"{len(receipt.vouchers)} signed by {receipt.request.payer} cover {owed}"

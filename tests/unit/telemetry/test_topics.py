@@ -181,3 +181,9 @@ def test_a_last_will_happens_when_it_is_delivered() -> None:
     assert received(will, later).value.at == later
     said = Reading(will.value, BOOT, 1)
     assert received(said, later) == said
+
+
+def test_the_first_day_of_all_in_another_zone_is_set_aside() -> None:
+    payload = b'{"timestamp": "0001-01-01T00:00:00+14:00", "value": 1}'
+    with pytest.raises(ProtocolViolation):
+        decode("chargers/x/PowerOutput", payload)

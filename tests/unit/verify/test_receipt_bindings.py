@@ -328,7 +328,12 @@ CASES: list[Case] = [
     (
         "more is due than the budget",
         lambda: make_receipt(offer={"budget": 3_000_000}),
-        {"due": "due.differs"},
+        {"due": "due.differs", "vouchers": "voucher.too_much"},
+    ),
+    (
+        "a voucher of a later session covers it",
+        lambda: make_receipt(vouchers=(make_voucher(BASE + BUDGET + 1),)),
+        {"vouchers": "voucher.too_much"},
     ),
     (
         "the vouchers do not cover it",

@@ -158,7 +158,9 @@ def test_a_charge_above_its_budget_owes_the_budget() -> None:
 def test_a_plan_may_hold_less_energy_only_where_the_budget_pays_for_no_more() -> None:
     plan = replace(make_plan(make_request())[0], wh=(0, 5_000, 0))
     poor = {"budget": 2_000_000}
-    assert verify_receipt(make_receipt(offer=poor, due=2_000_000, plan=plan).encode(), SIGNATURES).ok
+    paid = (make_voucher(BASE + 2_000_000),)
+    receipt = make_receipt(offer=poor, due=2_000_000, plan=plan, vouchers=paid)
+    assert verify_receipt(receipt.encode(), SIGNATURES).ok
     rich = verify_receipt(make_receipt(plan=plan).encode(), SIGNATURES)
     assert codes(rich) == {"plan row": "plan.other_energy"}
 

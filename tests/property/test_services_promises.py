@@ -16,9 +16,8 @@ from tests.fakes.world import open_world
 from tests.fakes.yard import SAMPLE_MINUTES, Car, Yard
 
 MINUTES = 80
-SLOT_WH = 24
-"""One minute at 6 A on one phase, rounded up: what a last quarter hour that is full may leave over, since
-less than that cannot be given."""
+ROUNDING_WH = 2
+"""What currents and registers, both rounded down, may leave over in a quarter hour that is full."""
 
 RATING = {1: W(7_360), 3: W(22_000)}
 
@@ -77,7 +76,7 @@ def check_promises(yard: Yard, phases: int) -> None:
     for car in yard.cars:
         if car.session is not None:
             assert car.left_with is not None
-            assert car.wh - SLOT_WH * phases <= car.left_with <= car.wh + overshoot, car
+            assert car.wh - ROUNDING_WH <= car.left_with <= car.wh + overshoot, car
             assert car.session.flags == ()
             assert car.session.due == min(car.session.terms.budget, car.left_with * 350)
 

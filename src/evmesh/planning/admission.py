@@ -6,12 +6,11 @@ with its certificate, and with the nearest wishes that would have been a yes.
 
 from dataclasses import dataclass, replace
 
-from evmesh.domain.problem import Problem, Request, problem_sha256
+from evmesh.domain.problem import Problem, Request
 from evmesh.domain.schedule import Offer, Refusal, Schedule
 from evmesh.domain.units import Wh
-from evmesh.planning.arrays import to_arrays
-from evmesh.planning.greedy import fill
-from evmesh.planning.optimiser import solve
+from evmesh.planning.arrays import ProblemArrays, to_arrays
+from evmesh.planning.optimiser import beyond_own_window_wh, fill, solve
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,16 @@ def find_offers(problem_without: Problem, candidate: Request) -> tuple[Offer, ..
     Most energy by that departure comes first, then the earliest departure for that energy, which
     looks no further than the problem's horizon: beyond it no supply is known.
     """
+    others = to_arrays(problem_without)
+    if not _fits(others):
+        return ()
+    arrays = to_arrays(problem_without.with_requests([*problem_without.requests, candidate]))
+    place = arrays.order.tolist().index(len(problem_without.requests))
     offers = []
-    energy_wh = _most_energy_wh(problem_without, candidate)
+    energy_wh = _most_energy_wh(arrays, place)
     if energy_wh:
         offers.append(Offer(departure=candidate.departure, energy_wh=energy_wh))
-    departure = _earliest_departure(problem_without, candidate)
+    departure = _earliest_departure(arrays, place)
     if departure is not None:
         offers.append(Offer(departure=departure, energy_wh=candidate.energy_wh))
     return tuple(offers)
@@ -106,26 +110,25 @@ def _as_offered(candidate: Request, offer: Offer) -> Request:
     return replace(candidate, departure=offer.departure, energy_wh=offer.energy_wh)
 
 
-def _most_energy_wh(problem_without: Problem, candidate: Request) -> Wh:
+def _most_energy_wh(arrays: ProblemArrays, place: int) -> Wh:
     """Give what is left for the candidate by its own departure, at most what it asked for.
 
     The others can always have theirs first: a flow that serves them can be grown to the greatest
     one without taking anything back from their sources. So the candidate's part is the rest.
     """
-    if not _fits(problem_without):
-        return Wh(0)
-    problem = problem_without.with_requests([*problem_without.requests, candidate])
-    return Wh(candidate.energy_wh - sum(fill(to_arrays(problem)).missing_wh.tolist()))
+    missing_wh = sum(fill(arrays).missing_wh.tolist())
+    return Wh(int(arrays.energy_wh[place]) - missing_wh)
 
 
-def _earliest_departure(problem_without: Problem, candidate: Request) -> int | None:
+def _earliest_departure(arrays: ProblemArrays, place: int) -> int | None:
     """Search by halves: a later departure never makes a request harder to serve."""
 
     def fits(departure: int) -> bool:
-        later = replace(candidate, departure=departure)
-        return _fits(problem_without.with_requests([*problem_without.requests, later]))
+        departures = arrays.departure.copy()
+        departures[place] = departure
+        return _fits(replace(arrays, departure=departures))
 
-    too_early, enough = candidate.departure, problem_without.steps
+    too_early, enough = int(arrays.departure[place]), arrays.steps
     if too_early >= enough or not fits(enough):
         return None
     while enough - too_early > 1:
@@ -137,8 +140,5 @@ def _earliest_departure(problem_without: Problem, candidate: Request) -> int | N
     return enough
 
 
-def _fits(problem: Problem) -> bool:
-    return isinstance(solve(problem, sha256=_NO_FILE), Schedule)
-
-
-_NO_FILE = problem_sha256(b"")
+def _fits(arrays: ProblemArrays) -> bool:
+    return not beyond_own_window_wh(arrays) and not fill(arrays).cut.size

@@ -16,46 +16,47 @@ Sets of requests and of steps are bits of Python integers: one `|` walks a whole
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from evmesh.planning.arrays import Int64, ProblemArrays
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """What the greedy found.
-
-    `x_wh` [request, step] is the energy, `frozen_at` [step] the price at which each step froze,
-    `missing_wh` [request] the energy without a place. Where anything is missing, `cut` holds the
-    steps that it cannot avoid: the smallest set whose supply is too small.
-    """
-
-    x_wh: Int64
-    frozen_at: Int64
-    missing_wh: Int64
-    cut: tuple[int, ...]
+from evmesh.planning.arrays import ProblemArrays
+from evmesh.planning.fill import Fill
 
 
 def fill(arrays: ProblemArrays) -> Fill:
     """Place as much energy as there is room for, at least cost."""
     state = _State(arrays)
-    for step, cap_wh, price in zip(
-        arrays.segment_step.tolist(),
-        arrays.segment_cap_wh.tolist(),
-        arrays.segment_price.tolist(),
-        strict=True,
-    ):
+    used_wh = [0] * len(arrays.segment_step)
+    segments = list(
+        zip(
+            arrays.segment_step.tolist(),
+            arrays.segment_cap_wh.tolist(),
+            arrays.segment_price.tolist(),
+            strict=True,
+        )
+    )
+    for number, (step, cap_wh, price) in enumerate(segments):
         if not state.hungry:
             break
-        state.open(step, cap_wh, price)
+        used_wh[number] = state.open(step, cap_wh, price)
+    windows = zip(state.x, arrays.arrival.tolist(), arrays.departure.tolist(), strict=True)
     return Fill(
-        x_wh=np.array(state.x, dtype=np.int64).reshape(len(state.left), arrays.steps),
-        frozen_at=np.array(state.frozen_at, dtype=np.int64),
+        x_wh=np.array([wh for row, first, end in windows for wh in row[first:end]], dtype=np.int64),
+        used_wh=np.array(used_wh, dtype=np.int64),
+        step_price=np.array(_step_prices(state, segments, used_wh), dtype=np.int64),
         missing_wh=np.array(state.left, dtype=np.int64),
-        cut=state.cut() if state.hungry else (),
+        cut=np.array(state.cut() if state.hungry else (), dtype=np.int64),
+        objective=sum(wh * price for wh, (_, _, price) in zip(used_wh, segments, strict=True)),
     )
+
+
+def _step_prices(state: "_State", segments: list[tuple[int, int, int]], used_wh: list[int]) -> list[int]:
+    prices = state.frozen_at
+    loaded = {step for wh, (step, _, _) in zip(used_wh, segments, strict=True) if wh}
+    for step, cap_wh, price in reversed(segments):
+        if cap_wh and step not in loaded:
+            prices[step] = price
+    return prices
 
 
 def _bits(mask: int) -> Iterator[int]:
@@ -92,17 +93,18 @@ class _State:
         """The price of each step's freezing; a step that never froze has that of the last segment."""
         return [self.price if price is None else price for price in self._frozen_at]
 
-    def open(self, step: int, cap_wh: int, price: int) -> None:
+    def open(self, step: int, cap_wh: int, price: int) -> int:
         """Give a new segment all that it can take; freeze its step when that is less than its size."""
         self.price = price
         if self.frozen_steps >> step & 1 or not cap_wh:
-            return
+            return 0
         room = self._place_directly(step, cap_wh)
         while room and self.hungry:
             layers = self._layers(step)
             if layers is None:
-                return
+                break
             room = self._place_through(step, room, *layers)
+        return cap_wh - room
 
     def _place_directly(self, step: int, room: int) -> int:
         for i in _bits(self.can_take_at[step] & self.hungry):

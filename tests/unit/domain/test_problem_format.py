@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from evmesh.domain.canonical import canonical_json, parse_json
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.problem import Problem, Request, parse_problem, write_problem
 from evmesh.domain.units import Wh
@@ -32,6 +33,19 @@ def read(**changes: Any) -> Problem:
 @given(problems())
 def test_what_is_written_reads_back_as_the_same_problem(problem: Problem) -> None:
     assert parse_problem(write_problem(problem)) == problem
+
+
+@given(problems())
+def test_what_is_written_is_canonical_json(problem: Problem) -> None:
+    written = write_problem(problem)
+    assert written == canonical_json(parse_json(written))
+
+
+@pytest.mark.parametrize("request_id", ['say "when"', "back\\slash", "Ångström/€", "\U0001f697", "</script>"])
+def test_an_id_with_any_printable_character_is_written_canonically(request_id: str) -> None:
+    written = write_problem(read(requests=[{**REQUEST, "id": request_id}]))
+    assert written == canonical_json(parse_json(written))
+    assert parse_problem(written).requests[0].id == request_id
 
 
 @pytest.mark.parametrize(

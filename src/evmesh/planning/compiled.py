@@ -17,6 +17,9 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from evmesh.planning.arrays import Int64, ProblemArrays
 from evmesh.planning.fill import Fill
@@ -27,11 +30,6 @@ LOADED = 0  # `some_steps`: steps with energy in them
 STEPS, REQUESTS, PLACE = range(3)  # `way`; PLACE [step] is the word where the next walk goes on
 
 _ONE = np.int64(1)
-_DE_BRUIJN = np.int64(0x03F79D71B4CB0A89)
-_BIT = np.zeros(64, np.int64)
-"""The position of a single bit, by the top six bits of its product with a de Bruijn sequence."""
-for _position in range(64):
-    _BIT[(0x03F79D71B4CB0A89 << _position) % (1 << 64) >> 58] = _position
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
@@ -80,23 +78,24 @@ def _fill(
     used = np.zeros(len(segment_step), np.int64)
     frozen_at = np.zeros(horizon, np.int64)
     price = 0
+    hungry = some_cars[HUNGRY]
     for segment in range(len(segment_step)):
-        if not _meet(some_cars[HUNGRY], some_cars[HUNGRY]):
+        if not _meet(hungry, hungry):
             break
         price = int(segment_price[segment])
         step, room = segment_step[segment], segment_cap_wh[segment]
         if room == 0 or _has(some_steps[FROZEN], step):
             continue
-        left = _place_directly(cars, x, can_take[step], taken, some_cars[HUNGRY], step, room)
-        while left and _meet(some_cars[HUNGRY], some_cars[HUNGRY]):
+        left = _place_directly(cars, x, can_take[step], taken, hungry, step, room)
+        while left and _meet(hungry, hungry):
             depth = _search(can_take, taken, some_cars, some_steps, car_layers, step_layers, step)
             if depth < 0:
                 _freeze(some_cars, some_steps, frozen_at, price)
                 break
             way[PLACE] = 0
             way[STEPS, 0] = step
-            while left and _walk(can_take, taken, some_cars, car_layers, step_layers, way, depth):
-                left -= _shift(cars, x, can_take, taken, some_cars[HUNGRY], way, depth, left)
+            while left and _walk(can_take, taken, hungry, car_layers, step_layers, way, depth):
+                left -= _shift(cars, x, can_take, taken, hungry, way, depth, left)
         used[segment] = room - left
         if used[segment]:
             _add(some_steps[LOADED], step)
@@ -150,10 +149,16 @@ def _meet(some: Int64, other: Int64) -> bool:
     return False
 
 
-@_compiled
-def _lowest(word: int) -> int:
-    """Give the position of the lowest bit; the word is not 0."""
-    return int(_BIT[((word & -word) * _DE_BRUIJN >> 58) & 63])
+def _lowest_bit(typing_context: Any, word: Any) -> Any:
+    """Give the position of the lowest bit, by one machine instruction; the word is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), generate
+
+
+_lowest = cast(Callable[[int], int], intrinsic(_lowest_bit))
 
 
 @_compiled
@@ -291,7 +296,7 @@ def _objective(used: Int64, price: Int64) -> tuple[int, int]:
 def _walk(
     can_take: Int64,
     taken: Int64,
-    some_cars: Int64,
+    hungry: Int64,
     car_layers: Int64,
     step_layers: Int64,
     way: Int64,
@@ -302,7 +307,7 @@ def _walk(
     while True:
         here = way[STEPS, depth]
         if depth == last:
-            i = _first(can_take[here], car_layers[depth], some_cars[HUNGRY], way[PLACE], here)
+            i = _first(can_take[here], car_layers[depth], hungry, way[PLACE], here)
         else:
             i = _first(can_take[here], car_layers[depth], car_layers[depth], way[PLACE], here)
         if i < 0 and depth == 0:

@@ -96,6 +96,7 @@ format: $(VENV_DONE) ## format the Python code and fix what ruff can fix
 
 .PHONY: bench
 bench: setup ## run the benchmarks beside their baselines (some of them: ARGS="documents")
+	$(UV) sync --frozen --quiet --inexact --group bench
 	$(BIN)/python -m bench.run $(ARGS)
 
 .PHONY: fresh

@@ -7,6 +7,7 @@ whether they are still what the sources give.
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,16 @@ def artifact_text(name: str) -> str:
 
 def _storage(layout: dict[str, Any]) -> dict[str, dict[str, object]]:
     """Keep what storage holds; immutables live in the code, and their types carry paths of the machine."""
-    return {
-        name: {"slot": entry["slot"], "type": entry["type"]}
-        for name, entry in layout.get("storage_layout", {}).items()
-    }
+    return dict(_variables(layout.get("storage_layout", {})))
+
+
+def _variables(entries: dict[str, Any]) -> Iterator[tuple[str, dict[str, object]]]:
+    """Walk through the modules, whose variables stand in the contract's storage under their own names."""
+    for name, entry in entries.items():
+        if "slot" in entry:
+            yield name, {"slot": entry["slot"], "type": entry["type"]}
+        else:
+            yield from _variables(entry)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
@@ -27,6 +28,14 @@ settings.register_profile(
     suppress_health_check=[*HealthCheck],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if IN_CI else "dev"))
+
+
+@pytest.fixture(autouse=True)
+def logs_as_if_no_command_had_run() -> Generator[None, None, None]:
+    """Undo what a command that runs inside a test does to the logs: its output is closed by then."""
+    yield
+    structlog.reset_defaults()
+
 
 _NO_SKIPS = "nothing may be skipped in CI: "
 

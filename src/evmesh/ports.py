@@ -150,8 +150,10 @@ class Wallet(Protocol):
     async def balance(self) -> int:
         """Token units the driver holds, outside the escrow."""
 
-    async def deposit_order(self, payee: Address, ceiling: int, deadline: int) -> DepositOrder | None:
-        """Sign what raises the tab to `ceiling`; None where it is there already.
+    async def deposit_order(
+        self, payee: Address, ceiling: int, deadline: int, *, least: int = 0
+    ) -> DepositOrder | None:
+        """Sign what raises the tab to `ceiling`, or by `least` where that is more; None where it is there.
 
         Raises Refused `wallet.too_little` where the balance does not reach.
         """
@@ -246,6 +248,9 @@ class Unit(Protocol):
 
     async def sessions(self, *, open_only: bool, limit: int = 1000) -> Sequence[Session]:
         """Newest first; open ones are not in a terminal state, and `limit` never hides one."""
+
+    async def expired(self, after: datetime) -> Sequence[Session]:
+        """Those that ended unpaid after an instant, oldest first."""
 
     async def sessions_begun(self, start: datetime, end: datetime) -> Sequence[Session]:
         """Those whose transaction began in [start, end), oldest first."""

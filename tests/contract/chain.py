@@ -4,12 +4,13 @@ Calls are encoded with eth-abi from the committed artifacts, senders are imperso
 made by eth-account's own EIP-712 encoder, so a mistake in ours shows as a red test.
 """
 
+import functools
 import json
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,12 @@ from eth_abi.abi import decode, encode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak
+from vyper.compiler import compile_code
+from vyper.compiler.input_bundle import FilesystemInputBundle
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "src/evmesh/ledger/artifacts"
+CONTRACTS = ROOT / "src/evmesh/ledger/contracts"
 CHAIN_ID = 31337
 
 
@@ -68,10 +72,11 @@ class Chain:
         data = artifact["bytecode"] + encode([i["type"] for i in constructor["inputs"]], arguments).hex()
         return Contract(self, self._create(data, sender), artifact["abi"])
 
-    def deploy_source(self, source: str, *arguments: object, sender: str) -> "Contract":
-        from vyper.compiler import compile_code
-
-        output = compile_code(source, output_formats=["abi", "bytecode"])
+    def deploy_source(
+        self, source: str, *arguments: object, sender: str, modules: Path = CONTRACTS
+    ) -> "Contract":
+        """Compile and deploy; what the source imports is looked for in `modules`."""
+        output = _compiled(source, modules)
         [constructor] = [e for e in output["abi"] if e["type"] == "constructor"] or [{"inputs": []}]
         data = output["bytecode"] + encode([i["type"] for i in constructor["inputs"]], arguments).hex()
         return Contract(self, self._create(data, sender), output["abi"])
@@ -85,6 +90,47 @@ class Chain:
             time.sleep(0.001)
         assert receipt["status"] == "0x1"
         return dict(receipt)
+
+    def in_one_block(self, *transactions: dict[str, object]) -> list[dict[str, Any]]:
+        """Put transactions into the same block, in this order; give their receipts."""
+        self.rpc("evm_setAutomine", False)
+        try:
+            price = int(self.rpc("eth_gasPrice"), 16) + 10**9 * len(transactions)
+            sent = [
+                self.rpc(
+                    "eth_sendTransaction",
+                    {"gas": hex(5_000_000), "gasPrice": hex(price - 10**9 * place), **transaction},
+                )
+                for place, transaction in enumerate(transactions)
+            ]
+            self.rpc("evm_mine")
+        finally:
+            self.rpc("evm_setAutomine", True)
+        receipts = [dict(self.rpc("eth_getTransactionReceipt", tx_hash)) for tx_hash in sent]
+        assert [int(receipt["transactionIndex"], 16) for receipt in receipts] == [*range(len(receipts))]
+        assert len({receipt["blockNumber"] for receipt in receipts}) == 1
+        return receipts
+
+    def read_many(self, calls: Sequence[tuple["Contract", str, Sequence[object]]]) -> list[Any]:
+        """Read several views in one round trip, as `Contract.call` gives them."""
+        entries = [contract._entry(name, tuple(arguments)) for contract, name, arguments in calls]
+        answers = self._http.post(
+            self.url,
+            json=[
+                {
+                    "jsonrpc": "2.0",
+                    "id": number,
+                    "method": "eth_call",
+                    "params": [
+                        {"to": contract.address, "data": contract._data(entry, tuple(arguments))},
+                        "latest",
+                    ],
+                }
+                for number, (entry, (contract, _, arguments)) in enumerate(zip(entries, calls, strict=True))
+            ],
+        ).json()
+        by_number = {answer["id"]: answer["result"] for answer in answers}
+        return [_outputs(entry, by_number[number]) for number, entry in enumerate(entries)]
 
     def _create(self, data: str, sender: str) -> str:
         address: str = self.send({"from": sender, "data": data})["contractAddress"]
@@ -107,6 +153,14 @@ class Chain:
             self.rpc("evm_revert", snapshot)
 
 
+@functools.cache
+def _compiled(source: str, modules: Path) -> dict[str, Any]:
+    output: dict[str, Any] = compile_code(
+        source, input_bundle=FilesystemInputBundle([modules]), output_formats=["abi", "bytecode"]
+    )
+    return output
+
+
 @dataclass(frozen=True)
 class Contract:
     chain: Chain
@@ -119,14 +173,15 @@ class Contract:
         transaction = {"to": self.address, "data": self._data(entry, arguments)}
         if sender:
             transaction["from"] = sender
-        raw = self.chain.rpc("eth_call", transaction, "latest")
-        values = decode([output["type"] for output in entry["outputs"]], bytes.fromhex(raw[2:]))
-        return values[0] if len(values) == 1 else values
+        return _outputs(entry, self.chain.rpc("eth_call", transaction, "latest"))
 
     def send(self, name: str, *arguments: object, sender: str) -> "Receipt":
-        entry = self._entry(name, arguments)
-        data = self._data(entry, arguments)
-        return Receipt(self.chain.send({"from": sender, "to": self.address, "data": data}), self.abi)
+        return Receipt(self.chain.send(self.transaction(name, *arguments, sender=sender)), self.abi)
+
+    def transaction(self, name: str, *arguments: object, sender: str) -> dict[str, object]:
+        """Give what `send` sends."""
+        data = self._data(self._entry(name, arguments), arguments)
+        return {"from": sender, "to": self.address, "data": data}
 
     def _entry(self, name: str, arguments: tuple[object, ...]) -> dict[str, Any]:
         [entry] = [
@@ -142,6 +197,11 @@ class Contract:
         types = [_canonical_type(item) for item in entry["inputs"]]
         selector = keccak(text=f"{entry['name']}({','.join(types)})")[:4]
         return "0x" + (selector + encode(types, arguments)).hex()
+
+
+def _outputs(entry: dict[str, Any], raw: str) -> Any:
+    values = decode([output["type"] for output in entry["outputs"]], bytes.fromhex(raw[2:]))
+    return values[0] if len(values) == 1 else values
 
 
 @dataclass(frozen=True)

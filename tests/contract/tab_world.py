@@ -1,6 +1,6 @@
 """People around one ChargeTab, and what they sign."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from eth_abi.abi import encode
@@ -12,7 +12,9 @@ WINDOW = 86_400
 EURO = 1_000_000
 FOREVER = 2**32 - 1
 
-MALFORMED, NO_SIGNER, OTHER_EPOCH, STALE, UNDERFUNDED = range(1, 6)
+MALFORMED, NO_SIGNER, OTHER_EPOCH, STALE, UNDERFUNDED, EXIT_BEGUN, TOO_LATE, TOKEN_REFUSED = range(1, 9)
+NOBODY = "0x" + "00" * 20
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 Row = list[int]
 
 
@@ -25,14 +27,18 @@ class World:
     operator: Person
     relayer: Person
     thief: Person
+    domain_differs: dict[str, object] = field(default_factory=dict)
+    token_name: str = "DevEUR"
 
     @classmethod
     def build(cls, chain: Chain, token: Contract | None = None) -> "World":
-        people = [Person.make(chain, role) for role in ("driver", "operator", "relayer", "thief")]
+        driver, operator, relayer, thief = (
+            Person.make(chain, role) for role in ("driver", "operator", "relayer", "thief")
+        )
         deployer = Person.make(chain, "deployer")
         token = token or chain.deploy("DevToken", sender=deployer.address)
         tab = chain.deploy("ChargeTab", token.address, WINDOW, sender=deployer.address)
-        world = cls(chain, token, tab, *people)
+        world = cls(chain, token, tab, driver, operator, relayer, thief)
         token.send("mint", world.driver.address, 1000 * EURO, sender=deployer.address)
         return world
 
@@ -42,8 +48,13 @@ class World:
             "version": "1",
             "chainId": CHAIN_ID,
             "verifyingContract": self.tab.address,
+            **self.domain_differs,
             **other,
         }
+
+    def elsewhere(self, **other: object) -> "World":
+        """Give the same people, who sign for another domain."""
+        return replace(self, domain_differs=other)
 
     def deposit(self, amount: int, payer: Person | None = None, payee: Person | None = None) -> Receipt:
         payer, payee = payer or self.driver, payee or self.operator
@@ -77,13 +88,44 @@ class World:
         """Claim and give (row, reason) of what was skipped."""
         return [(event["row"], event["reason"]) for event in self.claim(*rows).events("RowSkipped")]
 
+    def refill_row(
+        self,
+        amount: int,
+        ceiling: int,
+        *,
+        cumulative: int | None = None,
+        epoch: int = 0,
+        deadline: int = FOREVER,
+        signer: Person | None = None,
+        payee: Person | None = None,
+        domain: dict[str, object] | None = None,
+    ) -> Row:
+        cumulative = amount if cumulative is None else cumulative
+        signature = (signer or self.driver).sign(
+            domain or self.domain(),
+            "Refill",
+            "address payee,uint32 epoch,uint96 cumulative,uint96 ceiling,uint32 deadline",
+            {
+                "payee": (payee or self.operator).address,
+                "epoch": epoch,
+                "cumulative": cumulative,
+                "ceiling": ceiling,
+                "deadline": deadline,
+            },
+        )
+        return [*compact(signature), amount | cumulative << 96 | epoch << 192, ceiling | deadline << 96]
+
+    def claim_refill(self, *rows: Row, sender: Person | None = None) -> Receipt:
+        return self.tab.send("claim_refill", list(rows), sender=(sender or self.operator).address)
+
     def signed_claim(self, rows: list[Row], deadline: int, signer: Person) -> tuple[int, int]:
+        words = len(rows[0])
         return compact(
             signer.sign(
                 self.domain(),
                 "Claim",
                 "bytes32 rows,uint256 deadline",
-                {"rows": keccak(encode(["uint256[3][]"], [rows])), "deadline": deadline},
+                {"rows": keccak(encode([f"uint256[{words}][]"], [rows])), "deadline": deadline},
             )
         )
 
@@ -154,7 +196,7 @@ class World:
     def permit(self, value: int, deadline: int = FOREVER) -> tuple[int, bytes, bytes]:
         v, r, s = self.driver.sign(
             {
-                "name": "DevEUR",
+                "name": self.token_name,
                 "version": "1",
                 "chainId": CHAIN_ID,
                 "verifyingContract": self.token.address,
@@ -197,6 +239,64 @@ class World:
             *(permit or self.permit(permitted)),
             sender=(sender or self.relayer).address,
         )
+
+    def authorization(
+        self,
+        amount: int,
+        salt: bytes,
+        *,
+        payee: Person | None = None,
+        valid_before: int = FOREVER,
+        receiver: str | None = None,
+    ) -> tuple[int, bytes, bytes]:
+        """Give the driver's EIP-3009 authorization, whose nonce names the payee."""
+        nonce = keccak(encode(["address", "bytes32"], [(payee or self.operator).address, salt]))
+        v, r, s = self.driver.sign(
+            {
+                "name": self.token_name,
+                "version": "1",
+                "chainId": CHAIN_ID,
+                "verifyingContract": self.token.address,
+            },
+            "ReceiveWithAuthorization",
+            "address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce",
+            {
+                "from": self.driver.address,
+                "to": receiver or self.tab.address,
+                "value": amount,
+                "validAfter": 0,
+                "validBefore": valid_before,
+                "nonce": nonce,
+            },
+        )
+        return v, r.to_bytes(32, "big"), s.to_bytes(32, "big")
+
+    def deposit_with_authorization(
+        self,
+        amount: int,
+        salt: bytes = bytes(32),
+        *,
+        payee: Person | None = None,
+        valid_before: int = FOREVER,
+        authorization: tuple[int, bytes, bytes] | None = None,
+        sender: Person | None = None,
+    ) -> Receipt:
+        signature = authorization or self.authorization(amount, salt, payee=payee, valid_before=valid_before)
+        return self.tab.send(
+            "deposit_with_authorization",
+            (payee or self.operator).address,
+            self.driver.address,
+            amount,
+            0,
+            valid_before,
+            salt,
+            *signature,
+            sender=(sender or self.relayer).address,
+        )
+
+    def allow(self, amount: int = 2**256 - 1, owner: Person | None = None) -> None:
+        """Let the tab take tokens, as refills need."""
+        self.token.send("approve", self.tab.address, amount, sender=(owner or self.driver).address)
 
     def state(self) -> tuple[int, int, int, int]:
         """Give spent, ceiling, exit time and epoch of the driver's tab."""

@@ -16,13 +16,14 @@ from fastapi import FastAPI
 from evmesh.app import api as api_module
 from evmesh.app.api import ApiParts, build_api
 from evmesh.app.http_server import HttpServer
+from evmesh.app.instants import instant
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Waiting
-from evmesh.app.snapshot import Snapshots, instant
+from evmesh.app.snapshot import Snapshots
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import SessionId
 from evmesh.domain.receipt import Receipt
-from evmesh.domain.sessions import Session
+from evmesh.domain.sessions import UNSECURED_TTL, Session
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.signed_types import ChargeRequest, StopRequest, TopUp
 from evmesh.domain.station_code import code_of
@@ -33,6 +34,7 @@ from evmesh.services.plans import flat_tariff_supply
 from evmesh.services.rewards import RewardBook
 from evmesh.verify.receipt import verify_receipt
 from evmesh.verify.schedule import verify_schedule
+from tests.drivers.changes import changed
 from tests.fakes.world import OPERATOR, SIGNATURES, Driver, World, dear_morning, open_world, running
 
 Json = dict[str, Any]
@@ -178,10 +180,12 @@ async def test_a_charge_from_the_code_to_the_receipt(served: Served, driver: Dri
     assert (station["code"], station["online"], station["session"]) == (code, True, None)
     assert station["price"] == 350_000
     assert station["payee"] == OPERATOR.payee.address.text
+    assert station["min_deposit"] == str(OPERATOR.min_deposit)
 
     promise = await served.promised(driver)
     id, offer = promise["session"], promise["offer"]
     assert offer["budget"] == "1750000"
+    assert promise["pay_by"] == instant(world.clock.now() + UNSECURED_TTL)
     assert offer["session"] == "0x" + SessionId.parse(id).to_bytes32().hex()
     assert sum(promise["plan"]["row"]["wh"]) == 5_000
     assert (await client.get(f"/v1/stations/{code}")).json()["session"] == id
@@ -447,26 +451,47 @@ async def test_one_address_cannot_have_everything_relayed(served: Served, driver
 # --- live
 
 
-async def next_snapshot(lines: AsyncIterator[str]) -> Json:
-    async for line in lines:
-        if line.startswith("data:"):
-            document: Json = json.loads(line.removeprefix("data:"))
-            return document
-    raise AssertionError("the stream has ended")
+class LivePage:
+    """What a page shows that follows the stream: the snapshot, with every change made to it."""
+
+    def __init__(self, lines: AsyncIterator[str]) -> None:
+        self._lines = lines
+        self._shown: Json = {}
+        self.events: list[str] = []
+
+    async def hear(self) -> Json:
+        """Wait for one event; give what it carries."""
+        async for line in self._lines:
+            if line.startswith("event:"):
+                self.events.append(line.removeprefix("event:").strip())
+            if line.startswith("data:"):
+                told: Json = json.loads(line.removeprefix("data:"))
+                return told
+        raise AssertionError("the stream has ended")
+
+    async def next_snapshot(self) -> Json:
+        """Wait for the next event that changes what is shown; give all of it."""
+        while True:
+            told = await self.hear()
+            if self.events[-1] != "problem":
+                self._shown = told if self.events[-1] == "snapshot" else changed(self._shown, told)
+                return self._shown
 
 
 async def test_a_page_gets_a_snapshot_at_once_and_after_each_change(served: Served, driver: Driver) -> None:
     async with asyncio.timeout(20), served.client.stream("GET", "/v1/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
-        lines = stream.aiter_lines()
-        assert (await next_snapshot(lines))["sessions"] == []
+        page = LivePage(stream.aiter_lines())
+        assert (await page.next_snapshot())["sessions"] == []
         promise = await served.promised(driver)
-        while not (found := (await next_snapshot(lines))["sessions"]):
+        while not (found := (await page.next_snapshot())["sessions"]):
             pass
         assert (found[0]["id"], found[0]["state"]) == (promise["session"], "reserved")
         await served.world.pay(driver, await served.session(promise["session"]))
-        while (await next_snapshot(lines))["sessions"][0]["state"] != "starting":
+        while (await page.next_snapshot())["sessions"][0]["state"] != "starting":
             pass
+        assert page.events[0] == "snapshot"
+        assert set(page.events[1:]) == {"changes"}  # all of it only once
 
 
 async def test_a_page_that_opens_while_the_chain_is_away_is_told_so(served: Served) -> None:
@@ -477,14 +502,17 @@ async def test_a_page_that_opens_while_the_chain_is_away_is_told_so(served: Serv
 
 async def test_a_page_keeps_what_it_shows_while_the_chain_is_away(served: Served, driver: Driver) -> None:
     async with asyncio.timeout(20), served.client.stream("GET", "/v1/events") as stream:
-        lines = stream.aiter_lines()
-        await next_snapshot(lines)
+        page = LivePage(stream.aiter_lines())
+        await page.next_snapshot()
         served.world.escrow.away = True
         served.world.transitions.tell()
-        await asyncio.sleep(0.1)
+        told = await page.hear()
+        while page.events[-1] != "problem":  # what is shown is old now, and the page is told why
+            told = await page.hear()
+        assert told["status"] == 503
         served.world.escrow.away = False
         await served.promised(driver)
-        while not (await next_snapshot(lines))["sessions"]:
+        while not (await page.next_snapshot())["sessions"]:
             pass
 
 
@@ -553,3 +581,44 @@ async def test_the_description_of_the_api_loads_nothing_from_elsewhere(served: S
     assert "http://" not in page
     assert "https://" not in page
     assert "<script" not in page
+
+
+# --- what does not hold a charge point any more
+
+
+async def test_a_metered_session_waits_for_its_money_and_holds_no_charge_point(
+    served: Served, driver: Driver
+) -> None:
+    world, client = served.world, served.client
+    session = await world.charging(driver, world.places[0])
+    code = world.places[0].code
+    assert (await client.get(f"/v1/stations/{code}")).json()["session"] == session.id.text
+    await world.end(session, 2_000)
+    assert (await client.get(f"/v1/stations/{code}")).json()["session"] is None
+    points = (await client.get("/v1/site")).json()["groups"][0]["charge_points"]
+    assert [point["session"] for point in points] == [None] * 4
+
+
+async def test_what_could_not_be_collected_is_shown(served: Served, driver: Driver) -> None:
+    world = served.world
+    session = await world.charging(driver, world.places[0])
+    await world.end(session, 2_000)
+    world.escrow.finish_exit(driver.address)
+    async with running(world.effects):
+        await world.settled(session)
+    shown = (await served.client.get(f"/v1/sessions/{session.id}")).json()
+    assert (shown["state"], shown["due"], shown["uncollected"]) == ("settled", "350000", "350000")
+    assert shown["flags"] == ["claim.uncollectable"]
+
+
+async def test_where_a_request_comes_from_is_counted(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    ask = served.world.requests.request
+
+    async def noted(*parts: Any, source: str = "") -> Any:
+        seen.append(source)
+        return await ask(*parts, source=source)
+
+    monkeypatch.setattr(served.world.requests, "request", noted)
+    await served.promised(Driver("driver"))
+    assert seen == ["127.0.0.1"]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.store.unit import SqlUnit
@@ -93,4 +94,24 @@ async def test_a_chain_that_answers_nonsense_stops_no_page(
         async for line in lines:
             if line.startswith("data:") and not broken:
                 break
+    assert (await served.client.get("/healthz")).status_code == httpx.codes.OK
+
+
+async def test_what_nobody_foresaw_is_a_problem_that_tells_nothing_but_its_number(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(self: SqlUnit, *_: object, **__: object) -> Sequence[object]:
+        raise ZeroDivisionError("the secret of /etc/passwd")
+
+    monkeypatch.setattr(SqlUnit, "plan_of", broken)
+    with capture_logs() as logs:
+        answer = await served.client.get("/v1/plans/00/problem")
+    problem = problem_of(answer, 500)
+    assert problem["code"] == "api.internal"
+    assert "secret" not in answer.text
+    assert "Division" not in answer.text
+    [logged] = [log for log in logs if log["event"] == "api.internal"]
+    assert logged["request"] == problem["request"] == answer.headers["x-request-id"]
+    assert logged["path"] == "/v1/plans/00/problem"
+    assert logged["exc_info"]
     assert (await served.client.get("/healthz")).status_code == httpx.codes.OK

@@ -2,6 +2,19 @@
 
 import pytest
 
+from evmesh.domain.ids import Address
+from evmesh.domain.money import Price
+from evmesh.domain.station_code import code_of, counter_of
+from evmesh.domain.units import W
+from evmesh.ledger.asset_words import (
+    AssetKind,
+    ConnectorKind,
+    Lifecycle,
+    NewAsset,
+    StoredAsset,
+    facts_word,
+    place_word,
+)
 from tests.contract.chain import Chain, Contract, Person, Reverted
 
 EVSE = 1 << 160 | 1 << 168 | 2 << 176 | 22_000 << 184 | 7 << 216
@@ -60,6 +73,58 @@ def test_nobody_chooses_a_number(registry: Contract, operator: Person, thief: Pe
             register(registry, thief, after=wished)
     assert register(registry, thief, after=1) == 2
     assert register(registry, operator, after=1) == 3  # the thief came first: walk on
+
+
+def test_a_station_code_cannot_be_squatted(registry: Contract, operator: Person, thief: Person) -> None:
+    """The code on a sticker follows from the number, and numbers come in order: no code can be picked."""
+    register(registry, operator)
+    wished = next(code_of(number) for number in range(2, 2**20) if code_of(number).startswith("EV"))
+    with pytest.raises(Reverted, match="registry: number not taken"):
+        registry.send("register", counter_of(wished) - 1, EVSE, place(), HASH, sender=thief.address)
+    assert code_of(register(registry, thief, after=1)) == code_of(2)
+    # Nor can a taken one be taken over: its number has its owner, and a registration walks on.
+    assert register(registry, thief, after=0) == 3
+    assert registry.call("asset", 1)[0] & (2**160 - 1) == int(operator.address, 16)
+
+
+@pytest.mark.parametrize("kind", AssetKind)
+def test_every_kind_of_asset_is_registered(registry: Contract, operator: Person, kind: AssetKind) -> None:
+    asset = NewAsset(
+        kind=kind,
+        lifecycle=Lifecycle.IN_SERVICE,
+        connector=ConnectorKind.TYPE_2_SOCKET if kind is AssetKind.EVSE else ConnectorKind.NONE,
+        rating=W(22_000),
+        group=7,
+        deposit_address=Address(operator.address.lower()),
+        latitude_udeg=-33_868_820,
+        longitude_udeg=151_209_290,
+        price=Price(450_000 if kind is AssetKind.EVSE else 0),
+        record_hash=HASH,
+    )
+    [event] = registry.send(
+        "register", 0, facts_word(asset), place_word(asset), HASH, sender=operator.address
+    ).events("Registered")
+    facts, where, record = registry.call("asset", event["asset"])
+    stored = StoredAsset.read(facts, where)
+    assert (stored.kind, stored.connector, stored.rating, stored.group, stored.price) == (
+        kind,
+        asset.connector,
+        asset.rating,
+        asset.group,
+        asset.price,
+    )
+    assert (stored.latitude_udeg, stored.longitude_udeg) == (-33_868_820, 151_209_290)
+    assert stored.owner.text == operator.address.lower()
+    assert record == HASH
+    with pytest.raises(Reverted, match="registry: kind is fixed"):
+        registry.send(
+            "update",
+            event["asset"],
+            facts_word(asset) ^ 7 << 160,
+            where,
+            HASH,
+            sender=operator.address,
+        )
 
 
 def test_a_sender_who_is_far_behind_is_told(registry: Contract, operator: Person) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.ids import Address
-from evmesh.ledger.abi import creation_code
-from evmesh.ledger.deploy import deploy, is_deployed, load_deployment
+from evmesh.ledger.abi import creation_code, decode_values, encode_call
+from evmesh.ledger.deploy import FLEX_CAP, deploy, is_deployed, load_deployment
 from evmesh.ledger.embedded import EmbeddedChain, EmbeddedConfig
 from evmesh.ledger.escrow import TabReader
 from evmesh.ledger.keys import Keys, open_keys
@@ -44,10 +44,10 @@ async def test_the_second_deployment_finds_the_first(tmp_path: Path) -> None:
         first = await deploy(rpc, tmp_path, keys.deployer)
         assert await is_deployed(rpc, first.contracts)
         assert await deploy(rpc, tmp_path, keys.deployer) == first == load_deployment(tmp_path)
-        assert await nonce_of(rpc, keys.deployer.address) == 4
+        assert await nonce_of(rpc, keys.deployer.address) == 8
 
 
-@pytest.mark.parametrize("made", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("made", range(9))
 async def test_an_interrupted_deployment_goes_on_where_it_stopped(tmp_path: Path, made: int) -> None:
     async with bare_chain(tmp_path) as (rpc, keys):
         whole = await deploy(rpc, tmp_path, keys.deployer)
@@ -55,19 +55,23 @@ async def test_an_interrupted_deployment_goes_on_where_it_stopped(tmp_path: Path
     for path in (tmp_path / "chain").iterdir():
         path.unlink()
     async with bare_chain(tmp_path) as (rpc, keys):
-        token = created_address(keys.deployer.address, 0)
+        token, flex = (created_address(keys.deployer.address, nonce) for nonce in (0, 5))
         codes = [
             creation_code("DevToken"),
             creation_code("AssetRegistry"),
             creation_code("MeterNotary"),
             creation_code("ChargeTab", token, 86_400),
+            creation_code("AssetStatus"),
+            creation_code("FlexToken", keys.operator.address, FLEX_CAP),
+            creation_code("ChargeTab", flex, 86_400),
+            creation_code("MessageBoard"),
         ]
         for nonce, code in enumerate(codes[:made]):
             raw, _ = LegacyTransaction(nonce, 10**10, 6_000_000, None, code).sign(keys.deployer, 31337)
             await rpc.call("eth_sendRawTransaction", "0x" + raw.hex())  # the last ones may not be mined yet
         again = await deploy(rpc, tmp_path, keys.deployer)
         assert again.contracts == whole.contracts
-        assert await nonce_of(rpc, keys.deployer.address) == 4
+        assert await nonce_of(rpc, keys.deployer.address) == 8
 
 
 async def test_what_the_chain_lost_is_made_again_at_the_same_place(tmp_path: Path) -> None:
@@ -79,6 +83,22 @@ async def test_what_the_chain_lost_is_made_again_at_the_same_place(tmp_path: Pat
         assert not await is_deployed(rpc, first.contracts)
         assert (await deploy(rpc, tmp_path, keys.deployer)).contracts == first.contracts
         assert await is_deployed(rpc, first.contracts)
+
+
+async def test_flex_is_the_operators_promise_and_has_an_escrow_of_its_own(tmp_path: Path) -> None:
+    async with bare_chain(tmp_path) as (rpc, keys):
+        contracts = (await deploy(rpc, tmp_path, keys.deployer)).contracts
+        for contract, question, answer in (
+            (contracts.flex, "issuer()", keys.operator.address),
+            (contracts.flex_tab, "token()", contracts.flex),
+            (contracts.charge_tab, "token()", contracts.token),
+        ):
+            assert decode_values(("address",), await rpc.read(contract, encode_call(question))) == (answer,)
+        other = open_keys(tmp_path / "b" / "keys")
+        await rpc.call("anvil_setBalance", other.deployer.address.text, hex(10**24))
+        issuer = keys.relayer.address
+        second = (await deploy(rpc, tmp_path / "b", other.deployer, issuer=issuer)).contracts
+        assert decode_values(("address",), await rpc.read(second.flex, encode_call("issuer()"))) == (issuer,)
 
 
 async def test_a_chain_made_anew_with_a_fresh_directory_has_other_contracts(tmp_path: Path) -> None:
@@ -97,7 +117,7 @@ async def test_an_existing_token_is_taken_as_it_is(tmp_path: Path) -> None:
         await rpc.call("anvil_setBalance", other.deployer.address.text, hex(10**24))
         second = await deploy(rpc, tmp_path / "b", other.deployer, token=token, window_s=172_800)
         assert second.contracts.token == token
-        assert await nonce_of(rpc, other.deployer.address) == 3
+        assert await nonce_of(rpc, other.deployer.address) == 7
         reader = TabReader(rpc, second.contracts.charge_tab)
         assert await reader.account(keys.operator.address) == (0, 0)
 
@@ -150,3 +170,15 @@ def test_a_damaged_contracts_file_is_said(tmp_path: Path, text: str) -> None:
     (tmp_path / "contracts.json").write_text(text)
     with pytest.raises(InvalidInput, match=r"chain\.bad_contracts"):
         load_deployment(tmp_path)
+
+
+async def test_a_contracts_file_of_an_older_evmesh_says_what_it_lacks(tmp_path: Path) -> None:
+    async with bare_chain(tmp_path) as (rpc, keys):
+        await deploy(rpc, tmp_path, keys.deployer)
+    path = tmp_path / "contracts.json"
+    document = json.loads(path.read_text())
+    del document["contracts"]["board"], document["contracts"]["flex"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(InvalidInput, match="it has no flex, board") as refused:
+        load_deployment(tmp_path)
+    assert "fresh data directory" in refused.value.do

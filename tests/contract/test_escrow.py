@@ -71,6 +71,27 @@ async def test_a_wallet_signs_only_what_is_missing(ledger: Ledger) -> None:
             await driver.wallet.deposit_order(operator, ceiling, ledger.deadline())
 
 
+async def test_a_small_top_up_is_raised_to_what_is_worth_the_relayers_gas(ledger: Ledger) -> None:
+    escrow = ledger.escrow(RelayPolicy(min_deposit=EURO // 10))
+    driver, operator = await ledger.wallet(), ledger.keys.operator.address
+    await driver.deposit(escrow, 2 * EURO)
+    cents = EURO // 20
+    small = await driver.wallet.deposit_order(operator, 2 * EURO + cents, ledger.deadline())
+    assert small is not None
+    with pytest.raises(Refused) as refused:
+        await escrow.deposit(small, "deposit:2")
+    assert refused.value.code == "relay.deposit_too_small"
+    assert "0.10" in refused.value.what
+    assert "0.10" in refused.value.do
+    order = await driver.wallet.deposit_order(operator, 2 * EURO + cents, ledger.deadline(), least=EURO // 10)
+    assert order is not None
+    await escrow.deposit(order, "deposit:3")
+    assert (await escrow.tab(operator, driver.address)).ceiling == 2 * EURO + EURO // 10
+    above = await driver.wallet.deposit_order(operator, 4 * EURO, ledger.deadline(), least=EURO // 10)
+    assert above is not None
+    assert above.ceiling == 4 * EURO
+
+
 async def test_a_deposit_signed_by_somebody_else_is_refused_before_it_costs_anything(ledger: Ledger) -> None:
     escrow, driver, thief = ledger.escrow(), await ledger.wallet(), await ledger.wallet("thief")
     order = await thief.wallet.deposit_order(ledger.keys.operator.address, 20 * EURO, ledger.deadline())

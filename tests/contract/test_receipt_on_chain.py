@@ -1,88 +1,70 @@
-"""A receipt against a real chain: its owner, anchor and settlement, as `evmesh verify receipt --rpc` asks."""
+"""A receipt against a real chain: owner, record, anchor and settlement, as `verify receipt --rpc` asks."""
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from evmesh.app.receipt_facts import read_chain_facts
+from evmesh.app import asset_fetch
+from evmesh.app.receipt_facts import read_settlement_facts
 from evmesh.app.verify import app
-from evmesh.domain.ids import Address
-from evmesh.domain.receipt import Receipt
-from evmesh.domain.receipt_parts import ChainRef
-from evmesh.verify.receipt import verify_receipt
+from evmesh.domain.settlement import TransactionRef
+from evmesh.domain.signed_types import Close
+from evmesh.domain.strict import unix_seconds
+from evmesh.verify.followups import verify_settlement
 from evmesh.verify.report import Check, Status
-from tests.contract.chain import CHAIN_ID, Chain, Contract
-from tests.unit.verify.keys import Key
+from tests.contract.chain import Chain, running_anvil
+from tests.contract.chain import Receipt as Mined
+from tests.contract.receipt_place import FUNDS, Place, Served, serving
+from tests.unit.verify.followup_factory import make_settlement
 from tests.unit.verify.receipt_factory import (
+    BUDGET,
     DRIVER,
+    GATEWAY,
     NOTARY,
     OPERATOR,
     PRICE,
     SIGNATURES,
+    START,
+    STOP,
     THIEF,
     make_receipt_on,
+    make_record,
+    sign,
 )
 
-BUDGET = 5_000_000
+CHAIN_CHECKS = ("registry", "registered price", "registered meter", "power", "anchor", "settlement")
+OK, NOT_CHECKED, FAILED = Status.OK, Status.NOT_CHECKED, Status.FAILED
 
 
-@dataclass
-class Place:
-    """The four contracts, one asset of the operator's, and a tab of the driver's."""
-
-    chain: Chain
-    token: Contract
-    tab: Contract
-    registry: Contract
-    notary: Contract
-    receipt: Receipt
-
-    @classmethod
-    def build(cls, chain: Chain) -> "Place":
-        for key in (DRIVER, OPERATOR, NOTARY, THIEF):
-            chain.rpc("anvil_setBalance", key.address.text, hex(10**24))
-        deployer = OPERATOR.address.text
-        token = chain.deploy("DevToken", sender=deployer)
-        tab = chain.deploy("ChargeTab", token.address, 86_400, sender=deployer)
-        registry = chain.deploy("AssetRegistry", sender=deployer)
-        notary = chain.deploy("MeterNotary", sender=deployer)
-        registry.send("register", 0, 1 << 160, PRICE << 217, bytes(32), sender=deployer)
-        token.send("mint", DRIVER.address.text, BUDGET, sender=deployer)
-        token.send("approve", tab.address, BUDGET, sender=DRIVER.address.text)
-        tab.send("deposit", deployer, BUDGET, sender=DRIVER.address.text)
-        contracts = [Address.parse(one.address) for one in (tab, registry, notary, token)]
-        receipt = make_receipt_on(ChainRef(CHAIN_ID, *contracts), asset=1, base=0, epoch=0)
-        return cls(chain, token, tab, registry, notary, receipt)
-
-    def anchor(self, size: int, root: bytes, publisher: Key = NOTARY) -> None:
-        stream = self.receipt.tree.stream
-        self.notary.send("anchor", stream, size, root, sender=publisher.address.text)
-
-    def claim(self) -> None:
-        voucher, amount = self.receipt.vouchers[-1], self.receipt.due
-        r, vs = int.from_bytes(voucher.signature[:32], "big"), int.from_bytes(voucher.signature[32:], "big")
-        row = amount | voucher.cumulative << 96 | voucher.epoch << 192
-        self.tab.send("claim", [(r, vs, row)], sender=OPERATOR.address.text)
-
-    async def checks(self) -> dict[str, Check]:
-        facts = await read_chain_facts(self.chain.url, self.receipt)
-        report = verify_receipt(self.receipt.encode(), SIGNATURES, chain=facts)
-        return {check.name: check for check in report.checks}
+@pytest.fixture(scope="module")
+def march() -> Iterator[Chain]:
+    """A chain on which it is the morning of the receipt's day."""
+    with running_anvil("--timestamp", str(unix_seconds(START - timedelta(hours=2)))) as chain:
+        yield chain
 
 
 @pytest.fixture
-def place(chain: Chain) -> Place:
-    return Place.build(chain)
+def place(march: Chain) -> Iterator[Place]:
+    """Everything is there an hour before the charge, and the newest block is one right after its stop."""
+    served = Served()
+    with march.undone(), serving(served) as base_url:
+        place = Place.build(march, base_url, served)
+        place.next_block_at(START - timedelta(hours=1))
+        place.next_block_at(STOP)
+        yield place
 
 
 async def test_before_anchor_and_claim_nothing_is_false_and_nothing_of_it_is_called_ok(place: Place) -> None:
     checks = await place.checks()
     assert checks["registry"].status is Status.OK
-    assert str(PRICE) in checks["registry"].what
+    assert str(PRICE) in checks["registered price"].what
     assert (checks["anchor"].status, checks["settlement"].status) == (Status.NOT_CHECKED,) * 2
 
 
@@ -146,4 +128,209 @@ def test_the_command_asks_the_node(place: Place, tmp_path: Path) -> None:
     answer: dict[str, Any] = json.loads(result.stdout)
     assert result.exit_code == 0
     found = {check["name"]: check["status"] for check in answer["checks"]}
-    assert (found["registry"], found["anchor"], found["settlement"]) == ("ok", "ok", "ok")
+    assert {found[name] for name in CHAIN_CHECKS} == {"ok"}
+    assert place.served.asked == ["/v1/assets/1"]
+
+
+async def test_a_price_that_was_changed_since_is_not_compared(place: Place) -> None:
+    place.registry.send("set_price", 1, PRICE + 1, sender=OPERATOR.address.text)
+    assert (await place.checks())["registered price"].status is NOT_CHECKED
+    place.registry.send("set_price", 1, PRICE, sender=OPERATOR.address.text)
+    assert (await place.checks())["registered price"].status is NOT_CHECKED
+
+
+async def test_a_price_that_was_never_the_registrys_is_a_lie(place: Place) -> None:
+    offer = replace(place.receipt.offer, price=PRICE + 1)
+    place.receipt = replace(place.receipt, offer=offer)
+    assert (await place.checks())["registered price"].code == "registry.other_price"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, make_record(), (OK, "")),
+        (200, make_record(meter_key=THIEF.address), (FAILED, "record.other_hash")),
+        (200, b"x" * 1_000_000, (NOT_CHECKED, "")),
+        (404, make_record(), (NOT_CHECKED, "")),
+        (302, make_record(), (NOT_CHECKED, "")),
+        (500, b"", (NOT_CHECKED, "")),
+    ],
+)
+async def test_the_meters_key_is_the_one_in_the_record_that_the_owner_serves(
+    place: Place, status: int, body: bytes, expected: tuple[Status, str]
+) -> None:
+    place.served.status, place.served.body = status, body
+    check = (await place.checks())["registered meter"]
+    assert (check.status, check.code) == expected
+
+
+async def test_another_key_in_the_registered_record_is_a_lie(place: Place) -> None:
+    place.served.body = make_record(meter_key=THIEF.address)
+    operator = OPERATOR.address.text
+    facts = 1 << 160 | 22_000 << 184
+    place.registry.send(
+        "register", 1, facts, PRICE << 217, sha256(place.served.body).digest(), sender=operator
+    )
+    place.receipt = make_receipt_on(place.receipt.chain, asset=2, base=0, epoch=0)
+    assert (await place.checks())["registered meter"].code == "record.other_key"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "ftp://127.0.0.1/x", "http://127.0.0.1:1", "http://[", "https://\x00", "http://" + 180 * "a"]
+)
+async def test_an_owner_who_cannot_be_reached_leaves_the_meter_unchecked(place: Place, url: str) -> None:
+    place.registry.send("set_base_url", url, sender=OPERATOR.address.text)
+    check = (await place.checks())["registered meter"]
+    assert (check.status, check.code) == (NOT_CHECKED, "")
+
+
+async def test_an_owner_who_answers_too_slowly_is_not_waited_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asset_fetch, "_WITHIN_S", 0.0)
+    check = (await place.checks())["registered meter"]
+    assert check.status is NOT_CHECKED
+    assert "within" in check.what
+
+
+async def test_an_anchor_of_the_next_day_is_said(place: Place) -> None:
+    place.next_block_at(STOP + timedelta(days=1))
+    place.anchor(place.receipt.tree.size, place.receipt.tree.root)
+    check = (await place.checks())["anchor"]
+    assert check.status is NOT_CHECKED
+    assert "1440 minutes after the stop" in check.what
+    place.anchor(place.receipt.tree.size + 1, bytes(31) + b"\2")
+    assert (await place.checks())["anchor"].what.startswith(
+        f"the head of {place.receipt.tree.size} leaves was"
+    )
+
+
+def claimed_at_once(place: Place) -> None:
+    place.claim(place.receipt.due + 1)
+
+
+def claimed_afterwards(place: Place) -> None:
+    place.claim()
+    place.claim(BUDGET)
+
+
+def claimed_by_close(place: Place) -> None:
+    place.claim()
+    close(place, BUDGET)
+
+
+def claimed_for_later_sessions(place: Place) -> None:
+    place.claim()
+    place.claim(BUDGET + 7, BUDGET + 9)
+
+
+def claimed_beside_others(place: Place) -> None:
+    place.token.send("mint", THIEF.address.text, FUNDS, sender=OPERATOR.address.text)
+    place.token.send("approve", place.tab.address, FUNDS, sender=THIEF.address.text)
+    place.tab.send("deposit", OPERATOR.address.text, FUNDS, sender=THIEF.address.text)
+    rows = [
+        place.row(BUDGET, BUDGET, driver=THIEF),
+        place.row(BUDGET + 1, BUDGET, driver=DRIVER),  # above its voucher: skipped
+        place.row(place.receipt.due, BUDGET, driver=DRIVER),
+    ]
+    place.tab.send("claim", rows, sender=OPERATOR.address.text)
+
+
+def closed_at_what_was_due(place: Place) -> None:
+    close(place, place.receipt.due)
+
+
+def left_by_the_driver(place: Place) -> None:
+    place.claim()
+    place.tab.send("begin_exit", OPERATOR.address.text, sender=DRIVER.address.text)
+    place.chain.pass_time(86_400)
+    place.tab.send("finish_exit", OPERATOR.address.text, DRIVER.address.text, sender=THIEF.address.text)
+
+
+def claimed_in_two_parts(place: Place) -> None:
+    place.claim(place.receipt.due - 1)
+    place.claim()
+
+
+def close(place: Place, amount: int) -> Mined:
+    chain, deadline = place.receipt.chain, 2**32
+    signature = sign(OPERATOR, Close(DRIVER.address, 0, amount, deadline), chain)
+    r, vs = (int.from_bytes(part, "big") for part in (signature[:32], signature[32:]))
+    operator, driver = OPERATOR.address.text, DRIVER.address.text
+    agreed = [BUDGET, *place.row(amount, BUDGET)[:2]] if amount else []
+    return place.tab.send(
+        "close", operator, driver, 0, amount, deadline, r, vs, *agreed, sender=THIEF.address.text
+    )
+
+
+@pytest.mark.parametrize(
+    ("what_happened", "status", "words"),
+    [
+        (claimed_at_once, FAILED, "claimed up to 3200001 where 3200000 was owed"),
+        (claimed_afterwards, NOT_CHECKED, "1800000 more by a voucher within this session's budget (0x"),
+        (claimed_by_close, NOT_CHECKED, "1800000 more by a voucher within this session's budget (0x"),
+        (claimed_for_later_sessions, OK, "claimed: 3200000 here, 0 before, and 1800007 since"),
+        (claimed_beside_others, OK, "claimed: 3200000 here"),
+        (closed_at_what_was_due, OK, "claimed: 3200000 here"),
+        (left_by_the_driver, OK, "claimed: 3200000 here"),
+        (claimed_in_two_parts, OK, "claimed: 3200000 here"),
+    ],
+)
+async def test_what_was_claimed_is_read_from_the_claims_themselves(
+    place: Place, what_happened: Callable[[Place], None], status: Status, words: str
+) -> None:
+    what_happened(place)
+    check = (await place.checks())["settlement"]
+    assert check.status is status, check
+    assert words in check.what
+
+
+async def test_the_budget_taken_of_a_charge_without_energy_is_said(place: Place) -> None:
+    place.receipt = replace(place.receipt, due=0)
+    assert (await place.checks())["settlement"].what == "nothing was due; 0 was claimed before"
+    place.claim(BUDGET)
+    assert (await place.checks())["settlement"].status is NOT_CHECKED
+
+
+async def settled(place: Place, mined: Mined, **changes: Any) -> Check:
+    named = TransactionRef(bytes.fromhex(mined.raw["transactionHash"][2:]), int(mined.raw["blockNumber"], 16))
+    settlement = make_settlement(place.receipt, **{"transactions": (named,), **changes})
+    facts = await read_settlement_facts(place.chain.url, settlement)
+    receipt = place.receipt.encode() if settlement.kind == "claim" else None
+    report = verify_settlement(settlement.encode(), SIGNATURES, receipt, chain=facts)
+    assert {check.status for check in report.checks if check.name == "payee signature"} == {OK}
+    return next(check for check in report.checks if check.name == "transactions")
+
+
+async def test_a_settlement_names_the_claim_that_was_made(place: Place) -> None:
+    claim = place.claim()
+    assert (await settled(place, claim)).status is OK
+    unknown = (TransactionRef(bytes(32), 1),)
+    assert (await settled(place, claim, transactions=unknown)).status is NOT_CHECKED
+    deposit = place.token.send("mint", DRIVER.address.text, 1, sender=OPERATOR.address.text)
+    assert (await settled(place, deposit)).code == "settlement.other_transaction"
+    assert (await settled(place, place.claim(BUDGET))).code == "settlement.moved_differs"
+    assert (await settled(place, claim, payer=THIEF.address)).code == "settlement.other_transaction"
+
+
+async def test_a_settlement_of_another_contract_proves_nothing(place: Place) -> None:
+    claim = place.claim()
+    for other in ("token", "registry", "notary"):
+        chain = replace(place.receipt.chain, charge_tab=getattr(place.receipt.chain, other))
+        assert (await settled(place, claim, chain=chain)).code == "chain.not_the_contract"
+
+
+async def test_a_refund_names_the_close_that_gave_everything_back(place: Place) -> None:
+    refund = {"kind": "refund", "receipt_sha256": None, "amount": FUNDS}
+    with place.chain.undone():
+        took = close(place, 1)
+        assert (await settled(place, took, **(refund | {"amount": FUNDS - 1}))).code == (
+            "settlement.other_transaction"
+        )
+    mined = close(place, 0)
+    assert (await settled(place, mined, **refund)).status is OK
+    assert (await settled(place, mined, **(refund | {"amount": 5}))).code == "settlement.moved_differs"
+
+
+def test_roles_have_keys_of_their_own() -> None:
+    assert len({key.address for key in (DRIVER, GATEWAY, NOTARY, OPERATOR, THIEF)}) == 5

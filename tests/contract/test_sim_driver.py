@@ -243,6 +243,34 @@ async def test_a_driver_with_an_empty_wallet_goes(town: Town) -> None:
     assert getattr(town.progress(comes), "note", "") == "wallet.too_little"
 
 
+async def test_a_driver_raises_the_tab_by_what_the_relayer_asks_for_at_least(town: Town) -> None:
+    comes = visit(town)
+    budget = 10_000 * PRICE // 1000
+    town.platform.min_deposit = 100_000
+    town.platform.ceilings[town.wallet(comes.driver).address.text] = budget - 70_000
+    async with town.people(comes):
+        await eventually(town.is_at(comes, Stage.DONE))
+    assert [int(order["value"]) for order in town.platform.relayed] == [100_000]
+
+
+async def test_a_driver_whose_reservation_ended_meanwhile_asks_again(town: Town) -> None:
+    comes = visit(town)
+    town.platform.expires = 1
+    async with town.people(comes):
+        await eventually(town.is_at(comes, Stage.DONE))
+    assert len(town.platform.deals) == 2
+    assert len(town.platform.relayed) == 1  # the money was there already
+    assert getattr(town.progress(comes), "note", "") == ""
+
+
+@pytest.mark.parametrize("code", ["reservation.too_many_unpaid", "reservation.unpaid_before"])
+async def test_a_driver_waits_while_others_are_still_to_pay(town: Town, code: str) -> None:
+    comes = visit(town)
+    town.platform.refuse = lambda _, ask: (code, []) if len(town.platform.asked) < 4 else None
+    async with town.people(comes):
+        await eventually(town.is_at(comes, Stage.DONE))
+
+
 async def test_a_driver_who_never_comes_to_plug_in_leaves_nothing_behind(town: Town) -> None:
     comes = visit(town)
     town.platform.starts = False

@@ -15,8 +15,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateTable
 
 from evmesh.domain.chain import JournaledTransaction, Mined
 from evmesh.domain.errors import Unavailable
@@ -92,6 +93,44 @@ async def again(path: Path) -> Database:
 
 class Trouble(Exception):
     pass
+
+
+# --- what fits into a column
+
+
+POSTGRESQL = make_url("postgresql://").get_dialect()()
+_BEYOND_32_BITS = {
+    "sessions": {"asset", "energy_wh", "epoch", "price", "request_deadline"},
+    "places": {"asset", "price"},
+    "refusals": {"asset", "energy_wh"},
+    "chain_transactions": {"nonce", "block", "gas_used"},
+}
+"""What is unsigned in a signed type or on chain, or counts seconds: PostgreSQL's INTEGER ends at 2^31 - 1."""
+
+
+@pytest.mark.parametrize("table", sorted(_BEYOND_32_BITS))
+def test_what_may_pass_31_bits_has_room_on_every_database(table: str) -> None:
+    definition = str(CreateTable(metadata.tables[table]).compile(dialect=POSTGRESQL))
+    big = {line.split()[0] for line in definition.splitlines() if " BIGINT" in line}
+    assert big == _BEYOND_32_BITS[table]
+
+
+async def test_the_largest_numbers_of_an_offer_come_back_as_they_were(store: Database) -> None:
+    session = reserved(request_deadline=2**40)
+    terms = replace(session.terms, epoch=2**32 - 1, price=Price(2**32 - 1), energy=Wh(2**32 - 1), asset=2**62)
+    session = replace(session, terms=terms)
+    async with store.begin() as unit:
+        await unit.add_session(session, "accepted")
+        assert await unit.session(session.id) == session
+
+
+async def test_sessions_that_ended_unpaid_are_found_by_when(store: Database) -> None:
+    hour = timedelta(hours=1)
+    async with store.begin() as unit:
+        for number, state in enumerate((State.EXPIRED, State.SETTLED, State.EXPIRED, State.EXPIRED)):
+            await unit.add_session(reserved(number, state=state, changed_at=NOON + number * hour), "accepted")
+        assert [one.id for one in await unit.expired(NOON)] == [session_id(2), session_id(3)]
+        assert [one.id for one in await unit.expired(NOON + 2 * hour)] == [session_id(3)]
 
 
 # --- units of work

@@ -56,10 +56,13 @@ class TestWallet:
     async def balance(self) -> int:
         return self.units
 
-    async def deposit_order(self, payee: Address, ceiling: int, deadline: int) -> DepositOrder | None:
+    async def deposit_order(
+        self, payee: Address, ceiling: int, deadline: int, *, least: int = 0
+    ) -> DepositOrder | None:
         missing = ceiling - self._platform.ceilings.get(self.address.text, 0)
         if missing <= 0:
             return None
+        ceiling, missing = ceiling + max(0, least - missing), max(least, missing)
         if missing > self.units:
             raise Refused("wallet.too_little", "not enough")
         return DepositOrder(self.address, payee, 1, ceiling, missing, deadline, b"\1" * 64, b"\2" * 64)
@@ -99,6 +102,10 @@ class SmallPlatform:
     away: int = 0
     """How many calls are answered with 503."""
     starts: bool = True
+    min_deposit: int = 0
+    """What its relayer does not send is less than this."""
+    expires: int = 0
+    """How many more reservations end before they are paid."""
 
     def app(self) -> Starlette:
         routes = [
@@ -133,6 +140,7 @@ class SmallPlatform:
                 "asset": list(self.codes).index(code) + 1,
                 "price": PRICE,
                 "payee": self.key.address.text,
+                "min_deposit": str(self.min_deposit),
                 "chain": {"chain_id": DOMAIN.chain_id, "charge_tab": DOMAIN.verifying_contract.text},
             }
         )
@@ -202,6 +210,8 @@ class SmallPlatform:
     async def _relay(self, request: Request) -> Response:
         order = (await request.json())["order"]
         self.relayed.append(order)
+        if int(order["value"]) < self.min_deposit:
+            return problem(409, "relay.deposit_too_small")
         before = self.ceilings.get(order["payer"], 0)
         if before + int(order["value"]) != int(order["ceiling"]):
             return problem(409, "tab.other_ceiling")
@@ -215,6 +225,9 @@ class SmallPlatform:
         assert voucher.cumulative == deal.budget
         if self.ceilings.get(deal.payer.text, 0) < deal.budget:
             return problem(409, "voucher.underfunded")
+        if self.expires:
+            self.expires -= 1
+            return problem(409, "reservation.ended")
         if deal.state == "reserved":
             deal.state = "starting"
             if self.starts:

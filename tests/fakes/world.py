@@ -61,6 +61,10 @@ CONTRACTS = Contracts(
     charge_tab=Address("0x" + "c7" * 20),
     notary=Address("0x" + "b2" * 20),
     token=Address("0x" + "d3" * 20),
+    status=Address("0x" + "e4" * 20),
+    flex=Address("0x" + "f5" * 20),
+    flex_tab=Address("0x" + "c8" * 20),
+    board=Address("0x" + "b6" * 20),
 )
 OPERATOR = Operator(
     payee=KeySigner(b"\x11" * 32),
@@ -347,8 +351,12 @@ async def open_world(
     phases: int = 1,
     clock: HandClock | None = None,
     randomness: Randomness = secrets.token_bytes,
+    admits: bool = False,
 ) -> AsyncIterator[World]:
-    """Open the platform on a directory's database, going on from what is there."""
+    """Open the platform on a directory's database, going on from what is there.
+
+    `admits` lets the control loop say whether a charge may begin; without it, it always may.
+    """
     clock = clock or HandClock()
     if not (directory / "state.db").exists():
         shutil.copy(await _migrated(), directory / "state.db")
@@ -377,7 +385,7 @@ async def open_world(
         randomness,
         escrow.balance,
     )
-    payments = Payments(transitions, directory_, planner, escrow, SIGNATURES, OPERATOR)
+    payments = Payments(transitions, directory_, planner, escrow, SIGNATURES, OPERATOR, live)
     events = StationEvents(
         transitions,
         directory_,
@@ -388,6 +396,9 @@ async def open_world(
         StateFeed(bus, directory_),
         clock,
     )
+    control = Control(transitions, clock, directory_, planner, supply, live, stations)
+    settlements = Settlements(OPERATOR, receipts)
+    world_may_begin: Callable[[Session], bool] = control.may_begin if admits else lambda _: True
     try:
         yield World(
             clock=clock,
@@ -400,9 +411,9 @@ async def open_world(
             payments=payments,
             receipts=receipts,
             events=events,
-            effects=Effects(transitions, OPERATOR, stations, escrow, notary, Settlements(OPERATOR, receipts)),
+            effects=Effects(transitions, OPERATOR, stations, escrow, notary, settlements, world_may_begin),
             caretaker=Caretaker(transitions, clock, live, payments, events),
-            control=Control(transitions, clock, directory_, planner, supply, live, stations),
+            control=control,
             stations=stations,
             escrow=escrow,
             notary=notary,

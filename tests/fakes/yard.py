@@ -29,6 +29,11 @@ class Car:
     flexible: bool = True
     takes: W = UNLIMITED
     """The most its own charger takes."""
+    share: int = 1
+    """It charges over one of so many of the outlet's phases."""
+    ramp: int = UNLIMITED
+    """By so many W a minute it comes up to what it takes."""
+    power: int = 0
     session: Session | None = None
     drawn: int = 0
     """Watt seconds."""
@@ -84,12 +89,13 @@ class Yard:
         self.world.clock.move(MINUTE)
         for car in self.plugged():
             assert car.session is not None
-            power = 0
+            most = car.power + car.ramp
             for second in range(0, 60, 10):
-                power = min(self.limit_of(car, began + timedelta(seconds=second)), car.takes)
-                car.drawn += 10 * power
+                limit = self.limit_of(car, began + timedelta(seconds=second)) // car.share
+                car.power = min(limit, car.takes, most)
+                car.drawn += 10 * car.power
             if (self.minute + car.bay) % SAMPLE_MINUTES == 0 or self._is_over(car):
-                await self._meter(car, W(power))
+                await self._meter(car, W(car.power))
 
     async def _meter(self, car: Car, power: W) -> None:
         world, session = self.world, car.session

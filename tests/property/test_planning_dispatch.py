@@ -1,9 +1,9 @@
 """Dispatch under random groups: the fuse holds at every instant, and no car gets more than its due."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evmesh.domain.units import Milliamp, W, Wh
+from evmesh.domain.units import Milliamp, W, Wh, current_from_watts
 from evmesh.planning.dispatch import LINES, DispatchConnector, GroupLimit, dispatch
 
 VOLTAGE = 230_000
@@ -80,3 +80,42 @@ def test_without_a_limit_every_car_gets_its_due_to_within_a_watt_hour(due: list[
     found = dispatch(cars, GroupLimit(), 900)
     assert set(found.shortfall_wh.values()) == {0}
     assert found.gap_wh <= len(due)
+
+
+LEAST_WH = {1: 24, 3: 70}
+"""A minute at 6 A, rounded up."""
+
+
+@st.composite
+def nearly_full_steps(draw: st.DrawFn) -> tuple[int, int, list[tuple[int, int]], int]:
+    """Give phases, capacity, cars as (rating, due) and minutes: 5 % and a minute at 6 A are not due."""
+    phases = draw(st.sampled_from([1, 3]))
+    ratings = draw(
+        st.lists(st.sampled_from([7_360, 3_680] if phases == 1 else [22_000, 11_000]), min_size=1, max_size=8)
+    )
+    capacity = draw(st.integers(max(ratings), sum(ratings)))
+    minutes = draw(st.sampled_from([10, 15]))
+    room = capacity * minutes // 60 * 95 // 100 - LEAST_WH[phases]
+    cars = []
+    for rating in ratings:
+        most = min(rating * minutes // 60 * 90 // 100, room)
+        due = draw(st.integers(LEAST_WH[phases], most)) if most >= LEAST_WH[phases] else 0
+        room -= due
+        cars.append((rating, due))
+    return phases, capacity, cars, minutes
+
+
+@settings(max_examples=300)
+@given(nearly_full_steps())
+def test_a_step_that_is_not_full_to_the_brim_is_delivered_in_full(
+    step: tuple[int, int, list[tuple[int, int]], int],
+) -> None:
+    phases, capacity, cars, minutes = step
+    board = [
+        DispatchConnector(
+            f"{number}", LINES if phases == 3 else (1,), current_from_watts(W(rating), phases), Wh(due)
+        )
+        for number, (rating, due) in enumerate(cars)
+    ]
+    found = dispatch(board, GroupLimit(power=W(capacity)), minutes * 60)
+    assert max(found.shortfall_wh.values()) <= 1, found.shortfall_wh  # currents are rounded down

@@ -83,7 +83,7 @@ class Site:
         """Let cars begin that were asked to; a station is told to start only where there is room."""
         for session in await self.world.sessions():
             ref = session.terms.connector
-            if session.state is State.STARTING and self.control.may_begin(ref):
+            if session.state is State.STARTING and self.control.may_begin(session):
                 self.stations.running.add(ref)
                 self.stations.profiles.pop(ref, None)
                 self.check()

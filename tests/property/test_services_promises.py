@@ -8,12 +8,13 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from evmesh.domain.units import W
+from evmesh.services.promises import FEWER_PHASES
 from tests.fakes.world import open_world
-from tests.fakes.yard import SAMPLE_MINUTES, Car, Yard
+from tests.fakes.yard import SAMPLE_MINUTES, UNLIMITED, Car, Yard
 
 MINUTES = 80
 ROUNDING_WH = 2
@@ -84,9 +85,9 @@ def check_promises(yard: Yard, phases: int) -> None:
 def full_quarter() -> list[Car]:
     """Give three cars that swap places in a cabinet: each takes more now where another takes less."""
     return [
-        Car("late bird", 0, 0, 36, 312),
-        Car("in a hurry", 1, 4, 51, 2_852, flexible=False),
-        Car("in a hurry too", 2, 15, 54, 1_877, flexible=False),
+        Car("late bird", 0, 0, 36, 290),
+        Car("in a hurry", 1, 4, 51, 2_660, flexible=False),
+        Car("in a hurry too", 2, 15, 54, 1_600, flexible=False),
     ]
 
 
@@ -97,8 +98,15 @@ def test_cars_that_change_places_do_not_wait_for_each_other(prices: list[int]) -
     check_promises(yard, 1)
 
 
+def nearly_full_quarter() -> tuple[int, int, list[Car], list[int]]:
+    """Give what once left a car 70 Wh short: 99 % of the cheapest quarter hour is promised."""
+    fleet = [Car("car 0", 0, 14, 43, 300), Car("car 1", 1, 9, 36, 2_922), Car("car 2", 2, 10, 36, 4_151)]
+    return 3, 21_000, fleet, [-174, 5_839, 1, 1_013, 1_024, 659, -5_862, -5_862]
+
+
 @settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
 @given(yards())
+@example(nearly_full_quarter())
 def test_every_promise_is_kept_and_the_cabinet_is_never_overloaded(
     yard: tuple[int, int, list[Car], list[int]],
 ) -> None:
@@ -116,6 +124,61 @@ def test_cars_that_take_less_than_they_might_take_nothing_from_the_others() -> N
     for car in fleet:
         assert car.left_with is not None
         assert car.left_with >= car.wh
+
+
+def test_a_car_on_one_of_three_phases_gets_what_was_promised_where_there_is_time() -> None:
+    fleet = [Car("one phase", 0, 0, 75, 4_000, share=3), Car("three phases", 1, 3, 70, 8_000)]
+    yard = asyncio.run(drive((3, 22_000, fleet, [50_000]), MINUTES))
+    assert yard.refused == []
+    check_promises(yard, 3)
+
+
+def test_a_car_on_one_of_three_phases_that_cannot_get_its_energy_is_flagged() -> None:
+    fleet = [Car("one phase", 0, 0, 60, 12_000, share=3), Car("three phases", 1, 3, 70, 4_000)]
+    asyncio.run(drive((3, 22_000, fleet, [50_000]), MINUTES))
+    small, other = fleet
+    assert small.session is not None
+    assert (small.left_with or 0) > 22_000 // 3 * 40 // 60  # it is offered all current, not a third
+    assert small.session.flags == (FEWER_PHASES,)
+    assert other.session is not None
+    assert (other.left_with or 0) >= other.wh
+    assert other.session.flags == ()
+
+
+def limits_of(fleet: list[Car], minutes: int, capacity: int) -> list[list[int]]:
+    """Run a yard, and give the limit of each car in each minute."""
+    seen: list[list[int]] = []
+
+    async def run() -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            async with open_world(Path(directory), capacity=capacity, price_at=lambda _: 50_000) as world:
+                yard = Yard(world, fleet)
+
+                def look() -> None:
+                    now = world.clock.now()
+                    seen.append([int(yard.limit_of(car, now)) if car.session else 0 for car in fleet])
+
+                await yard.run(minutes, look)
+                assert yard.refused == []
+
+    asyncio.run(run())
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("takes", "offered"), [(W(0), 1_380), (W(300), 1_380), (W(2_300), 2_530), (UNLIMITED, 7_360)]
+)
+def test_what_a_car_does_not_take_goes_to_those_who_wait(takes: W, offered: int) -> None:
+    fleet = [Car("first", 0, 0, 75, 3_600, False, takes), Car("waits", 1, 1, 75, 2_900)]
+    seen = limits_of(fleet, 12, 7_360)
+    for first, waits in seen[SAMPLE_MINUTES + 1 :]:
+        assert offered - 20 <= first <= offered
+        assert waits >= 7_360 - offered - 20
+
+
+def test_a_car_that_ramps_up_keeps_its_share() -> None:
+    fleet = [Car("ramps up", 0, 0, 75, 3_600, False, ramp=400), Car("waits", 1, 1, 75, 2_900)]
+    assert all(first > 7_300 for first, _ in limits_of(fleet, 12, 7_360))
 
 
 def test_a_cabinet_for_one_serves_two_in_turn() -> None:

@@ -2,13 +2,15 @@
 
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from evmesh.domain.problem import Problem, write_problem
+from evmesh.domain.money import Price
+from evmesh.domain.problem import Problem, SupplySegment, write_problem
 from evmesh.domain.schedule import Refusal, Schedule, parse_schedule, write_schedule
 from evmesh.domain.units import Wh
 from evmesh.planning.optimiser import solve
@@ -55,18 +57,23 @@ def test_a_schedule_with_energy_moved_passes_only_if_it_is_still_a_cheapest_one(
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_tampered_schedule_of_a_crowded_group_passes(seed: int) -> None:
-    assert _refused_mutants(seed) >= 25
+    assert _refused_schedules(seed) >= 25
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_tampered_refusal_of_a_crowded_group_passes(seed: int) -> None:
+    assert _refused_refusals(seed) >= 5
 
 
 @pytest.mark.soak
-def test_none_of_ten_thousand_tampered_schedules_passes() -> None:
+def test_none_of_ten_thousand_tampered_certificates_passes() -> None:
     refused, seed = 0, 1_000
     while refused < 10_000:
-        refused += _refused_mutants(seed)
+        refused += _refused_schedules(seed) + _refused_refusals(seed)
         seed += 1
 
 
-def _refused_mutants(seed: int) -> int:
+def _refused_schedules(seed: int) -> int:
     """Try a hundred mutants; one counts when the oracle calls it infeasible, dearer or miscounted."""
     rng = random.Random(seed)
     problem = crowded_problem(rng, supply_share=1.8)
@@ -88,7 +95,7 @@ def _tampered(document: dict[str, Any], problem: Problem, rng: random.Random) ->
         row = rng.choice([one for one in document["rows"] if one["wh"]])
         taken, filled = rng.randrange(len(row["wh"])), rng.randrange(len(row["wh"]))
         moved = rng.choice([1, row["wh"][taken]])
-        change = rng.choice(["move", "swap", "steal", "price", "objective"])
+        change = rng.choice(["move", "swap", "steal", "trade", "shift", "drop", "price", "objective"])
         if change == "move":
             row["wh"][taken] -= moved
             row["wh"][filled] += moved
@@ -98,12 +105,27 @@ def _tampered(document: dict[str, Any], problem: Problem, rng: random.Random) ->
             _steal(row, rng.choice(document["rows"]), taken, moved)
         elif change == "price":
             document["step_price"][rng.randrange(problem.steps)] += rng.choice([-1, 1, 10_000])
-        else:
+        elif change == "objective":
             document["objective"] = str(int(document["objective"]) + rng.choice([-1, 1]))
+        else:
+            _change_rows(document["rows"], row, change, rng)
     if rng.random() < 0.7:  # a careful thief also corrects the sum
         cost = cost_of_loads(problem, _loads(document, problem.steps))
         document["objective"] = document["objective"] if cost is None else str(cost)
     return document
+
+
+def _change_rows(rows: list[dict[str, Any]], row: dict[str, Any], change: str, rng: random.Random) -> None:
+    """Change whole rows: two cars trade theirs, one is a step off, or one goes and another stands twice."""
+    other = rng.choice(rows)
+    if change == "trade":  # all loads stay
+        row["id"], other["id"] = other["id"], row["id"]
+    elif change == "shift":
+        row["first"] = max(0, row["first"] + rng.choice([-1, 1]))
+    elif row is not other:
+        rows.remove(row)
+        if rng.random() < 0.5:
+            rows.append({**row, "id": other["id"], "wh": list(row["wh"])})
 
 
 def _steal(victim: dict[str, Any], thief: dict[str, Any], taken: int, moved: int) -> None:
@@ -116,26 +138,61 @@ def _steal(victim: dict[str, Any], thief: dict[str, Any], taken: int, moved: int
 
 def _is_true(problem: Problem, document: dict[str, Any], cheapest: tuple[int, int]) -> bool:
     """Say by the oracle alone whether the rows are a cheapest schedule, whatever the prices are."""
-    for row, request in zip(document["rows"], problem.requests, strict=True):
-        inside = [
-            request.arrival <= step < request.departure
-            for step in range(row["first"], row["first"] + len(row["wh"]))
-        ]
+    rows = {row["id"]: row for row in document["rows"]}
+    if len(rows) != len(document["rows"]) or set(rows) != {request.id for request in problem.requests}:
+        return False
+    for request in problem.requests:
+        row = rows[request.id]
+        steps = range(row["first"], row["first"] + len(row["wh"]))
+        inside = [request.arrival <= step < request.departure for step in steps]
         fits = all(
             0 <= wh <= request.max_wh and (ok or not wh) for wh, ok in zip(row["wh"], inside, strict=True)
         )
-        if not fits or sum(row["wh"]) != request.energy_wh:
+        if not fits or sum(row["wh"]) != request.energy_wh or steps.stop > problem.steps:
             return False
     cost = cost_of_loads(problem, _loads(document, problem.steps))
     return cost == cheapest[1] and document["objective"] == str(cost)
 
 
+def _refused_refusals(seed: int) -> int:
+    """Try thirty refusals, forged for groups that fit and changed for groups that do not; count the false."""
+    rng = random.Random(seed)
+    problem = crowded_problem(rng, supply_share=rng.choice([0.6, 1.8]))
+    raw, answer = write_problem(problem), solve(problem)
+    honest = answer if isinstance(answer, Refusal) else Refusal(answer.problem_sha256, (), Wh(1))
+    counted = 0
+    for _ in range(30):
+        toggled = set(rng.sample(range(problem.steps), rng.randint(0, 3)))
+        steps = tuple(sorted(set(honest.steps) ^ toggled))
+        deficit = _deficit_by_flow(problem, steps)
+        claimed = rng.choice(
+            [deficit, abs(deficit), honest.deficit_wh, max(1, deficit + rng.choice([-1, 1]))]
+        )
+        forged = _document(Refusal(honest.problem_sha256, steps, Wh(claimed)))
+        is_true = claimed == deficit > 0
+        counted += not is_true
+        assert verify_schedule(raw, json.dumps(forged).encode()).ok == is_true, forged
+    return counted
+
+
+def _deficit_by_flow(problem: Problem, steps: tuple[int, ...]) -> int:
+    """Give by how much the energy that cannot avoid `steps` is more than they supply.
+
+    It is what all requests cost together when each step holds as much as anybody wants, at the price of
+    1 in these steps and of 0 in all others.
+    """
+    room = Wh(sum(request.energy_wh for request in problem.requests))
+    priced = tuple(SupplySegment(step, room, Price(int(step in steps))) for step in range(problem.steps))
+    forced = cheapest_flow(replace(problem, supply=priced))[1]
+    return forced - sum(one.cap_wh for one in problem.supply if one.step in steps)
+
+
 def _loads(document: dict[str, Any], steps: int) -> list[int]:
-    loads = [0] * steps
+    loads = [0] * (steps + 2)  # a row may stand a step or two beyond the end
     for row in document["rows"]:
         for step, wh in enumerate(row["wh"], row["first"]):
             loads[step] += wh
-    return loads
+    return loads[:steps]
 
 
 @given(problems(), st.data())

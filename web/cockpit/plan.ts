@@ -1,6 +1,9 @@
 /** A group's plan as rows of power and price, for the chart and for the table beside it. */
 
-import type { Plan } from '../kit/api-types'
+import type { MeteredLoad, Plan } from '../kit/api-types'
+
+/** Meters tell their values every minute: a mean over less would be noise. */
+const SHORTEST_MEAN_MS = 120_000
 
 export interface PlanStep {
   /** ms since 1970; half-open. */
@@ -10,8 +13,8 @@ export interface PlanStep {
   loadW: bigint
   /** What all supply segments of the step can give together. */
   supplyW: bigint
-  /** λ, micro-currency per kWh. */
-  price: bigint
+  /** λ, micro-currency per kWh; null where no plan governs the step. */
+  price: bigint | null
 }
 
 export function planSteps(plan: Plan): PlanStep[] {
@@ -27,19 +30,28 @@ export function planSteps(plan: Plan): PlanStep[] {
     until: start + (step + 1) * stepMs,
     loadW: watts(BigInt(plan.load_wh[step] ?? 0)),
     supplyW: watts(supply.get(step) ?? 0n),
-    price: BigInt(price),
+    price: price === null ? null : BigInt(price),
   }))
 }
 
 /** What a chart says in one sentence: its highest load, and between what its price moves. Null without steps. */
 export function outline(steps: PlanStep[]): { peak: PlanStep; low: bigint; high: bigint } | null {
-  const [first, ...others] = steps
-  if (first === undefined) return null
-  let [peak, low, high] = [first, first.price, first.price]
-  for (const step of others) {
-    if (step.loadW > peak.loadW) peak = step
-    if (step.price < low) low = step.price
-    if (step.price > high) high = step.price
+  const prices = steps.flatMap(({ price }) => (price === null ? [] : [price]))
+  let [peak, low] = [steps[0], prices[0]]
+  if (peak === undefined || low === undefined) return null
+  let high = low
+  for (const step of steps) if (step.loadW > peak.loadW) peak = step
+  for (const price of prices) {
+    if (price < low) low = price
+    if (price > high) high = price
   }
   return { peak, low, high }
+}
+
+/** The mean power of what was metered in the running step; null where nothing is known, or of another step. */
+export function meteredPower(metered: MeteredLoad | null, steps: PlanStep[]): bigint | null {
+  const [running] = steps
+  if (metered === null || running === undefined || Date.parse(metered.since) !== running.from) return null
+  const elapsed = Math.min(Date.parse(metered.until), running.until) - running.from
+  return elapsed < SHORTEST_MEAN_MS ? null : (BigInt(metered.wh) * 3_600_000n) / BigInt(Math.round(elapsed))
 }

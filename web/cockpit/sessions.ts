@@ -1,6 +1,6 @@
 /** What the page makes of a session's state: where it stands on its way, where it is shown, in which colour. */
 
-import type { Session, Snapshot } from '../kit/api-types'
+import type { ChargePoint, Offer, Refusal, Session, Snapshot } from '../kit/api-types'
 import type { Tone } from '../kit/components/props'
 
 /** No more energy flows. Metered is one of them: the receipt is final, only the money still moves. */
@@ -75,6 +75,39 @@ export function endCause(session: Session): string {
   const end = session.timeline.findLast((row) => ENDS.has(row.target) && row.cause !== '')
   return end?.cause ?? session.cause
 }
+
+export interface Totals {
+  powerW: bigint
+  capacityW: bigint
+  /** Cars that draw power. */
+  charging: number
+  points: number
+}
+
+export function totals(snapshot: Snapshot): Totals {
+  const points = snapshot.groups.flatMap((group) => group.charge_points)
+  return {
+    powerW: snapshot.groups.reduce((sum, group) => sum + BigInt(group.power_w), 0n),
+    capacityW: snapshot.groups.reduce((sum, group) => sum + BigInt(group.capacity_w), 0n),
+    charging: points.filter((point) => point.power_w > 0).length,
+    points: points.length,
+  }
+}
+
+/** Something is wrong with it: what an operator looks at first. */
+export const isTroubled = (point: ChargePoint): boolean =>
+  !point.online || point.exceeds_limit || point.status === 'Faulted' || point.status === 'Unavailable'
+
+export const isFree = (point: ChargePoint): boolean => point.session === null && point.status === 'Available'
+
+/** A value as old as this, of a car that charges, is worth a word: meters tell theirs every minute. */
+const OLD_MS = 5 * 60_000
+
+export const isOld = (measuredAt: string | null, now: number): boolean =>
+  measuredAt !== null && now - Date.parse(measuredAt) > OLD_MS
+
+/** An offer is the energy that was asked for, later, or less of it in time. */
+export const isLater = (refusal: Refusal, offer: Offer): boolean => offer.energy_wh >= refusal.energy_wh
 
 export interface News {
   refused: Snapshot['refusals']

@@ -43,6 +43,14 @@ export interface Group {
   power_w: number
   charge_points: ChargePoint[]
   plan: Plan | null
+  /** What the group drew since the running step began, where the platform tells it. */
+  metered: MeteredLoad | null
+}
+
+export interface MeteredLoad {
+  since: Instant
+  until: Instant
+  wh: number
 }
 
 export interface ChargePoint {
@@ -58,7 +66,12 @@ export interface ChargePoint {
   status: string
   online: boolean
   power_w: number
+  /** What was allowed when the power was measured. */
   limit_w: number | null
+  /** It draws more than it may, and not only for the moment in which a limit changes. */
+  exceeds_limit: boolean
+  /** When power and limit were so; null where nothing was measured in the present state. */
+  measured_at: Instant | null
   soc_percent: number | null
   session: string | null
 }
@@ -69,15 +82,15 @@ export interface Plan {
   step_s: number
   /** Any number of segments per step; their sum is what the step can give. */
   supply: SupplySegment[]
-  /** λ of each step. */
-  step_price: number[]
+  /** λ of each step; null where no plan governs it. The first step is the running one. */
+  step_price: (number | null)[]
   load_wh: number[]
 }
 
 export interface SupplySegment {
   step: number
   cap_wh: number
-  price: number
+  price: number | null
 }
 
 export interface Session {
@@ -93,7 +106,10 @@ export interface Session {
   energy_wh: number
   delivered_wh: number
   power_w: number
+  /** As of a charge point. */
   limit_w: number | null
+  exceeds_limit: boolean
+  measured_at: Instant | null
   price: number
   cost: Units
   budget: Units
@@ -104,7 +120,10 @@ export interface Session {
   flags: string[]
   /** Why the power is what it is. */
   reason: string
+  /** The hash of the schedule that promised it, by which its plan is found. */
+  plan: string | null
   receipt: boolean
+  settlement: boolean
   timeline: Transition[]
 }
 
@@ -117,6 +136,7 @@ export interface Transition {
 }
 
 export interface Refusal {
+  number: number
   at: Instant
   code: string
   energy_wh: number

@@ -5,9 +5,10 @@
  * phone that changed networks would wait on a dead connection for ever. Here silence ends a connection.
  */
 
-import type { Problem, Snapshot } from './api-types'
-import { NotUnderstood, parseProblem, parseSnapshot } from './parse'
-import { EventParser } from './sse'
+import type { Problem, Session, Snapshot } from './api-types'
+import { changed } from './changes'
+import { checkSnapshot, NotUnderstood, parseProblem, readJson } from './parse'
+import { EventParser, type ServerEvent } from './sse'
 
 /** The platform writes at least a comment every 15 s; three missed ones mean that nobody is there. */
 const SILENCE_MS = 45_000
@@ -23,6 +24,8 @@ export type Trouble =
 
 export interface Listener {
   onSnapshot(snapshot: Snapshot): void
+  /** The platform is there and has nothing newer than what it sent last; it says when that is over. */
+  onProblem(problem: Problem): void
   /** The stream is gone; the next try comes in `retryMs`. */
   onTrouble(trouble: Trouble, retryMs: number): void
 }
@@ -38,6 +41,8 @@ export class SiteStream {
   #stopped = new AbortController()
   #attempt = 0
   #wake: () => void = () => {}
+  /** The newest document as it came, for the next changes to be made to; only what is checked leaves this class. */
+  #document: unknown = null
 
   constructor(
     private readonly listener: Listener,
@@ -99,15 +104,23 @@ export class SiteStream {
         if (done) return
         clearTimeout(silence)
         silence = setTimeout(() => connection.abort(), SILENCE_MS)
-        for (const event of parser.push(value)) if (event.name === 'snapshot') this.#take(event.data)
+        for (const event of parser.push(value)) this.#hear(event)
       }
     } finally {
       clearTimeout(silence)
     }
   }
 
-  #take(data: string): void {
-    const snapshot = parseSnapshot(data)
+  #hear({ name, data }: ServerEvent): void {
+    if (name === 'problem') {
+      const problem = parseProblem(data)
+      if (problem === null) throw new NotUnderstood('problem', 'a problem document')
+      this.listener.onProblem(problem)
+    }
+    if (name !== 'snapshot' && name !== 'changes') return
+    const told = readJson(data)
+    this.#document = name === 'snapshot' ? told : changed(this.#document, told)
+    const snapshot = checkSnapshot(this.#document)
     this.#attempt = 0
     this.listener.onSnapshot(snapshot)
   }
@@ -139,7 +152,53 @@ async function troubleOf(response: Response): Promise<Trouble> {
   return problem === null ? { kind: 'status', status: response.status } : { kind: 'problem', problem }
 }
 
-/** Where a session's receipt is, byte for byte as it was signed. */
-export function receiptUrl(session: string): string {
-  return `/v1/receipts/${encodeURIComponent(session)}`
+export interface Paper {
+  kind: 'receipt' | 'settlement' | 'problem' | 'schedule' | 'trust'
+  url: string
+  /** Under which name it is saved; the commands below name it so. */
+  file: string
 }
+
+/** What there is to check a session with, byte for byte as it was signed or stored. */
+export function papersOf(session: Pick<Session, 'id' | 'receipt' | 'settlement' | 'plan'>): Paper[] {
+  const document = (kind: 'receipt' | 'settlement'): Paper => ({
+    kind,
+    url: `/v1/${kind}s/${encodeURIComponent(session.id)}`,
+    file: `evmesh-${kind}-${session.id}.json`,
+  })
+  const part = (kind: 'problem' | 'schedule', plan: string): Paper => ({
+    kind,
+    url: `/v1/plans/${encodeURIComponent(plan)}/${kind}`,
+    file: `evmesh-${kind}-${plan.slice(0, 8)}.json`,
+  })
+  return [
+    ...(session.receipt ? [document('receipt')] : []),
+    ...(session.settlement ? [document('settlement')] : []),
+    ...(session.plan === null ? [] : [part('problem', session.plan), part('schedule', session.plan)]),
+    { kind: 'trust', url: '/v1/trust', file: 'evmesh-trust.json' },
+  ]
+}
+
+/** Say what to type, where the papers were saved, to check them without asking anybody. */
+export function verifyCommands(papers: Paper[]): string[] {
+  const file = (kind: Paper['kind']): string => papers.find((paper) => paper.kind === kind)?.file ?? ''
+  const given = (option: string, kind: Paper['kind']): string => (file(kind) === '' ? '' : ` --${option} ${file(kind)}`)
+  const plan = `${given('problem', 'problem')}${given('schedule', 'schedule')}`
+  const [receipt, settlement] = [file('receipt'), file('settlement')]
+  return [
+    ...(receipt === '' ? [] : [`evmesh verify receipt ${receipt}${given('trust', 'trust')}${plan}`]),
+    ...(settlement === '' ? [] : [`evmesh verify settlement ${settlement}${given('receipt', 'receipt')}${given('trust', 'trust')}`]),
+  ]
+}
+
+/** The proof that a refused request cannot fit. */
+export function proofOf(refusal: number): { problem: string; schedule: string; command: string } {
+  const file = (part: string): string => `evmesh-refusal-${refusal}-${part}.json`
+  return {
+    problem: file('problem'),
+    schedule: file('schedule'),
+    command: `evmesh plan verify ${file('problem')} ${file('schedule')}`,
+  }
+}
+
+export const refusalUrl = (refusal: number, part: 'problem' | 'schedule'): string => `/v1/refusals/${refusal}/${part}`

@@ -3,9 +3,12 @@
 import type { Snapshot } from './api-types'
 import { SiteStream, type Trouble } from './client'
 
-export type Connection = 'connecting' | 'live' | 'reconnecting'
+/** `stale`: the platform answers, and has nothing newer than what is shown. */
+export type Connection = 'connecting' | 'live' | 'stale' | 'reconnecting'
 
 const TICK_MS = 500
+/** Snapshots tell whole seconds: over less than this a rate would be noise. */
+const SHORTEST_RATE_MS = 500
 
 export class LiveSite {
   snapshot = $state.raw<Snapshot | null>(null)
@@ -17,9 +20,12 @@ export class LiveSite {
   now = $state(0)
 
   #takenAt = 0
+  /** Site ms in one real ms, as it went last: the platform slows down while its work lags. */
+  #rate = 1
   #retryAt = 0
   #stream = new SiteStream({
     onSnapshot: (snapshot) => this.#take(snapshot),
+    onProblem: (problem) => this.#wait({ kind: 'problem', problem }),
     onTrouble: (trouble, retryMs) => this.#lose(trouble, retryMs),
   })
 
@@ -27,7 +33,7 @@ export class LiveSite {
   start(): () => void {
     const ticker = setInterval(() => this.#tick(), TICK_MS)
     const back = (): void => {
-      if (this.connection !== 'live' && !document.hidden) this.retryNow()
+      if (this.connection !== 'live' && this.connection !== 'stale' && !document.hidden) this.retryNow()
     }
     globalThis.addEventListener('online', back)
     document.addEventListener('visibilitychange', back)
@@ -48,13 +54,25 @@ export class LiveSite {
 
   #take(snapshot: Snapshot): void {
     const restarted = this.connection !== 'live'
-    this.#takenAt = performance.now()
+    const [present, before] = [performance.now(), this.snapshot]
+    this.#rate = snapshot.speed
+    if (before !== null && !restarted && present - this.#takenAt > SHORTEST_RATE_MS) {
+      const passed = Date.parse(snapshot.now) - Date.parse(before.now)
+      this.#rate = Math.min(snapshot.speed, Math.max(1, passed / (present - this.#takenAt)))
+    }
+    this.#takenAt = present
     this.snapshot = snapshot
     this.connection = 'live'
     this.trouble = null
     // Platform time slows down when work lags, so ours may be ahead: then it waits. It goes back only with a new platform.
     const told = Date.parse(snapshot.now)
     this.now = restarted ? told : Math.max(this.now, told)
+  }
+
+  #wait(trouble: Trouble): void {
+    this.connection = 'stale'
+    this.trouble = trouble
+    this.retryIn = 0
   }
 
   #lose(trouble: Trouble, retryMs: number): void {
@@ -67,9 +85,9 @@ export class LiveSite {
   #tick(): void {
     const present = performance.now()
     if (this.connection === 'live' && this.snapshot !== null) {
-      const elapsed = (present - this.#takenAt) * this.snapshot.speed
+      const elapsed = (present - this.#takenAt) * this.#rate
       this.now = Math.max(this.now, Date.parse(this.snapshot.now) + elapsed)
-    } else {
+    } else if (this.connection !== 'stale') {
       this.retryIn = Math.max(0, Math.ceil((this.#retryAt - present) / 1000))
     }
   }

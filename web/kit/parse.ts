@@ -12,6 +12,7 @@ import type {
   ChargePoint,
   DriverTab,
   Group,
+  MeteredLoad,
   Offer,
   Plan,
   Problem,
@@ -111,6 +112,8 @@ const chargePoint = object<ChargePoint>({
   online: truth,
   power_w: integer,
   limit_w: orNull(integer),
+  exceeds_limit: truth,
+  measured_at: orNull(instant),
   soc_percent: orNull(integer),
   session: orNull(text),
 })
@@ -119,8 +122,8 @@ const plan = object<Plan>({
   made_at: instant,
   start: instant,
   step_s: positive,
-  supply: list(object<SupplySegment>({ step: integer, cap_wh: integer, price: integer })),
-  step_price: list(integer),
+  supply: list(object<SupplySegment>({ step: integer, cap_wh: integer, price: orNull(integer) })),
+  step_price: list(orNull(integer)),
   load_wh: list(integer),
 })
 
@@ -130,6 +133,7 @@ const group = object<Group>({
   power_w: integer,
   charge_points: list(chargePoint),
   plan: orNull(plan),
+  metered: orNull(object<MeteredLoad>({ since: instant, until: instant, wh: integer })),
 })
 
 const session = object<Session>({
@@ -145,6 +149,8 @@ const session = object<Session>({
   delivered_wh: integer,
   power_w: integer,
   limit_w: orNull(integer),
+  exceeds_limit: truth,
+  measured_at: orNull(instant),
   price: integer,
   cost: units,
   budget: units,
@@ -154,13 +160,16 @@ const session = object<Session>({
   cause: text,
   flags: list(text),
   reason: text,
+  plan: orNull(text),
   receipt: truth,
+  settlement: truth,
   timeline: list(
     object<Transition>({ at: instant, event: text, source: orNull(text), target: text, cause: text }),
   ),
 })
 
 const refusal = object<Refusal>({
+  number: integer,
   at: instant,
   code: text,
   energy_wh: integer,
@@ -201,22 +210,28 @@ const snapshot = object<Snapshot>({
 
 const problem = object<Problem>({ title: text, status: integer, detail: text, code: text, do: text })
 
-/** Read a snapshot from its JSON; throws NotUnderstood with the path of what does not fit. */
+/** Check that a document is a snapshot; throws NotUnderstood with the path of what does not fit. */
+export function checkSnapshot(document: unknown): Snapshot {
+  return snapshot(document, '')
+}
+
+/** Read a snapshot from its JSON. */
 export function parseSnapshot(json: string): Snapshot {
-  return snapshot(read(json), '')
+  return checkSnapshot(readJson(json))
 }
 
 /** Read an RFC 9457 problem from its JSON; null where the answer is something else, say a proxy's page. */
 export function parseProblem(json: string): Problem | null {
   try {
-    return problem(read(json), '')
+    return problem(readJson(json), '')
   } catch (error) {
     if (error instanceof NotUnderstood) return null
     throw error
   }
 }
 
-function read(json: string): unknown {
+/** Read JSON of any kind. */
+export function readJson(json: string): unknown {
   try {
     return JSON.parse(json)
   } catch {

@@ -4,9 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 
 import { recorded } from '../dev/recorded.ts'
-import type { Snapshot } from '../kit/api-types'
+import type { Problem, Snapshot } from '../kit/api-types'
 import { SiteStream, type Trouble } from '../kit/client'
 
+type Told = Snapshot | Trouble | Problem
 type Answer = (response: ServerResponse) => void
 
 const closers: (() => void)[] = []
@@ -15,18 +16,18 @@ afterEach(() => {
 })
 
 /** A real server whose nth connection gets the nth answer; a stream that follows it; what the stream told. */
-async function follow(...answers: Answer[]): Promise<AsyncGenerator<Snapshot | Trouble>> {
+async function follow(...answers: Answer[]): Promise<AsyncGenerator<Told>> {
   let connections = 0
   const server = createServer((_request, response) => answers[Math.min(connections++, answers.length - 1)]?.(response))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const told: (Snapshot | Trouble)[] = []
+  const told: Told[] = []
   let heard = (): void => {}
-  const tell = (what: Snapshot | Trouble): void => {
+  const tell = (what: Told): void => {
     told.push(what)
     heard()
   }
   const stream = new SiteStream(
-    { onSnapshot: tell, onTrouble: (trouble) => (tell(trouble), queueMicrotask(() => stream.retryNow())) },
+    { onSnapshot: tell, onProblem: tell, onTrouble: (trouble) => (tell(trouble), queueMicrotask(() => stream.retryNow())) },
     `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/events`,
   )
   closers.push(() => {
@@ -38,7 +39,7 @@ async function follow(...answers: Answer[]): Promise<AsyncGenerator<Snapshot | T
   return (async function* () {
     for (;;) {
       while (told.length === 0) await new Promise<void>((resolve) => (heard = resolve))
-      yield told.shift() as Snapshot | Trouble
+      yield told.shift() as Told
     }
   })()
 }
@@ -59,6 +60,20 @@ describe('the live stream', () => {
     expect((await events.next()).value).toMatchObject({ site: { name: 'Canal Street' } })
     expect((await events.next()).value).toEqual({ kind: 'away' })
     expect((await events.next()).value).toMatchObject({ site: { name: 'Canal Street' } })
+  })
+
+  it('makes what changed to what it had, and says when there is nothing newer', async () => {
+    const events = await follow((response) => {
+      live(response)
+      response.write('event: changes\ndata: {"now":"2026-06-01T02:00:07Z","site":{"name":"Quay"}}\n\n')
+      response.write(`event: problem\ndata: {"title":"x","status":503,"detail":"","code":"chain.away","do":""}\n\n`)
+      response.write('event: changes\ndata: {"speed":7}\n\n')
+    })
+    const first = (await events.next()).value as Snapshot
+    const second = (await events.next()).value as Snapshot
+    expect(second).toEqual({ ...first, now: '2026-06-01T02:00:07Z', site: { ...first.site, name: 'Quay' } })
+    expect((await events.next()).value).toMatchObject({ code: 'chain.away' })
+    expect((await events.next()).value).toEqual({ ...second, speed: 7 })
   })
 
   it('tells the platform’s own words, then recovers', async () => {

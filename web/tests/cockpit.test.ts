@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { outline, planSteps } from '../cockpit/plan'
+import { meteredPower, outline, planSteps } from '../cockpit/plan'
 import { endCause, isFinished, news, wayOf } from '../cockpit/sessions'
 import { recorded } from '../dev/recorded.ts'
 import type { Session } from '../kit/api-types'
@@ -72,6 +72,16 @@ describe('a plan', () => {
     const said = outline(plan ? planSteps(plan) : [])
     expect(said).toMatchObject({ low: -12000n, high: 74300n })
     expect(outline([])).toBeNull()
+  })
+
+  it('stands beside what was metered in its running step, once that is more than a moment', () => {
+    const plan = busy.groups[0]?.plan
+    const steps = plan ? planSteps(plan) : []
+    const since = plan?.start ?? ''
+    expect(meteredPower({ since, until: '2026-06-01T07:25:00Z', wh: 1_000 }, steps)).toBe(6_000n)
+    expect(meteredPower({ since, until: '2026-06-01T07:15:30Z', wh: 30 }, steps)).toBeNull()
+    expect(meteredPower({ since: '2026-06-01T07:00:00Z', until: since, wh: 1_000 }, steps)).toBeNull()
+    expect(meteredPower(null, steps)).toBeNull()
   })
 })
 

@@ -15,16 +15,17 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from evmesh.app.api_models import RelayBody, RequestBody, StopBody, VoucherBody, unhex
 from evmesh.app.api_page import api_page
 from evmesh.app.hosts import OwnHosts
+from evmesh.app.instants import instant
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Waiting
 from evmesh.app.pages import POLICY, Pages
-from evmesh.app.problems import MAX_BODY_BYTES, install, problem
-from evmesh.app.snapshot import Snapshots, instant
+from evmesh.app.problems import MAX_BODY_BYTES, Unexpected, install, problem
+from evmesh.app.snapshot import Snapshots
 from evmesh.domain.errors import InvalidInput, Refused
 from evmesh.domain.ids import SessionId
 from evmesh.domain.money import parse_units
 from evmesh.domain.receipt import Receipt
-from evmesh.domain.sessions import Session
+from evmesh.domain.sessions import OCCUPYING, Session
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.trust import Trust
 from evmesh.ledger.quota import RelayQuota
@@ -86,7 +87,8 @@ def build_api(parts: ApiParts) -> FastAPI:
         with parts.waiting.one():
             return await call_next(request)
 
-    app.add_middleware(OwnHosts)  # the last one added sees a request first
+    app.add_middleware(OwnHosts)
+    app.add_middleware(Unexpected)  # the last one added sees a request first
     if STATIC.is_dir():
         app.mount("/", Pages(directory=STATIC, html=True), name="pages")
     return app
@@ -118,16 +120,21 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
         place = parts.directory.by_code(code)
         async with parts.transitions.read() as unit:
             open_here = [
-                one.id.text
+                one
                 for one in await unit.sessions(open_only=True)
-                if one.terms.connector == place.connector.ref
+                if one.terms.connector == place.connector.ref and one.state in OCCUPYING
             ]
         return parts.snapshots.station(place, open_here[0] if open_here else None)
 
     @app.post("/v1/requests", status_code=201)
-    async def requests(body: RequestBody) -> Response:
+    async def requests(body: RequestBody, request: Request) -> Response:
         """Ask for energy by a departure. 201 is a promise with an offer; 409 a refusal with its proof."""
-        answer = await parts.requests.request(body.station, body.request.to_domain(), unhex(body.signature))
+        answer = await parts.requests.request(
+            body.station,
+            body.request.to_domain(),
+            unhex(body.signature),
+            source=request.client.host if request.client else "",
+        )
         if isinstance(answer, NotPromised):
             return _refusal(answer)
         return JSONResponse(_promise(answer), 201)
@@ -186,14 +193,14 @@ def _add_views(app: FastAPI, parts: ApiParts) -> None:
 
     @app.get("/v1/events")
     async def events() -> EventSourceResponse:
-        """The same, live: server-sent events named `snapshot`."""
-        snapshots = parts.feed.follow()
-        first = await anext(snapshots)  # a chain that is away is said before the stream begins
+        """The same, live: server-sent events; a `snapshot`, then `changes` to it, or a `problem`."""
+        events = parts.feed.follow()
+        first = await anext(events)  # a chain that is away is said before the stream begins
 
         async def stream() -> AsyncIterator[ServerSentEvent]:
-            yield ServerSentEvent(first, event="snapshot")
-            async for snapshot in snapshots:
-                yield ServerSentEvent(snapshot, event="snapshot")
+            yield ServerSentEvent(first.data, event=first.name)
+            async for event in events:
+                yield ServerSentEvent(event.data, event=event.name)
 
         return EventSourceResponse(stream())
 
@@ -276,6 +283,7 @@ def _promise(promise: Promise) -> Json:
         },
         "offer_signature": "0x" + promise.session.offer_signature.hex(),
         "plan": row,
+        "pay_by": instant(promise.session.deadline),
     }
 
 

@@ -40,10 +40,13 @@ def run_command(
     chain_id: Annotated[int, typer.Option(envvar="EVMESH_CHAIN_ID", min=1, help="of a new chain")] = 31337,
 ) -> None:
     """Run a development chain on this machine, with the contracts on it, until it is stopped."""
+    from evmesh.app.inputs import open_directory
     from evmesh.app.main import run_until_signal
 
     with exit_on_error():
-        run_until_signal(_serve(EmbeddedConfig(data / "chain", chain_id, port), data))
+        open_directory(data)
+        if run_until_signal(_serve(EmbeddedConfig(data / "chain", chain_id, port), data)):
+            typer.echo(f"stopped; state kept in {data}")
 
 
 @app.command("deploy")

@@ -6,9 +6,11 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import structlog
 
+from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput, Unavailable
 from evmesh.ledger.child_process import ChildRecord, start_mark
 
 _log = structlog.get_logger(__name__)
@@ -16,6 +18,16 @@ _FIRST_DELAY_S = 0.2
 _MAX_DELAY_S = 10.0
 _STEADY_S = 30.0
 """After this long a child counts as healthy, and the next restart is quick again."""
+
+_TRIES = 3
+"""As often in a row a child may end at once before that is reported."""
+
+_HOPELESS: Final = (InvalidInput.exit_code, IntegrityFailure.exit_code)
+"""Started again, it would find the same input and the same records."""
+
+_CLASS_OF_EXIT: Final = {kind.exit_code: kind for kind in EvmeshError.__subclasses__()}
+_TAIL_LINES: Final = 8
+_TAIL_BYTES: Final = 4_000
 
 
 class Child:
@@ -27,6 +39,8 @@ class Child:
         self._port = port
         self._pid_file = data / f"{name}.pid"
         self._log_file = data / "logs" / f"{name}.log"
+        self._log_begins = 0
+        self._was_steady = False
         self.restarts = 0
 
     async def end_leftover(self) -> None:
@@ -35,18 +49,39 @@ class Child:
         if leftover is not None and leftover.is_alive():
             await leftover.end()
 
-    async def keep(self, on_start: Callable[[], Awaitable[object]], on_death: Callable[[], object]) -> None:
-        """Run until cancelled; a child that ends by itself is started again, with back-off."""
-        delay = _FIRST_DELAY_S
+    async def keep(
+        self,
+        on_start: Callable[[], Awaitable[object]],
+        on_death: Callable[[], object],
+        say: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        """Run until cancelled; a child that ends by itself is started again, with back-off.
+
+        Raises what the child failed of, with the end of its log, where another start cannot help: it
+        ended for wrong input or damaged records, or it never stayed up in three tries. One that did
+        before is reported to `say`, and tried further.
+        """
+        delay, failures = _FIRST_DELAY_S, 0
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
             status = await self._run_once(on_start)
             on_death()
             self.restarts += 1
-            _log.warning("child.ended", child=self.name, log=str(self._log_file))
-            if status == -signal.SIGKILL or loop.time() - began > _STEADY_S:
-                delay = _FIRST_DELAY_S  # killed from outside: nothing says that it would fail again
+            _log.warning("child.ended", child=self.name, status=status, log=str(self._log_file))
+            if status in _HOPELESS:
+                raise self._failure(status)
+            if loop.time() - began > _STEADY_S:
+                self._was_steady = True
+                delay, failures = _FIRST_DELAY_S, 0
+            elif status == -signal.SIGKILL:  # killed from outside: nothing says that it would fail again
+                delay = _FIRST_DELAY_S
+            else:
+                failures += 1
+            if failures == _TRIES:
+                if not self._was_steady:
+                    raise self._failure(status)
+                say(f"{self._failure(status).what}\nIt is started again and again.")
             await asyncio.sleep(delay)
             delay = min(2 * delay, _MAX_DELAY_S)
 
@@ -54,6 +89,7 @@ class Child:
         """Give how it ended: its exit code, or minus the signal that killed it."""
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
+            self._log_begins = log.tell()
             process = await asyncio.create_subprocess_exec(
                 *self._argv,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -62,8 +98,8 @@ class Child:
                 start_new_session=True,  # Ctrl-C is for the supervisor, which ends its children in order
             )
         record = ChildRecord(process.pid, start_mark(process.pid) or "", self._port)
-        record.save(self._pid_file)
         try:
+            record.save(self._pid_file)
             async with asyncio.TaskGroup() as group:
                 starting = group.create_task(_quietly(on_start))
                 status = await process.wait()
@@ -75,6 +111,28 @@ class Child:
                     await process.wait()
             self._pid_file.unlink(missing_ok=True)
         return status
+
+    def _failure(self, status: int) -> EvmeshError:
+        """Say how it ended, and what it said last, as an error of the class of its exit code."""
+        kind = _CLASS_OF_EXIT.get(status, Unavailable)
+        how = f"exit code {status}" if status >= 0 else f"signal {-status}"
+        said = self._tail()
+        return kind(
+            f"{self.name}.ended",
+            f"{self.name} ended by itself ({how})" + (f"; it said:\n{said}" if said else ""),
+            do=f"see {self._log_file}",
+        )
+
+    def _tail(self) -> str:
+        """Give the last lines of this run's log."""
+        try:
+            with self._log_file.open("rb") as log:
+                end = log.seek(0, 2)
+                log.seek(max(self._log_begins, end - _TAIL_BYTES))
+                lines = log.read(_TAIL_BYTES).decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        return "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:])
 
 
 async def _quietly(start: Callable[[], Awaitable[object]]) -> None:

@@ -4,15 +4,18 @@ This is the only file that reads configuration; each room is handed its own piec
 """
 
 import csv
+import io
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from evmesh.app.files import read_file
 from evmesh.domain.canonical import MAX_DOCUMENT_INT
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import ConnectorRef, EvseId, StationId
@@ -21,6 +24,16 @@ from evmesh.domain.stations import BootInfo, Connector
 from evmesh.domain.units import Milliamp, W
 
 T = TypeVar("T")
+
+FIRST_INSTANT: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LAST_INSTANT: Final = datetime(2100, 1, 1, tzinfo=UTC)
+"""Platform time begins between these; the contracts' clocks have 32 bits, which end in 2106."""
+
+_MAX_SITE_BYTES: Final = 2**20
+_MAX_EUR_PER_MWH: Final = 1_000_000
+_LONGEST_TEXT: Final = 64
+_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+"""What a connector may be called: its name is a level of MQTT topics and a part of URLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +96,20 @@ class Tariff:
 
 def load_site(path: Path) -> SiteConfig:
     """Read a site file; raises InvalidInput with the path of the wrong entry."""
-    try:
-        table = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise InvalidInput(
-            "site.not_found", f"no site file can be read at {path}: {error.strerror}"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput("site.not_toml", f"{path} is not TOML: {error}") from error
-    site = _Reader(table, "")
+    site = _Reader(_table(path), "")
     try:
         zone = ZoneInfo(site.text("time_zone"))
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InvalidInput("site.unknown_time_zone", str(error), path="time_zone") from error
     start = site.take("start", datetime)
     if start.tzinfo is None:
         raise InvalidInput("site.bad_entry", "write the start with its offset", path="start")
+    if not FIRST_INSTANT <= start < LAST_INSTANT:
+        raise InvalidInput("site.bad_entry", "the start is between the years 2000 and 2100", path="start")
     groups = tuple(_group(one) for one in site.tables("group"))
-    sessions = path.parent / site.text("sessions") if "sessions" in table else None
-    config = SiteConfig(site.text("name"), zone, start, groups, path.parent / site.text("prices"), sessions)
+    sessions = path.parent / site.file_name("sessions") if site.has("sessions") else None
+    prices = path.parent / site.file_name("prices")
+    config = SiteConfig(site.text("name"), zone, start, groups, prices, sessions)
     _refuse_duplicates(config)
     return config
 
@@ -116,13 +124,13 @@ def load_tariff(path: Path, zone: ZoneInfo) -> Tariff:
     first: datetime | None = None
     number = 0
     try:
-        with path.open(newline="") as file:
-            for number, row in enumerate(csv.reader(file), 1):
-                if number == 1 and not row[0][:1].isdigit():
-                    continue
-                at = datetime.fromisoformat(row[0]).replace(tzinfo=zone)
-                first = first or at
-                prices.append(Price(int((Decimal(row[1]) * 1000).to_integral_value())))
+        text = read_file(path).decode()
+        for number, row in enumerate(csv.reader(io.StringIO(text, newline="")), 1):
+            if number == 1 and not row[0][:1].isdigit():
+                continue
+            at = datetime.fromisoformat(row[0]).replace(tzinfo=zone)
+            first = first or at
+            prices.append(_price(row[1]))
     except OSError as error:
         what = f"no price file can be read at {path}: {error.strerror}"
         raise InvalidInput("site.not_found", what, path="prices") from error
@@ -130,7 +138,31 @@ def load_tariff(path: Path, zone: ZoneInfo) -> Tariff:
         raise InvalidInput("site.bad_prices", f"{path}, line {number}: {error}", path="prices") from error
     if first is None:
         raise InvalidInput("site.bad_prices", f"{path} holds no price", path="prices")
+    if not FIRST_INSTANT.year <= first.year < LAST_INSTANT.year:
+        raise InvalidInput("site.bad_prices", f"{path} begins in the year {first.year}", path="prices")
     return Tariff(first, tuple(prices))
+
+
+def _price(eur_per_mwh: str) -> Price:
+    value = Decimal(eur_per_mwh)
+    if not abs(value) <= _MAX_EUR_PER_MWH:  # before it is made an integer: 1e999999999 has that many digits
+        raise ValueError(f"{eur_per_mwh[:40]} EUR/MWh is no price")
+    return Price(int((value * 1000).to_integral_value()))
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_file(path, _MAX_SITE_BYTES).decode())
+    except OSError as error:
+        raise InvalidInput(
+            "site.not_found",
+            f"no site file can be read at {path}: {error.strerror}",
+            do="name one with --site; examples/ has two",
+        ) from error
+    except RecursionError as error:
+        raise InvalidInput("site.not_toml", f"{path} nests too deeply") from error
+    except ValueError as error:  # not TOML, not UTF-8, or a number or a date that Python cannot hold
+        raise InvalidInput("site.not_toml", f"{path} is not TOML: {error}") from error
 
 
 class _Reader:
@@ -143,13 +175,32 @@ class _Reader:
     def take(self, key: str, kind: type) -> Any:
         value = self._table.get(key)
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise InvalidInput(
-                "site.bad_entry", f"{key} must be given, as {kind.__name__}", path=f"{self._at}{key}"
-            )
+            raise self._bad(key, f"{key} must be given, as {kind.__name__}")
         return value
 
+    def has(self, key: str) -> bool:
+        return key in self._table
+
     def text(self, key: str) -> str:
-        return str(self.take(key, str))
+        value = str(self.take(key, str))
+        if not 0 < len(value) <= _LONGEST_TEXT or not value.isprintable():
+            raise self._bad(key, f"{key} has 1 to {_LONGEST_TEXT} printable characters")
+        return value
+
+    def name(self, key: str) -> str:
+        value = self.text(key)
+        if not _NAME.fullmatch(value):
+            raise self._bad(key, f"{key} has 1 to 64 letters, digits and hyphens")
+        return value
+
+    def file_name(self, key: str) -> str:
+        value = str(self.take(key, str))
+        if not value.isprintable() or not value:
+            raise self._bad(key, f"{key} is the name of a file")
+        return value
+
+    def _bad(self, key: str, what: str) -> InvalidInput:
+        return InvalidInput("site.bad_entry", what, path=f"{self._at}{key}")
 
     def parsed(self, key: str, parse: Callable[[str], T]) -> T:
         try:
@@ -161,28 +212,22 @@ class _Reader:
     def number(self, key: str, least: int, most: int = MAX_DOCUMENT_INT) -> int:
         value = int(self.take(key, int))
         if not least <= value <= most:
-            raise InvalidInput(
-                "site.bad_entry", f"{key} is at least {least} and at most {most}", path=f"{self._at}{key}"
-            )
+            raise self._bad(key, f"{key} is at least {least} and at most {most}")
         return value
 
     def phases(self) -> int:
         phases = self.number("phases", 1, 3)
         if phases == 2:
-            raise InvalidInput("site.bad_entry", "phases is 1 or 3", path=f"{self._at}phases")
+            raise self._bad("phases", "phases is 1 or 3")
         return phases
 
     def tables(self, key: str) -> list["_Reader"]:
         found = self._table.get(key)
         if not isinstance(found, list) or not found:
-            raise InvalidInput(
-                "site.bad_entry", f"at least one [[{key}]] must be given", path=f"{self._at}{key}"
-            )
+            raise self._bad(key, f"at least one [[{key}]] must be given")
         for number, one in enumerate(found):
             if not isinstance(one, dict):
-                raise InvalidInput(
-                    "site.bad_entry", f"a table [[{key}]] must stand here", path=f"{self._at}{key}[{number}]"
-                )
+                raise self._bad(f"{key}[{number}]", f"a table [[{key}]] must stand here")
         return [_Reader(one, f"{self._at}{key}[{number}].") for number, one in enumerate(found)]
 
 
@@ -211,7 +256,7 @@ def _connector(reader: _Reader, station: StationId, group: str) -> tuple[str, Co
         longitude_udeg=reader.number("longitude_udeg", -180_000_000, 180_000_000),
         price=Price(reader.number("price", 1)),
     )
-    return reader.text("name"), connector
+    return reader.name("name"), connector
 
 
 def _refuse_duplicates(site: SiteConfig) -> None:
@@ -219,7 +264,7 @@ def _refuse_duplicates(site: SiteConfig) -> None:
     for group in site.groups:
         for station in group.stations:
             for name, connector in station.connectors:
-                for key in (name, str(connector.ref), str(connector.evse_id)):
+                for key in (name.lower(), str(connector.ref), str(connector.evse_id)):
                     if key in seen:
                         raise InvalidInput("site.duplicate", f"{key} stands twice in the site file")
                     seen.add(key)

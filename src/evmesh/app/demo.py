@@ -14,6 +14,7 @@ import httpx
 
 from evmesh.app.clock import SharedClock
 from evmesh.app.demo_steps import STEPS
+from evmesh.app.demo_text import session_line
 from evmesh.app.run_file import RunFile
 from evmesh.app.up import UpOptions, running
 from evmesh.domain.errors import EvmeshError, IntegrityFailure, Unavailable
@@ -113,7 +114,7 @@ async def _watch(scene: Scene, say: Callable[[str], None]) -> None:
                 for session in snapshot["sessions"]:
                     if told.get(session["id"]) != session["state"]:
                         told[session["id"]] = session["state"]
-                        say(_line(snapshot["now"], session))
+                        say(session_line(snapshot["now"], session))
                     done = session["state"] == "settled" and session["delivered_wh"] >= MIN_ENERGY_WH
                     if done:
                         scene.session = session
@@ -124,9 +125,3 @@ async def _watch(scene: Scene, say: Callable[[str], None]) -> None:
             f"no charge of {MIN_ENERGY_WH} Wh was settled within {_WITHIN_S} s",
             do="read the logs in the data directory",
         ) from None
-
-
-def _line(now: str, session: Json) -> str:
-    where = f"{session['charge_point']}/{session['connector']}"
-    energy = f"{session['delivered_wh']} of {session['energy_wh']} Wh"
-    return f"{now[11:16]}  {where:<14} {session['state']:<10} {energy}"

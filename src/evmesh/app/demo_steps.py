@@ -7,6 +7,7 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from evmesh.app.demo_outcome import measured, outcome
 from evmesh.app.receipt_facts import read_chain_facts
 from evmesh.domain.canonical import canonical_json
 from evmesh.domain.errors import IntegrityFailure
@@ -236,7 +237,9 @@ async def settled(scene: "Scene") -> Json:
     settlement = json.loads(raw)
     tab = await TabReader(scene.rpc, receipt.chain.charge_tab).tab(receipt.payee, receipt.request.payer)
     require(tab.spent == receipt.offer.base + receipt.due, "demo.not_claimed", f"the tab says {tab.spent}")
+    measures = measured(scene.snapshots, scene.session["id"])
     return {
+        "outcome": outcome(receipt.request.energy_wh, receipt.energy, _point(scene)["rating_w"], measures),
         "cause": scene.session["cause"],
         "energy_wh": receipt.energy,
         "price": receipt.price,

@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Coroutine
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,10 @@ import typer
 import uvloop
 
 from evmesh.app import chain, plan, verify
-from evmesh.app.errors import exit_on_error
+from evmesh.app.demo_text import evidence_lines
+from evmesh.app.errors import EXIT_INTERRUPTED, exit_on_error
+from evmesh.app.examples import example
+from evmesh.app.streams import settle_streams
 from evmesh.domain.errors import IntegrityFailure
 
 app = typer.Typer(
@@ -29,23 +33,39 @@ app.add_typer(verify.app)
 app.add_typer(chain.app)
 
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
-DEFAULT_SITE = EXAMPLES / "site.toml"
-DEMO_SITE = EXAMPLES / "demo.toml"
 STEPS_IN_A_CHARGE = 11
 _WIDEST = 160
 
 SiteFile = Annotated[
-    Path, typer.Option("--site", envvar="EVMESH_SITE", metavar="FILE", help="the site: what stands where")
+    Path | None,
+    typer.Option(
+        "--site", envvar="EVMESH_SITE", metavar="FILE", help="what stands where (without: the example site)"
+    ),
 ]
 DataDir = Annotated[
     Path, typer.Option("--data", envvar="EVMESH_DATA", metavar="DIR", help="where state and keys are kept")
 ]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"evmesh {metadata.version('evmesh')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common_options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="say which release this is"),
+    ] = False,
+) -> None:
+    """Decentralised EV charging: from a charger's wire to a driver's wallet."""
+
+
 @app.command("up")
 def up_command(
-    site: SiteFile = DEFAULT_SITE,
+    site: SiteFile = None,
     data: DataDir = Path("data"),
     port: Annotated[
         int,
@@ -62,7 +82,7 @@ def up_command(
     from evmesh.app.up import UpOptions, running
 
     async def serve() -> None:
-        options = UpOptions(site, data, port, ocpp_port, speed)
+        options = UpOptions(site or example("site.toml"), data, port, ocpp_port, speed)
         async with running(options, lambda text: typer.echo(f"… {text}")) as run:
             typer.echo(f"evmesh is running: {run.http_url}")
             typer.echo(
@@ -72,7 +92,8 @@ def up_command(
             await asyncio.Event().wait()
 
     with exit_on_error():
-        run_until_signal(serve())
+        if run_until_signal(serve()):
+            typer.echo(f"stopped; state kept in {data}")
 
 
 @app.command("demo")
@@ -84,17 +105,22 @@ def demo_command(
 ) -> None:
     """Run one charge from plug to verified receipt, and show the evidence of each of its eleven steps."""
     from evmesh.app.demo import StepResult, demo
+    from evmesh.app.inputs import open_directory
 
     steps: list[StepResult] = []
 
     async def run() -> None:
-        steps.extend(await demo(DEMO_SITE, work / "data", target, lambda text: typer.echo(text, err=True)))
+        steps.extend(
+            await demo(example("demo.toml"), work / "data", target, lambda text: typer.echo(text, err=True))
+        )
 
     with exit_on_error(json_output):
         work = Path(tempfile.mkdtemp(prefix="evmesh-demo-"))
         target = out or work / "out"
-        target.mkdir(parents=True, exist_ok=True)
-        run_until_signal(run())
+        open_directory(target, "--out")
+        if run_until_signal(run()):
+            typer.echo("stopped before the charge was over", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED)
         ok = len(steps) == STEPS_IN_A_CHARGE and all(step.ok for step in steps)
         receipt = str(target / "receipt.json")
         if json_output:
@@ -110,9 +136,8 @@ def demo_command(
 
 def _step_text(n: int, name: str, ok: bool, evidence: dict[str, Any]) -> str:
     lines = [f"\n{n:>2}. {name}: {'ok' if ok else 'FAILED'}"]
-    for key, value in evidence.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        lines.append(f"      {key}: {text if len(text) <= _WIDEST else text[:_WIDEST] + '…'}")
+    texts = evidence_lines(evidence)
+    lines += [f"      {text if len(text) <= _WIDEST else text[:_WIDEST] + '…'}" for text in texts]
     return "\n".join(lines)
 
 
@@ -152,10 +177,10 @@ def serve_sim_command(data: DataDir) -> None:
         run_until_signal(serve())
 
 
-def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
-    """Run on uvloop until it ends, or until SIGINT or SIGTERM cancels it; that end is not a failure."""
+def run_until_signal(work: Coroutine[Any, Any, None]) -> bool:
+    """Run on uvloop until it ends, or until SIGINT or SIGTERM cancels it: then give True."""
 
-    async def run() -> None:
+    async def run() -> bool:
         task = asyncio.current_task()
         loop = asyncio.get_running_loop()
         stopped = False
@@ -173,8 +198,9 @@ def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
         except asyncio.CancelledError:
             if not stopped:
                 raise
+        return stopped
 
-    uvloop.run(run())
+    return uvloop.run(run())
 
 
 def log_json() -> None:
@@ -195,7 +221,15 @@ def log_json() -> None:
 
 def main() -> None:
     """Be the `evmesh` command."""
-    app()
+    settle_streams()
+    try:
+        with exit_on_error():
+            try:
+                app()
+            finally:
+                sys.stdout.flush()  # here, where a full disk can still be said
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
 
 
 if __name__ == "__main__":

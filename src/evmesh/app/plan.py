@@ -11,20 +11,24 @@ import typer
 
 from evmesh.app.errors import exit_on_error
 from evmesh.app.files import STDIN, read_input, require_one_stdin
+from evmesh.app.plan_tree import TREE_REASONS, TreeAnswer, is_tree, solve_tree_file, tree_holds
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.problem import parse_problem, problem_sha256
-from evmesh.domain.schedule import Refusal, Schedule, write_schedule
+from evmesh.domain.schedule import Refusal, Schedule, parse_schedule, write_schedule
 from evmesh.planning.admission import solve_with_candidate
 from evmesh.planning.optimiser import solve
 from evmesh.verify.schedule import Verdict, verify_schedule
+from evmesh.verify.tree import verify_tree
 
 STDOUT = STDIN  # the same dash
 
 app = typer.Typer(name="plan", help="Plan charging, and check plans.", no_args_is_help=True)
 
-ProblemFile = Annotated[str, typer.Argument(metavar="PROBLEM", help="an evmesh.problem/1 file; - is stdin")]
+ProblemFile = Annotated[
+    str, typer.Argument(metavar="PROBLEM", help="an evmesh.problem/1 or /2 file; - is stdin")
+]
 ScheduleFile = Annotated[
-    str, typer.Argument(metavar="SCHEDULE", help="an evmesh.schedule/1 file; - is stdin")
+    str, typer.Argument(metavar="SCHEDULE", help="an evmesh.schedule/1 or /2 file; - is stdin")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout, failures too")]
 
@@ -66,6 +70,9 @@ def solve_command(
     """Write the cheapest schedule (exit 0), or the proof that there is none (exit 3)."""
     with exit_on_error(json_output):
         raw = read_input(problem)
+        if is_tree(raw):
+            _finish_tree(solve_tree_file(raw, candidate), output, json_output)
+            return
         parsed = parse_problem(raw)
         sha256 = problem_sha256(raw)
         if candidate is None:
@@ -73,40 +80,81 @@ def solve_command(
         else:
             answer = solve_with_candidate(parsed, candidate, sha256=sha256)
         _write(output, write_schedule(answer))
-        if output != STDOUT:
-            typer.echo(json.dumps(_summary(answer, output)) if json_output else _sentence(answer))
+        if json_output and output != STDOUT:
+            typer.echo(json.dumps(_summary(answer, output)))
+        elif isinstance(answer, Refusal):
+            _tell(_refused(answer), after_answer=output == STDOUT)
+        elif output != STDOUT:
+            typer.echo(_optimal(answer))
     if isinstance(answer, Refusal):
-        if not json_output and output == STDOUT:
-            typer.echo(_sentence(answer), err=True)
         raise typer.Exit(Refused.exit_code)
 
 
 @app.command("verify")
 def verify_command(problem: ProblemFile, schedule: ScheduleFile, json_output: AsJson = False) -> None:
-    """Check the certificate of a schedule or of a refusal (exit 0 if it holds, 6 if not)."""
+    """Check the certificate of a schedule or of a refusal (exit 0 if it holds, 6 if not).
+
+    With --json the answer is {"ok","code","path"}.
+    """
     with exit_on_error(json_output):
         require_one_stdin(problem, schedule)
-        verdict = verify_schedule(read_input(problem), read_input(schedule))
-        typer.echo(json.dumps({"ok": verdict.ok, "code": verdict.code, "path": verdict.path}))
+        answer = read_input(schedule)
+        raw = read_input(problem)
+        verdict = verify_tree(raw, answer) if is_tree(raw) else verify_schedule(raw, answer)
+        if json_output:
+            typer.echo(json.dumps({"ok": verdict.ok, "code": verdict.code, "path": verdict.path}))
+        elif verdict.ok:
+            typer.echo(tree_holds(answer) if is_tree(raw) else _holds(parse_schedule(answer)))
+        else:
+            typer.echo(_failure(verdict, TREE_REASONS if is_tree(raw) else REASONS).describe(), err=True)
     if not verdict.ok:
-        if not json_output:
-            typer.echo(_failure(verdict).describe(), err=True)
         raise typer.Exit(IntegrityFailure.exit_code)
 
 
-def _failure(verdict: Verdict) -> IntegrityFailure:
-    what = REASONS.get(verdict.code, "the schedule file is not an evmesh.schedule/1 document")
+def _finish_tree(answer: TreeAnswer, output: str, json_output: bool) -> None:
+    _write(output, answer.content)
+    if json_output and output != STDOUT:
+        typer.echo(json.dumps({**answer.summary, "output": output}))
+    elif not answer.ok:
+        _tell(answer.words, after_answer=output == STDOUT)
+    elif output != STDOUT:
+        typer.echo(answer.words)
+    if not answer.ok:
+        raise typer.Exit(Refused.exit_code)
+
+
+def _failure(verdict: Verdict, reasons: dict[str, str]) -> IntegrityFailure:
+    what = reasons.get(verdict.code, "the schedule file is not a document of the problem's format")
     return IntegrityFailure(verdict.code, what, do="do not rely on this schedule", path=verdict.path)
 
 
-def _sentence(answer: Schedule | Refusal) -> str:
+def _holds(answer: Schedule | Refusal) -> str:
     if isinstance(answer, Schedule):
-        return f"optimal: {len(answer.rows)} requests, Σ Wh × price = {answer.objective}"
-    offers = "".join(
-        f"\noffer: {offer.energy_wh} Wh by step {offer.departure}" for offer in answer.offers or ()
-    )
+        return "the certificate holds: every request is met, and no schedule is cheaper"
+    return "the certificate holds: no schedule meets every request"
+
+
+def _optimal(answer: Schedule) -> str:
+    return f"optimal: {len(answer.rows)} requests, Σ Wh × price = {answer.objective}"
+
+
+def _refused(answer: Refusal) -> str:
     steps = f"steps {', '.join(map(str, answer.steps))}" if answer.steps else "a request's own window"
-    return f"infeasible: {steps} lack {answer.deficit_wh} Wh{offers}"
+    what = f"refused: not every request can be met: {steps} lack {answer.deficit_wh} Wh"
+    offers = [f"  {offer.energy_wh} Wh by step {offer.departure}" for offer in answer.offers or ()]
+    if offers:
+        return "\n".join([f"{what}\ndo: take one of the offers:", *offers])
+    return f"{what}\ndo: ask for less or leave later; --candidate ID says what would fit"
+
+
+def _tell(text: str, *, after_answer: bool) -> None:
+    """Write to stderr; below the answer where both may be read on one terminal.
+
+    The answer on stdout are its bytes and nothing else: they end without a newline.
+    """
+    if after_answer and not sys.stdout.isatty() and sys.stderr.isatty():
+        text = f"\n{text}"
+    typer.echo(text, err=True)
 
 
 def _summary(answer: Schedule | Refusal, output: str) -> dict[str, object]:

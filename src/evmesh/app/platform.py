@@ -1,5 +1,6 @@
 """The one place that knows every class: joins ports and adapters into a running platform."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +16,7 @@ from evmesh.app.failpoints import Failpoint
 from evmesh.app.http_server import HttpServer
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Pacer, Waiting
+from evmesh.app.plan_view import MeteredLoad
 from evmesh.app.registration import asset_record, register_site, say_where, with_retired, write_codes
 from evmesh.app.run_file import RunFile
 from evmesh.app.site_view import SiteView
@@ -36,6 +38,7 @@ from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.ledger.token import Token
 from evmesh.ports import AsyncService
+from evmesh.planning.optimiser import prepare
 from evmesh.services.caretaker import Caretaker
 from evmesh.services.control import Control
 from evmesh.services.directory import Operator
@@ -100,6 +103,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         database = Database(f"sqlite+aiosqlite:///{data / 'state.db'}")
         stack.push_async_callback(database.close)
         await database.migrate()
+        await asyncio.to_thread(prepare)
         ledger = await _open_ledger(stack, data, run, database, checkpoint)
         signatures = EthereumSignatures()
         owner = AssetOwner(AssetRegistry(ledger.rpc, ledger.contracts.registry), ledger.operator)
@@ -115,7 +119,11 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         write_codes(data, directory)
         directory = await with_retired(directory, PlaceBook(database))
         operator = Operator(
-            ledger.keys.operator, ledger.keys.gateway, ledger.keys.notary.address, ledger.contracts
+            ledger.keys.operator,
+            ledger.keys.gateway,
+            ledger.keys.notary.address,
+            ledger.contracts,
+            MIN_DEPOSIT,
         )
         mqtt = MqttConfig(host="127.0.0.1", port=run.mqtt_port)
         bus = MqttBus(mqtt, clock)
@@ -135,7 +143,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             operator=ledger.operator,
             relayer=ledger.relayer,
             clock=clock,
-            quota=RelayQuota(RelayPolicy(min_deposit=MIN_DEPOSIT), clock),
+            quota=RelayQuota(RelayPolicy(min_deposit=operator.min_deposit), clock),
         )
         token = Token(ledger.rpc, ledger.contracts.token, ledger.contracts.chain_id)
         receipts = Receipts(directory, operator, signatures)
@@ -150,7 +158,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             secrets.token_bytes,
             token.balance,
         )
-        payments = Payments(transitions, directory, planner, escrow, signatures, operator)
+        payments = Payments(transitions, directory, planner, escrow, signatures, operator, live)
         events = StationEvents(
             transitions,
             directory,
@@ -166,7 +174,8 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             NotaryReader(ledger.rpc, ledger.contracts.notary), ledger.notary, from_block=ledger.block
         )
         settlements = Settlements(operator, receipts)
-        effects = Effects(transitions, operator, csms, escrow, notary, settlements)
+        control = Control(transitions, clock, directory, planner, supply, live, csms)
+        effects = Effects(transitions, operator, csms, escrow, notary, settlements, control.may_begin)
         snapshots = Snapshots(clock, directory, operator, live, planner)
         view = SiteView(
             site.name,
@@ -174,7 +183,9 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             run.speed,
             clock,
             transitions,
+            directory,
             snapshots,
+            MeteredLoad(telemetry),
             ledger.rpc,
             operator,
             escrow,
@@ -226,11 +237,11 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 bus,
                 Ingest(mqtt, telemetry, clock),
                 effects,
-                Control(transitions, clock, directory, planner, supply, live, csms),
+                control,
                 Caretaker(transitions, clock, live, payments, events),
                 Stops(transitions, clock, live, csms),
                 Payouts(clock, escrow, operator),
-                TabWatch(transitions, clock, escrow, operator),
+                TabWatch(transitions, clock, escrow, operator, live),
                 ChainWatch(ledger.rpc, (ledger.operator, ledger.relayer, ledger.notary)),
                 feed,
                 Pacer(

@@ -1,10 +1,13 @@
 """Failures of the API as RFC 9457 problem documents, by the class of the error."""
 
+import secrets
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from evmesh.domain.errors import EvmeshError, InvalidInput
 
@@ -60,3 +63,47 @@ def install(app: FastAPI) -> None:
             "code": f"http.{error.status_code}",
         }
         return Problem(content, error.status_code)
+
+
+class Unexpected:
+    """ASGI middleware: answers 500 `api.internal` where a route raised what nobody foresaw.
+
+    The answer tells nothing but the number of the request, under which the log has the traceback.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception:
+            request = secrets.token_hex(8)
+            _log.exception("api.internal", request=request, method=scope["method"], path=scope["path"][:200])
+            if begun:
+                raise  # too late to say it: the server breaks the connection off
+            await _internal(request)(scope, receive, send)
+
+
+def _internal(request: str) -> Problem:
+    content = {
+        "type": "urn:evmesh:api.internal",
+        "title": "evmesh failed at this request",
+        "status": 500,
+        "detail": f"report it with the number of the request, {request}",
+        "code": "api.internal",
+        "do": f"report it with the number of the request, {request}",
+        "path": "",
+        "request": request,
+    }
+    return Problem(content, 500, {"X-Request-Id": request})

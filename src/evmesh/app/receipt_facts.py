@@ -1,19 +1,39 @@
-"""What a node says on a receipt: who owns the asset, what is anchored, what was claimed."""
+"""What a node and the station's owner say on a receipt: whose the asset is, what was anchored, what claimed.
 
-from evmesh.domain.errors import ProtocolViolation, Refused
+A node may be anybody's. What it answers is read strictly: where that is no answer the whole reading
+ends in ProtocolViolation, where it has no logs (nodes prune them) the facts say so.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from evmesh.app.asset_fetch import fetch_record
+from evmesh.app.node_reads import block_before, data, logs_of, quantity, time_of, topic_of
+from evmesh.app.tab_moves import read_call, read_moves
+from evmesh.domain.errors import EvmeshError, ProtocolViolation, Refused
 from evmesh.domain.ids import Address
+from evmesh.domain.readings import Reading
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.receipt_parts import TreeHead
+from evmesh.domain.settlement import Settlement
+from evmesh.domain.strict import unix_seconds
 from evmesh.ledger.abi import decode_values, encode_call, event_topic
-from evmesh.ledger.rpc import JsonRpc, NodeRefused
-from evmesh.verify.case import ChainFacts
+from evmesh.ledger.asset_words import StoredAsset
+from evmesh.ledger.rpc import JsonRpc
+from evmesh.verify.chain_facts import Anchor, AssetEntry, ChainFacts, SettlementFacts
 
-_ANCHORED = "Anchored(address,bytes32,uint256,bytes32)"
-_NO_OWNER = Address("0x" + 40 * "0")
+_ANCHORED: Final = event_topic("Anchored(address,bytes32,uint256,bytes32)")
+_UPDATED: Final = event_topic("Updated(uint256,address)")
+_NOT_THE_CONTRACT: Final = "chain.not_the_contract"
+_MOST_ANCHORS: Final = 100
+"""Heads of one size: a notary anchors each once."""
+
+_BEFORE_START_S: Final = 1_200
+"""An offer is at most START_WITHIN older than its start; the rest is for clocks that are apart."""
 
 
 async def read_chain_facts(url: str, receipt: Receipt) -> ChainFacts:
-    """Ask the node at `url`; raises Unavailable where it is away."""
+    """Ask the node at `url`; raises Unavailable where it is away, ProtocolViolation where it is no node."""
     chain = receipt.chain
     async with JsonRpc(url) as rpc:
         chain_id = await rpc.chain_id()
@@ -21,44 +41,100 @@ async def read_chain_facts(url: str, receipt: Receipt) -> ChainFacts:
             return ChainFacts(chain_id)
         tree, payer = receipt.tree, receipt.request.payer
         try:
-            asset, newest, tab = await rpc.read_many(
+            answers = await rpc.read_many(
                 [
                     (chain.registry, encode_call("asset(uint256)", receipt.station.asset)),
                     (chain.notary, encode_call("newest(address,bytes32)", tree.publisher, tree.stream)),
                     (chain.charge_tab, encode_call("tab(address,address)", receipt.payee, payer)),
                 ]
             )
-            facts, place, _ = decode_values(("uint256", "uint256", "bytes32"), asset)
-            size, root, _ = decode_values(("uint256", "bytes32", "uint256"), newest)
-            spent, _, _, epoch = decode_values(("uint256",) * 4, tab)
-        except (Refused, ProtocolViolation):
+            words = decode_values(("uint256", "uint256", "bytes32"), answers[0])
+            size, root, newest_at = decode_values(("uint256", "bytes32", "uint256"), answers[1])
+            spent, _, _, epoch = decode_values(("uint256",) * 4, answers[2])
+            since = await _block_before(rpc, receipt)
+            asset = await _asset(rpc, receipt, words, since) if words[0] else None
+        except (Refused, ProtocolViolation) as error:
+            _require_no_contract(error)
             return ChainFacts(chain_id)
-        owner = Address.from_bytes((facts & (1 << 160) - 1).to_bytes(20, "big"))
         return ChainFacts(
             chain_id=chain_id,
             contracts_answer=True,
             newest_size=size,
-            newest_root=root,
-            roots=await _roots_at(rpc, chain.notary, tree) if size > tree.size else None,
-            owner=None if owner == _NO_OWNER else owner,
-            price=place >> 217 & (1 << 32) - 1,
+            newest=Anchor(bytes(root), newest_at),
+            anchors=await _anchors_at(rpc, chain.notary, tree, since) if size > tree.size else None,
+            asset=asset,
             spent=spent,
             epoch=epoch,
+            moves=await read_moves(rpc, chain, receipt.payee, payer, receipt.offer.epoch, since or 0),
         )
 
 
-async def _roots_at(rpc: JsonRpc, notary: Address, tree: TreeHead) -> tuple[bytes, ...] | None:
-    """Give the roots that logs show at the tree's size; None where the node does not give such logs."""
-    publisher = "0x" + tree.publisher.to_bytes().rjust(32, b"\0").hex()
-    wanted = {
-        "address": notary.text,
-        "fromBlock": "0x0",
-        "toBlock": "latest",
-        "topics": [event_topic(_ANCHORED), publisher, "0x" + tree.stream.hex()],
-    }
+async def read_settlement_facts(url: str, settlement: Settlement) -> SettlementFacts:
+    """Ask the node at `url` for the transactions that a settlement names; raises as above."""
+    chain, payee, payer = settlement.chain, settlement.payee, settlement.payer
+    async with JsonRpc(url) as rpc:
+        chain_id = await rpc.chain_id()
+        if chain_id != chain.chain_id:
+            return SettlementFacts(chain_id)
+        try:
+            tab = await rpc.read(chain.charge_tab, encode_call("tab(address,address)", payee, payer))
+            epoch = decode_values(("uint256",) * 4, tab)[3]
+        except (Refused, ProtocolViolation) as error:
+            _require_no_contract(error)
+            return SettlementFacts(chain_id)
+        calls = [await read_call(rpc, chain, payee, payer, one.hash) for one in settlement.transactions]
+        return SettlementFacts(chain_id, True, tuple(calls), epoch)
+
+
+def _require_no_contract(error: Refused | ProtocolViolation) -> None:
+    """Raise it again where the node gave no answer, rather than an account that is no such contract."""
+    if isinstance(error, ProtocolViolation) and error.code != _NOT_THE_CONTRACT:
+        raise error
+
+
+async def _block_before(rpc: JsonRpc, receipt: Receipt) -> int | None:
+    """Give the last block from before the offer; None where the node does not keep blocks for so long."""
     try:
-        logs = await rpc.call("eth_getLogs", wanted)
-        heads = [decode_values(("uint256", "bytes32"), bytes.fromhex(log["data"][2:])) for log in logs]
-    except NodeRefused:
+        begun = unix_seconds(Reading.parse(receipt.start.payload).at) - _BEFORE_START_S
+    except EvmeshError:
         return None
-    return tuple(root for size, root in heads if size == tree.size)
+    return await block_before(rpc, begun)
+
+
+async def _asset(rpc: JsonRpc, receipt: Receipt, words: Sequence[Any], since: int | None) -> AssetEntry:
+    stored, number, registry = (
+        StoredAsset.read(words[0], words[1]),
+        receipt.station.asset,
+        receipt.chain.registry,
+    )
+    answer = await rpc.read(registry, encode_call("base_url(address)", stored.owner))
+    base_url: str = decode_values(("string",), answer)[0]
+    record, why = await fetch_record(base_url, number)
+    changes = None
+    if since is not None:
+        changes = await logs_of(rpc, registry, since, [_UPDATED, f"0x{number:064x}"])
+    return AssetEntry(
+        owner=stored.owner,
+        price=stored.price,
+        rating=stored.rating,
+        record_hash=bytes(words[2]),
+        record=record,
+        no_record=why,
+        changed=None if changes is None else bool(changes),
+    )
+
+
+async def _anchors_at(
+    rpc: JsonRpc, notary: Address, tree: TreeHead, since: int | None
+) -> tuple[Anchor, ...] | None:
+    """Give the heads that logs show at the tree's size; None where the node does not give such logs."""
+    topics = [_ANCHORED, topic_of(tree.publisher), "0x" + tree.stream.hex()]
+    logs = await logs_of(rpc, notary, 0, topics)
+    if logs is None and since:
+        logs = await logs_of(rpc, notary, since, topics)
+    found = list[Anchor]()
+    for log in logs or ():
+        size, root = decode_values(("uint256", "bytes32"), data(log, "data"))
+        if size == tree.size and len(found) < _MOST_ANCHORS:
+            found.append(Anchor(bytes(root), await time_of(rpc, quantity(log, "blockNumber"))))
+    return None if logs is None else tuple(found)

@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from evmesh.app.config import SiteConfig
-from evmesh.domain.canonical import canonical_json
+from evmesh.domain.asset_record import AssetRecord
 from evmesh.domain.ids import Address
 from evmesh.domain.stations import Connector
 from evmesh.ledger.asset_words import AssetKind, ConnectorKind, Lifecycle, NewAsset
@@ -67,19 +67,16 @@ def new_asset(connector: Connector, group: int, deposit: Address, meter_key: Add
 
 def asset_record(connector: Connector, meter_key: Address) -> bytes:
     """Give the full record, `evmesh.asset/1`, whose hash the registry holds."""
-    return canonical_json(
-        {
-            "format": "evmesh.asset/1",
-            "charge_point": connector.ref.station.text,
-            "connector": connector.ref.connector,
-            "evse_id": connector.evse_id.text,
-            "phases": connector.phases,
-            "max_current_ma": connector.max_current,
-            "rating_w": connector.rating,
-            "meter": connector.evse_id.text,
-            "meter_key": meter_key.text,
-        }
-    )
+    return AssetRecord(
+        charge_point=connector.ref.station,
+        connector=connector.ref.connector,
+        evse_id=connector.evse_id,
+        phases=connector.phases,
+        max_current=connector.max_current,
+        rating=connector.rating,
+        meter=connector.evse_id.text,
+        meter_key=meter_key,
+    ).encode()
 
 
 def write_codes(data: Path, directory: Directory) -> None:

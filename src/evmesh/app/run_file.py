@@ -1,10 +1,11 @@
 """`DIR/run.json`: where the parts of a running platform find each other."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from evmesh.domain.errors import Unavailable
+from evmesh.domain.canonical import refuse_deep_nesting
+from evmesh.domain.errors import InvalidInput, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,14 @@ class RunFile:
     def load(cls, data: Path) -> "RunFile":
         """Read it; raises Unavailable `platform.not_running`."""
         try:
-            return cls(**json.loads((data / "run.json").read_text()))
-        except (OSError, ValueError, TypeError) as error:
+            raw = (data / "run.json").read_bytes()
+            refuse_deep_nesting(raw)
+            found = cls(**json.loads(raw))
+            for field in fields(cls):
+                if type(getattr(found, field.name)) is not field.type:
+                    raise TypeError(f"{field.name} is no {field.type}")
+            return found
+        except (OSError, ValueError, TypeError, InvalidInput) as error:
             raise Unavailable(
                 "platform.not_running", f"nothing runs in {data}", do="start it with `evmesh up`"
             ) from error

@@ -38,10 +38,12 @@ class SalariedWallet(LocalWallet):
         self._faucet = faucet
         self._journal = journal
 
-    async def deposit_order(self, payee: Address, ceiling: int, deadline: int) -> DepositOrder | None:
+    async def deposit_order(
+        self, payee: Address, ceiling: int, deadline: int, *, least: int = 0
+    ) -> DepositOrder | None:
         """Sign a deposit as any wallet does, after pay-day where it is needed."""
         await self.get_paid()
-        return await super().deposit_order(payee, ceiling, deadline)
+        return await super().deposit_order(payee, ceiling, deadline, least=least)
 
     async def get_paid(self) -> None:
         """Have the faucet fill the wallet where it has run low."""

@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from evmesh.app.snapshot import Snapshots, instant
+from evmesh.app.instants import instant
+from evmesh.app.plan_view import MeteredLoad
+from evmesh.app.snapshot import Snapshots
 from evmesh.domain.ids import Address
 from evmesh.ledger.escrow import TabReader
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.token import Token
 from evmesh.ports import Clock
-from evmesh.services.directory import Operator
+from evmesh.services.directory import Directory, Operator
 from evmesh.services.transitions import Transitions
 from evmesh.store.chain import ChainJournal
 
@@ -25,7 +27,9 @@ class SiteView:
         speed: int,
         clock: Clock,
         transitions: Transitions,
+        directory: Directory,
         snapshots: Snapshots,
+        metered: MeteredLoad,
         rpc: JsonRpc,
         operator: Operator,
         escrow: TabReader,
@@ -36,7 +40,9 @@ class SiteView:
         self._speed = speed
         self._clock = clock
         self._transitions = transitions
+        self._directory = directory
         self._snapshots = snapshots
+        self._metered = metered
         self._rpc = rpc
         self._operator = operator
         self._escrow = escrow
@@ -45,16 +51,19 @@ class SiteView:
 
     async def snapshot(self) -> dict[str, Any]:
         """Give everything."""
+        now = self._clock.now()
         mined = await self._journal.newest("anchor", ANCHORS_SHOWN)
         async with self._transitions.read() as unit:
             sessions = await self._snapshots.sessions(unit)
             groups = await self._snapshots.groups(unit)
             refusals = await self._snapshots.refusals(unit)
             anchors = await self._snapshots.anchors(unit, mined)
+        for group in groups:
+            group["metered"] = await self._metered.of(self._directory.groups[group["name"]], now)
         contracts = self._operator.contracts
         return {
             "site": self._site,
-            "now": instant(self._clock.now()),
+            "now": instant(now),
             "speed": self._speed,
             "chain": {
                 "chain_id": contracts.chain_id,

@@ -1,31 +1,30 @@
 """What the page shows, as one JSON document: groups, sessions, refusals, balances, anchors."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from evmesh.app.instants import instant
+from evmesh.app.plan_view import plan_view
+from evmesh.app.power_view import PowerView, power_view
 from evmesh.domain.chain import JournaledTransaction
-from evmesh.domain.ids import ConnectorRef, SessionId
+from evmesh.domain.ids import SessionId
 from evmesh.domain.money import cost_of
 from evmesh.domain.readings import METER_STREAM
 from evmesh.domain.receipt import Receipt
-from evmesh.domain.sessions import JournalRow, Session, State
+from evmesh.domain.sessions import OCCUPYING, PLUGGED, JournalRow, Session, State
+from evmesh.domain.settlement import Settlement
 from evmesh.domain.station_code import code_of
 from evmesh.domain.stations import ConnectorStatus
-from evmesh.domain.units import MIN_CURRENT, watts_from_current
+from evmesh.domain.units import MIN_CURRENT, W, watts_from_current
 from evmesh.ports import Clock, Unit
-from evmesh.services.directory import Directory, Group, Operator, Place
+from evmesh.services.directory import Directory, Operator, Place
 from evmesh.services.live import LiveState
-from evmesh.services.plans import Plan, Planner
+from evmesh.services.plans import Planner
 
 Json = dict[str, Any]
 SESSIONS_SHOWN = 50
 REFUSALS_SHOWN = 20
-
-
-def instant(value: datetime | None) -> str | None:
-    """Write a time the way the API does: RFC 3339, UTC, whole seconds."""
-    return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Snapshots:
@@ -54,15 +53,21 @@ class Snapshots:
         ids = [one.id for one in sessions]
         journals = await unit.journals(ids)
         receipts = await unit.documented(ids, Receipt.FORMAT)
-        return [self._session(one, journals[one.id], one.id in receipts) for one in sessions]
+        settlements = await unit.documented(ids, Settlement.FORMAT)
+        return [
+            self._session(one, journals[one.id])
+            | {"receipt": one.id in receipts, "settlement": one.id in settlements}
+            for one in sessions
+        ]
 
-    def _session(self, session: Session, journal: Sequence[JournalRow], has_receipt: bool) -> Json:
+    def _session(self, session: Session, journal: Sequence[JournalRow]) -> Json:
         terms = session.terms
-        live = self._live.connector(terms.connector)
-        running = session.state in (State.CHARGING, State.SUSPENDED, State.STOPPING)
-        sample = live.sample if running else None
-        limit = live.profile.limit_at(self._clock.now()) if live.profile and running else None
-        power = (sample.power or 0) if sample else 0
+        flow = PowerView(W(0), None, None)
+        if session.state in PLUGGED:
+            connector = self._directory.by_asset(terms.asset).connector
+            flow = power_view(
+                self._live.connector(terms.connector), connector, _since(session), self._clock.now()
+            )
         return {
             "id": session.id.text,
             "state": session.state.value,
@@ -74,38 +79,39 @@ class Snapshots:
             "departure": instant(terms.departure),
             "energy_wh": terms.energy,
             "delivered_wh": session.delivered,
-            "power_w": power,
-            "limit_w": limit,
+            **_flow(flow),
             "price": terms.price,
             "cost": str(cost_of(session.delivered, terms.price)),
             "budget": str(terms.budget),
             "due": None if session.due is None else str(session.due),
+            "uncollected": str(session.uncollected),
             "started_at": instant(session.started_at),
             "stopped_at": instant(session.stopped_at),
             "cause": session.cause,
             "flags": list(session.flags),
-            "reason": self._reason(session, power, limit),
-            "receipt": has_receipt,
+            "reason": self._reason(session, flow),
+            "plan": session.plan_sha256 or None,
             "timeline": [_event(row) for row in journal],
         }
 
     async def groups(self, unit: Unit) -> list[Json]:
-        """Give every group with its charge points and its newest plan."""
+        """Give every group with its charge points and its plan."""
+        now = self._clock.now()
         occupied = {
-            one.terms.connector: one.id.text
-            for one in await unit.sessions(open_only=True)
-            if one.state not in (State.METERED, State.REFUNDING)
+            one.terms.connector: one for one in await unit.sessions(open_only=True) if one.state in OCCUPYING
         }
         found = []
         for group in self._directory.groups.values():
-            points = [self._charge_point(place, occupied) for place in group.places]
+            points = [self._charge_point(place, occupied.get(place.connector.ref)) for place in group.places]
+            newest = await self._planner.current(unit, group.name)
+            running = await self._planner.running(unit, group.name, now)
             found.append(
                 {
                     "name": group.name,
                     "capacity_w": group.capacity,
                     "power_w": sum(point["power_w"] for point in points),
                     "charge_points": points,
-                    "plan": _plan(await self._planner.current(unit, group.name), group),
+                    "plan": plan_view(running, newest, group, now),
                 }
             )
         return found
@@ -147,17 +153,18 @@ class Snapshots:
                 )
         return found
 
-    def station(self, place: Place, session: str | None) -> Json:
+    def station(self, place: Place, session: Session | None) -> Json:
         """Give one charge point as a driver who typed its code sees it."""
         connector = place.connector
         contracts = self._operator.contracts
-        point = self._charge_point(place, {connector.ref: session} if session else {})
+        point = self._charge_point(place, session)
         return point | {
             "asset": place.asset,
             "latitude_udeg": connector.latitude_udeg,
             "longitude_udeg": connector.longitude_udeg,
             "deposit_address": place.deposit_address.text,
             "payee": self._operator.payee.address.text,
+            "min_deposit": str(self._operator.min_deposit),
             "chain": {
                 "chain_id": contracts.chain_id,
                 "registry": contracts.registry.text,
@@ -168,15 +175,19 @@ class Snapshots:
             "now": instant(self._clock.now()),
         }
 
-    def _reason(self, session: Session, power: int, limit: int | None) -> str:
+    def _reason(self, session: Session, flow: PowerView) -> str:
         """Say in one word why the power is what it is; the word is a translation key."""
         if session.state not in (State.CHARGING, State.SUSPENDED):
             return session.state.value
-        if limit == 0:
+        if flow.exceeds:
+            return "above_limit"
+        if flow.limit == 0:
             return "waiting_for_capacity" if self._is_full(session) else "waiting_for_price"
         if session.cause == ConnectorStatus.SUSPENDED_EV:
             return "car_takes_no_more"
-        if limit is not None and power * 100 < limit * 95:
+        if flow.at is None and session.state is State.CHARGING:
+            return "not_measured_yet"
+        if flow.limit is not None and flow.power * 100 < flow.limit * 95:
             return "car_limit"
         return "planned"
 
@@ -192,11 +203,14 @@ class Snapshots:
             given += (profile.limit_at(now) or 0) if profile else 0
         return group.capacity - given < watts_from_current(MIN_CURRENT, place.connector.phases)
 
-    def _charge_point(self, place: Place, occupied: dict[ConnectorRef, str]) -> Json:
+    def _charge_point(self, place: Place, session: Session | None) -> Json:
         connector = place.connector
         live = self._live.connector(connector.ref)
         online = connector.ref.station in self._live.online
-        charging = online and live.status is ConnectorStatus.CHARGING and live.sample is not None
+        charging = online and live.status is ConnectorStatus.CHARGING
+        flow = power_view(live, connector, _since(session), self._clock.now())
+        if not charging:  # the station says that nothing flows, or nobody knows
+            flow = PowerView(W(0), flow.limit, None)
         return {
             "code": place.code,
             "name": place.name,
@@ -207,11 +221,25 @@ class Snapshots:
             "price": connector.price,
             "status": (live.status or ConnectorStatus.UNAVAILABLE).value if online else "Unavailable",
             "online": online,
-            "power_w": (live.sample.power or 0) if charging and live.sample else 0,
-            "limit_w": live.profile.limit_at(self._clock.now()) if live.profile else None,
+            **_flow(flow),
             "soc_percent": live.sample.soc_percent if live.sample else None,
-            "session": occupied.get(connector.ref),
+            "session": session.id.text if session else None,
         }
+
+
+def _since(session: Session | None) -> datetime | None:
+    """Give since when a car charges or pauses: what was measured before that is of another state."""
+    flowing = session is not None and session.state in (State.CHARGING, State.SUSPENDED)
+    return session.changed_at if session is not None and flowing else None
+
+
+def _flow(flow: PowerView) -> Json:
+    return {
+        "power_w": flow.power,
+        "limit_w": flow.limit,
+        "exceeds_limit": flow.exceeds,
+        "measured_at": instant(flow.at),
+    }
 
 
 def _event(row: JournalRow) -> Json:
@@ -221,21 +249,4 @@ def _event(row: JournalRow) -> Json:
         "source": row.source.value if row.source else None,
         "target": row.target.value,
         "cause": row.cause,
-    }
-
-
-def _plan(plan: Plan | None, group: Group) -> Json | None:
-    if plan is None:
-        return None
-    return {
-        "problem_sha256": plan.stored.problem_sha256,
-        "schedule_sha256": plan.stored.schedule_sha256,
-        "made_at": instant(plan.stored.made_at),
-        "start": instant(plan.problem.grid.start),
-        "step_s": plan.problem.grid.step_s,
-        "supply": [
-            {"step": one.step, "cap_wh": one.cap_wh, "price": one.price} for one in plan.problem.supply
-        ],
-        "step_price": list(plan.schedule.step_price),
-        "load_wh": plan.schedule.loads(),
     }

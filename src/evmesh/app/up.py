@@ -21,13 +21,15 @@ import httpx
 
 from evmesh.app.children import Child, evmesh_argv
 from evmesh.app.clock import ClockMaster
-from evmesh.app.config import SiteConfig, load_site
+from evmesh.app.config import SiteConfig
+from evmesh.app.inputs import check_databases, load_inputs, open_directory
 from evmesh.app.run_file import RunFile
 from evmesh.app.services import supervise
-from evmesh.domain.errors import EvmeshError, Refused, Unavailable
+from evmesh.domain.errors import InvalidInput, Refused, Unavailable
 from evmesh.ledger.deploy import deploy
 from evmesh.ledger.embedded import EmbeddedChain, EmbeddedConfig
 from evmesh.ledger.keys import open_keys
+from evmesh.sim.state import last_instant
 from evmesh.store.database import Database
 from evmesh.telemetry.broker import broker_command, wait_until_listening
 
@@ -51,15 +53,19 @@ class UpOptions:
 async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterator[RunFile]:
     """Start everything; ends it all, in order, when the block ends.
 
-    Raises InvalidInput for a wrong site file, Refused for a port in use or a directory in use.
+    All input is checked before anything is started. Raises InvalidInput for a wrong site, prices or
+    sessions file or data directory, Refused for a port in use or a directory in use, IntegrityFailure
+    for a damaged database, and whatever a child ended of that will not stay up.
     """
-    site = load_site(options.site)
+    site = load_inputs(options.site)
+    _refuse_one_port_for_two(options)
+    open_directory(options.data)
     async with AsyncExitStack() as stack:
-        options.data.mkdir(parents=True, exist_ok=True)
         stack.enter_context(_only_one(options.data))
         children = _children(options)
         for child in children.values():
             await child.end_leftover()
+        check_databases(options.data)
         http_port = _claim_port(options.port, "--port")
         ocpp_port = _claim_port(options.ocpp_port, "--ocpp-port")
 
@@ -75,7 +81,7 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
 
         broker = broker_command(options.data / "broker")
         children["broker"] = Child("broker", broker.argv, options.data, broker.port)
-        group.start(children["broker"].keep(_at_once, _ignore))
+        group.start(children["broker"].keep(_at_once, _ignore, say))
         await wait_until_listening(broker.port)
 
         run = RunFile(
@@ -101,7 +107,7 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
             clock.set_rate(_REAL_TIME)  # nobody is there to keep up: the pacer speeds up again
 
         say("starting the platform")
-        group.start(children["platform"].keep(when_ready, slow_down))
+        group.start(children["platform"].keep(when_ready, slow_down, say))
         try:
             async with asyncio.timeout(_READY_WITHIN_S):
                 await ready.wait()
@@ -113,7 +119,7 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
             ) from None
         if options.with_sim:
             say("starting the simulated stations, cars and drivers")
-            group.start(children["sim"].keep(_at_once, _ignore))
+            group.start(children["sim"].keep(_at_once, _ignore, say))
         yield run
 
 
@@ -127,17 +133,20 @@ def _children(options: UpOptions) -> dict[str, Child]:
 
 
 async def _resume_at(site: SiteConfig, data: Path) -> datetime:
-    """Go on where the last record was; a fresh directory begins when the site file says."""
-    if not (data / "state.db").exists():
-        return site.start.astimezone(UTC)
-    database = Database(f"sqlite+aiosqlite:///{data / 'state.db'}")
-    try:
-        await database.migrate()
-        async with database.begin() as unit:
-            last = await unit.last_instant()
-    finally:
-        await database.close()
-    return max(last, site.start.astimezone(UTC)) if last else site.start.astimezone(UTC)
+    """Go on where the last record was, the simulated hardware's too: none of them is in the future.
+
+    A fresh directory begins when the site file says.
+    """
+    known = [site.start.astimezone(UTC), last_instant(data / "sim" / "sim.db")]
+    if (data / "state.db").exists():
+        database = Database(f"sqlite+aiosqlite:///{data / 'state.db'}")
+        try:
+            await database.migrate()
+            async with database.begin() as unit:
+                known.append(await unit.last_instant())
+        finally:
+            await database.close()
+    return max(one for one in known if one is not None)
 
 
 async def _make_contracts(chain: EmbeddedChain, data: Path) -> None:
@@ -171,8 +180,9 @@ class _Tasks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for task in reversed(self._tasks):
-            task.cancel()
-        if isinstance(error, EvmeshError):
+            if not task.cancelling():  # a second time would break off the ending of its process
+                task.cancel()
+        if isinstance(error, Exception):
             kind = error = trace = None  # it goes on as it is, not in a group of errors that nobody explains
         await self._group.__aexit__(kind, error, trace)
 
@@ -187,6 +197,15 @@ async def _at_once() -> None:
 
 def _ignore() -> None:
     """Nothing follows from this death."""
+
+
+def _refuse_one_port_for_two(options: UpOptions) -> None:
+    if options.port == options.ocpp_port != 0:
+        raise InvalidInput(
+            "port.twice",
+            f"port {options.port} cannot be that of the page and that of the stations",
+            do="name another with --port or --ocpp-port (0 takes a free one)",
+        )
 
 
 def _claim_port(port: int, option: str) -> int:

@@ -2,24 +2,30 @@
 
 import asyncio
 import json
-from typing import Annotated, Final
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
 from evmesh.app.errors import exit_on_error
 from evmesh.app.files import read_input, read_optional, require_one_stdin
-from evmesh.app.receipt_facts import read_chain_facts
+from evmesh.app.receipt_facts import read_chain_facts, read_settlement_facts
 from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput
 from evmesh.domain.receipt import Receipt
+from evmesh.domain.settlement import Settlement
 from evmesh.domain.trust import Trust
 from evmesh.ledger.signatures import EthereumSignatures
-from evmesh.verify.case import ChainFacts, PlanFiles
+from evmesh.verify.case import PlanFiles
 from evmesh.verify.followups import verify_reward, verify_settlement
 from evmesh.verify.receipt import verify_receipt
 from evmesh.verify.report import Check, Report, Status
 
 app = typer.Typer(name="verify", help="Check what evmesh claims, without trusting it.", no_args_is_help=True)
 
+D = TypeVar("D")
+F = TypeVar("F")
+_MOST_NAMES: Final = 8
 _LABELS: Final = {Status.OK: "ok", Status.FAILED: "FAILED", Status.NOT_CHECKED: "not checked"}
 
 TrustFile = Annotated[
@@ -51,7 +57,7 @@ def receipt_command(
         require_one_stdin(file, trust, problem, schedule)
         raw, known = read_input(file), _trust(trust)
         plan = _plan_files(problem, schedule)
-        facts = None if rpc is None else _ask(rpc, raw)
+        facts = None if rpc is None else _ask(rpc, raw, Receipt.parse, read_chain_facts)
         report = verify_receipt(raw, EthereumSignatures(), known, plan, facts)
         _show(report, "receipt", json_output)
 
@@ -61,13 +67,17 @@ def settlement_command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="an evmesh.settlement/1 file; - is stdin")],
     receipt: ReceiptFile = None,
     trust: TrustFile = None,
+    rpc: Annotated[
+        str | None, typer.Option(metavar="URL", help="a node to ask for the transactions that it names")
+    ] = None,
     json_output: AsJson = False,
 ) -> None:
     """Check the settlement of a receipt: exit 0 if nothing is false, 6 if something is."""
     with exit_on_error(json_output):
         require_one_stdin(file, receipt, trust)
         raw, receipt_raw = read_input(file), read_optional(receipt)
-        report = verify_settlement(raw, EthereumSignatures(), receipt_raw, _trust(trust))
+        facts = None if rpc is None else _ask(rpc, raw, Settlement.parse, read_settlement_facts)
+        report = verify_settlement(raw, EthereumSignatures(), receipt_raw, _trust(trust), facts)
         _show(report, "settlement", json_output)
 
 
@@ -93,6 +103,20 @@ def report_json(report: Report) -> str:
     )
 
 
+def report_lines(report: Report) -> list[str]:
+    """Give a line for each check; what was not checked for one and the same reason shares a line."""
+    lines, said = list[str](), set[str]()
+    for check in report.checks:
+        if check.status is not Status.NOT_CHECKED:
+            lines.append(check_line(check))
+        elif check.what not in said:
+            said.add(check.what)
+            same = [one.name for one in report.checks if (one.status, one.what) == (check.status, check.what)]
+            name = ", ".join(same) if len(same) <= _MOST_NAMES else f"the other {len(same)} checks"
+            lines.append(check_line(replace(check, name=name)))
+    return lines
+
+
 def check_line(check: Check) -> str:
     """Give a check as one line for a person."""
     words = f"{_LABELS[check.status]:<12}{check.name}: {check.what}"
@@ -115,20 +139,22 @@ def _plan_files(problem: str | None, schedule: str | None) -> PlanFiles | None:
     raise InvalidInput("verify.half_a_plan", "a plan is two files", do="give --problem and --schedule")
 
 
-def _ask(url: str, raw: bytes) -> ChainFacts | None:
+def _ask(
+    url: str, raw: bytes, parse: Callable[[bytes], D], read: Callable[[str, D], Coroutine[Any, Any, F]]
+) -> F | None:
     try:
-        receipt = Receipt.parse(raw)
+        document = parse(raw)
     except EvmeshError:
         return None  # the report says why it cannot be read
-    return asyncio.run(read_chain_facts(url, receipt))
+    return asyncio.run(read(url, document))
 
 
 def _show(report: Report, what: str, json_output: bool) -> None:
     if json_output:
         typer.echo(report_json(report))
     else:
-        for check in report.checks:
-            typer.echo(check_line(check))
+        for line in report_lines(report):
+            typer.echo(line)
         typer.echo(_verdict(report, what))
     if not report.ok:
         raise typer.Exit(IntegrityFailure.exit_code)

@@ -54,7 +54,7 @@ def parse_json(raw: bytes) -> Json:
 
     Raises InvalidInput; `path` names the offending value.
     """
-    _refuse_deep_nesting(raw)
+    refuse_deep_nesting(raw)
     try:
         document = json.loads(
             raw.decode("utf-8"), parse_int=_bounded_int, object_pairs_hook=_object_with_its_duplicates
@@ -95,8 +95,8 @@ def _object_with_its_duplicates(pairs: list[tuple[str, Any]]) -> Json:
 _JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
-def _refuse_deep_nesting(raw: bytes) -> None:
-    """Raise before the parser recurses: where a library lifted Python's limit, the stack would overflow."""
+def refuse_deep_nesting(raw: bytes) -> None:
+    """Raise InvalidInput before a parser recurses: a library may have lifted Python's limit, not the stack's."""
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return
     depth = 0

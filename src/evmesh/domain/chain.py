@@ -7,13 +7,17 @@ from evmesh.domain.ids import Address
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """Where the platform's contracts are."""
+    """Where the platform's contracts are. `flex_tab` is an escrow as `charge_tab` is, of the operator's FLEX."""
 
     chain_id: int
     registry: Address
     charge_tab: Address
     notary: Address
     token: Address
+    status: Address
+    flex: Address
+    flex_tab: Address
+    board: Address
 
 
 @dataclass(frozen=True, slots=True)

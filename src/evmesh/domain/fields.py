@@ -56,6 +56,14 @@ class Fields:
                 raise InvalidInput("document.bad_type", "an integer must stand here", path=path)
         return tuple(values)
 
+    def integer_or_integers(self, key: str) -> int | tuple[int, ...]:
+        """Take an integer, or an array of integers."""
+        return self.integer(key) if type(self._left.get(key)) is int else self.integers(key)
+
+    def object(self, key: str) -> "Fields":
+        """Take an object, to be taken apart in turn."""
+        return Fields(self._take(key), self.path(key))
+
     def objects(self, key: str) -> list["Fields"]:
         """Take an array of objects, each to be taken apart in turn."""
         at = self.path(key)

@@ -42,6 +42,9 @@ TERMINAL: Final = frozenset({State.SETTLED, State.EXPIRED, State.REFUNDED})
 PLUGGED: Final = frozenset({State.CHARGING, State.SUSPENDED, State.STOPPING})
 """A transaction runs on the connector."""
 
+OCCUPYING: Final = frozenset(State) - TERMINAL - {State.METERED, State.REFUNDING}
+"""The connector is this session's: what comes after is money alone."""
+
 PROMISED: Final = frozenset({State.RESERVED, State.FUNDED, State.STARTING, State.CHARGING, State.SUSPENDED})
 """The planner owes this session energy."""
 
@@ -90,12 +93,18 @@ class Transition:
 
 
 RESERVATION_TTL: Final = timedelta(minutes=5)
-"""How long a driver has to pay. The promise is planned from later on (`services/plans.py`,
-START_ALLOWANCE), so whoever pays within this time loses nothing of it."""
+"""How long a driver has to pay whose tab holds the money. The promise is planned from later on
+(`services/plans.py`, START_ALLOWANCE), so whoever pays within this time loses nothing of it."""
+UNSECURED_TTL: Final = timedelta(minutes=3)
+"""How long a driver has who must deposit first: such a promise costs nothing, and keeps others away."""
 FUNDED_TIMEOUT: Final = timedelta(minutes=1)
 """How long a paid session may wait for its start, which a crash may delay."""
 NO_CAR_TIMEOUT: Final = timedelta(minutes=5)
-"""DESIGN's word to the driver: without a car within five minutes the money goes back."""
+"""DESIGN's word to the driver: without a car within five minutes the money goes back. A station that was
+told to start and is away is heard first (`services/starts.py`)."""
+
+UNCOLLECTABLE: Final = "claim.uncollectable"
+"""The flag of a charge that was metered and can never be paid: the driver's tab is in another epoch."""
 
 TABLE: Final = (
     Transition(
@@ -137,13 +146,18 @@ TABLE: Final = (
         "the station ended the transaction, is known to have lost it, or the offer's end has come",
         effects=(EffectKind.ANCHOR, EffectKind.CLAIM),
     ),
-    Transition(Event.SETTLE, frozenset({State.METERED}), State.SETTLED, "what is due is on chain"),
+    Transition(
+        Event.SETTLE,
+        frozenset({State.METERED}),
+        State.SETTLED,
+        "what is due is on chain, or can never be collected",
+    ),
     Transition(Event.EXPIRE, frozenset({State.RESERVED}), State.EXPIRED, "nobody paid in time"),
     Transition(
         Event.REFUND,
         frozenset({State.FUNDED, State.STARTING}),
         State.REFUNDING,
-        "no car, a refusal by the station, or a plan that no longer holds it",
+        "no car, a refusal by the station, or a plan that no longer holds it; nothing can have begun unheard",
         effects=(EffectKind.REFUND,),
     ),
     Transition(Event.REFUNDED, frozenset({State.REFUNDING}), State.REFUNDED, "the refund is on chain"),
@@ -230,6 +244,11 @@ class Session:
         if self.meter_start is None or self.meter_last is None:
             return Wh(0)
         return Wh(self.meter_last - self.meter_start)
+
+    @property
+    def uncollected(self) -> int:
+        """What was due and could not be collected, in token units."""
+        return (self.due or 0) if UNCOLLECTABLE in self.flags else 0
 
     def flags_and(self, flag: str) -> tuple[str, ...]:
         """Give the flags with one more; one that is there already is not added again."""

@@ -1,7 +1,7 @@
-"""What follows a receipt: the settlement, `evmesh.settlement/1`, when the money has moved on chain."""
+"""What follows a receipt: the settlement, `evmesh.settlement/1`, when the money has moved or never will."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, Self
+from typing import ClassVar, Final, Literal, Self, get_args
 
 from evmesh.domain.canonical import Json, parse_canonical_json
 from evmesh.domain.errors import InvalidInput
@@ -11,6 +11,9 @@ from evmesh.domain.signed_document import SIGNATURE_BYTES, SignedDocument
 from evmesh.domain.strict import StrictFields, checked_bytes, write_bytes
 
 MAX_TRANSACTIONS: Final = 100
+
+SettlementKind = Literal["claim", "loss", "refund"]
+KINDS: Final[tuple[SettlementKind, ...]] = get_args(SettlementKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,12 @@ class TransactionRef:
 
 @dataclass(frozen=True, slots=True)
 class Settlement(SignedDocument):
-    """The claim of what was due, or the refund of what was not used; signed by the payee.
+    """The claim of what was due, its loss, or the refund of what was not used; signed by the payee.
 
     `receipt_sha256` is over the receipt's file; None where money went back before anything was
     metered, so that there is no receipt. `amount` is what moved, in token units: to the payee in a
-    claim, back to the payer in a refund. A claim of nothing has no transaction.
+    claim, back to the payer in a refund. A claim of nothing has no transaction. A `loss` names what
+    was due and can never be collected, since the payer's tab is in another epoch; it has none either.
     """
 
     FORMAT: ClassVar[str] = "evmesh.settlement/1"
@@ -44,7 +48,7 @@ class Settlement(SignedDocument):
     receipt_sha256: bytes | None
     session: SessionId
     chain: ChainRef
-    kind: Literal["claim", "refund"]
+    kind: SettlementKind
     payer: Address
     amount: int
     transactions: tuple[TransactionRef, ...]
@@ -69,12 +73,12 @@ class Settlement(SignedDocument):
         """Read the very bytes that `encode` gives; raises InvalidInput, with the path, on any others."""
         members = StrictFields(parse_canonical_json(raw))
         members.literal("format", cls.FORMAT)
-        kind = members.literal("kind", "claim", "refund")
+        kind = members.literal("kind", *KINDS)
         settlement = cls(
             receipt_sha256=members.parsed_or_none("receipt_sha256", _hash),
             session=members.parsed("session", SessionId.parse),
             chain=ChainRef.read(members.object("chain")),
-            kind="claim" if kind == "claim" else "refund",
+            kind=next(one for one in KINDS if one == kind),
             payer=members.address("payer"),
             amount=members.units("amount"),
             transactions=read_transactions(members),
@@ -82,8 +86,10 @@ class Settlement(SignedDocument):
             signature=members.bytes_of("signature", SIGNATURE_BYTES),
         )
         members.done()
-        if settlement.kind == "claim" and settlement.receipt_sha256 is None:
-            raise InvalidInput("document.bad_value", "a claim names its receipt", path="receipt_sha256")
+        if settlement.kind != "refund" and settlement.receipt_sha256 is None:
+            raise InvalidInput("document.bad_value", f"a {kind} names its receipt", path="receipt_sha256")
+        if settlement.kind == "loss" and settlement.transactions:
+            raise InvalidInput("document.bad_value", "a loss has no transaction", path="transactions")
         return settlement
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from evmesh.domain.ids import Address, ConnectorRef, EvseId, SessionId, StationId
 from evmesh.domain.money import Price
@@ -21,6 +22,12 @@ class ConnectorStatus(StrEnum):
     RESERVED = "Reserved"
     UNAVAILABLE = "Unavailable"
     FAULTED = "Faulted"
+
+
+DRAWING: Final = frozenset(
+    {ConnectorStatus.CHARGING, ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE}
+)
+"""A transaction runs on the connector, so that energy may flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,8 @@ class MeterSample:
     power: W | None = None
     soc_percent: int | None = None
     offered: Milliamp | None = None
+    currents: tuple[Milliamp, Milliamp, Milliamp] | None = None
+    """What flows on each of three lines, where the station tells it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from evmesh.domain.canonical import refuse_deep_nesting
+from evmesh.domain.errors import InvalidInput
+
 _ENDS_WITHIN_S: Final = 10.0
 _PROC: Final = Path("/proc")
+_PORTS: Final = 2**16
 _DEAD: Final = ("Z", "X")
 
 
@@ -33,10 +37,15 @@ class ChildRecord:
     def load(cls, path: Path) -> "ChildRecord | None":
         """Read; None where there is no file, or one that a crash cut short."""
         try:
-            found = json.loads(path.read_text())
-            return cls(int(found["pid"]), str(found["started"]), int(found["port"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            raw = path.read_bytes()
+            refuse_deep_nesting(raw)
+            found = json.loads(raw)
+            record = cls(int(found["pid"]), str(found["started"]), int(found["port"]))
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, InvalidInput):
             return None
+        return (
+            record if record.pid > 0 and 0 <= record.port < _PORTS else None
+        )  # kill(0) and kill(-1) hit many
 
     def is_alive(self) -> bool:
         """Say whether this very process still runs; a zombie does not."""

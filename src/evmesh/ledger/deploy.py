@@ -6,23 +6,28 @@ interrupted goes on where it stopped, and one that the chain lost is made again 
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from evmesh.domain.canonical import refuse_deep_nesting
 from evmesh.domain.chain import Contracts
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.ledger.abi import artifact, creation_code
+from evmesh.ledger.keys import open_keys
 from evmesh.ledger.rpc import JsonRpc, NodeRefused, no_gas
 from evmesh.ledger.transactions import LegacyTransaction, created_address
 from evmesh.ports import Signer
 
 FORMAT: Final = "evmesh.contracts/1"
 EXIT_WINDOW_S: Final = 86_400
+FLEX_CAP: Final = 10_000_000_000
+"""Token units: how much FLEX an operator promises at first; it moves the cap itself."""
 MINED_WITHIN_S: Final = 120
 
 _GAS_MARGIN_PERCENT: Final = 120
+_NAMES: Final = tuple(field.name for field in fields(Contracts) if field.name != "chain_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +46,13 @@ async def deploy(
     *,
     token: Address | None = None,
     window_s: int = EXIT_WINDOW_S,
+    issuer: Address | None = None,
 ) -> Deployment:
     """Make what is missing on the chain and give all of it.
 
-    `token` is the ERC-20 to pay with; None makes a `DevToken`, whose minter is the deployer. The chain
-    has to be making blocks. Raises Refused `chain.other_chain` where the directory belongs to another
+    `token` is the ERC-20 to pay with; None makes a `DevToken`, whose minter is the deployer. `issuer` is
+    whose promise FLEX is; None is the operator's account among the directory's keys. The chain has to be
+    making blocks. Raises Refused `chain.other_chain` where the directory belongs to another
     chain, `chain.no_gas` where the deployer cannot pay.
     """
     chain_id = await rpc.chain_id()
@@ -61,7 +68,20 @@ async def deploy(
     registry = await maker.make("AssetRegistry")
     notary = await maker.make("MeterNotary")
     tab = await maker.make("ChargeTab", token, window_s)
-    contracts = Contracts(chain_id, registry=registry, charge_tab=tab, notary=notary, token=token)
+    status = await maker.make("AssetStatus")
+    issuer = issuer or open_keys(directory / "keys").operator.address
+    flex = await maker.make("FlexToken", issuer, FLEX_CAP)
+    contracts = Contracts(
+        chain_id,
+        registry=registry,
+        charge_tab=tab,
+        notary=notary,
+        token=token,
+        status=status,
+        flex=flex,
+        flex_tab=await maker.make("ChargeTab", flex, window_s),
+        board=await maker.make("MessageBoard"),
+    )
     if known is not None and known.contracts != contracts:
         raise IntegrityFailure(
             "chain.other_contracts",
@@ -77,10 +97,14 @@ def load_deployment(directory: Path) -> Deployment:
     """Read `contracts.json`; raises InvalidInput `chain.no_contracts` or `chain.bad_contracts`."""
     path = directory / "contracts.json"
     try:
-        document = json.loads(path.read_text())
+        raw = path.read_bytes()
+        refuse_deep_nesting(raw)
+        document = json.loads(raw)
         if document["format"] != FORMAT:
             raise ValueError(document["format"])
         addresses = {name: Address.parse(text) for name, text in document["contracts"].items()}
+        if missing := [name for name in _NAMES if name not in addresses]:
+            raise ValueError(f"it has no {', '.join(missing)}")
         return Deployment(
             contracts=Contracts(chain_id=int(document["chain_id"]), **addresses),
             block=int(document["block"]),
@@ -90,23 +114,29 @@ def load_deployment(directory: Path) -> Deployment:
         raise InvalidInput(
             "chain.no_contracts", f"there is no {path}", do="run `evmesh chain deploy` first"
         ) from error
-    except (ValueError, KeyError, TypeError, InvalidInput) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, InvalidInput) as error:
         raise InvalidInput(
-            "chain.bad_contracts", f"{path} cannot be read: {error}", do="restore it, or deploy anew"
+            "chain.bad_contracts",
+            f"{path} cannot be read: {error}",
+            do="restore it; where an older evmesh wrote it, use a fresh data directory",
         ) from error
 
 
 async def is_deployed(rpc: JsonRpc, contracts: Contracts) -> bool:
-    """Say whether our own code is at the registry, the notary and the escrow, and some code at the token."""
-    named = {
-        "AssetRegistry": contracts.registry,
-        "MeterNotary": contracts.notary,
-        "ChargeTab": contracts.charge_tab,
-    }
-    calls = [("eth_getCode", (address.text, "latest")) for address in (*named.values(), contracts.token)]
-    codes = await rpc.batch(calls)
+    """Say whether our own code is where our contracts are, and some code at the token."""
+    named = [
+        ("AssetRegistry", contracts.registry),
+        ("MeterNotary", contracts.notary),
+        ("ChargeTab", contracts.charge_tab),
+        ("AssetStatus", contracts.status),
+        ("FlexToken", contracts.flex),
+        ("ChargeTab", contracts.flex_tab),
+        ("MessageBoard", contracts.board),
+    ]
+    addresses = [*(address for _, address in named), contracts.token]
+    codes = await rpc.batch([("eth_getCode", (address.text, "latest")) for address in addresses])
     return codes[-1] != "0x" and all(
-        _is_code_of(name, code) for name, code in zip(named, codes[:-1], strict=True)
+        _is_code_of(name, code) for (name, _), code in zip(named, codes[:-1], strict=True)
     )
 
 
@@ -179,12 +209,7 @@ def _require_chain(known: Deployment, chain_id: int) -> None:
 
 def _save(path: Path, deployment: Deployment) -> None:
     contracts = deployment.contracts
-    addresses = {
-        "registry": contracts.registry.text,
-        "charge_tab": contracts.charge_tab.text,
-        "notary": contracts.notary.text,
-        "token": contracts.token.text,
-    }
+    addresses = {name: getattr(contracts, name).text for name in _NAMES}
     document = {
         "format": FORMAT,
         "chain_id": contracts.chain_id,

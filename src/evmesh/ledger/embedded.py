@@ -250,7 +250,8 @@ def anvil_command(chain_id: int, port: int, timestamp: int, state: Path | None) 
         raise Unavailable(
             "chain.no_anvil",
             "anvil is not installed",
-            do=f"run `npm ci` in evmesh's clone, or `npm install -g {package}`",
+            do=f"run `npm ci` in evmesh's clone, or put anvil on PATH: `npm install -g {package}`, "
+            "or Foundry from https://getfoundry.sh",
         )
     options: dict[str, object] = {
         "--host": _LOOPBACK,

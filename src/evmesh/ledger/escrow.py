@@ -201,7 +201,8 @@ class ChargeTab(TabReader):
             raise Refused(
                 "relay.deposit_too_small",
                 f"the relayer pays for deposits of {format_units(self._quota.policy.min_deposit)} and more",
-                do="deposit more at once, or send the deposit yourself",
+                do=f"raise the tab by {format_units(self._quota.policy.min_deposit)} at least, or send the "
+                "deposit yourself",
             )
         self._quota.take(order.payer.text)
 

@@ -37,11 +37,14 @@ class LocalWallet:
         """Give the token units that the driver holds, outside the escrow."""
         return await self._token.balance(self.address)
 
-    async def deposit_order(self, payee: Address, ceiling: int, deadline: int) -> DepositOrder | None:
-        """Sign what raises the tab to `ceiling`; None where it is there already.
+    async def deposit_order(
+        self, payee: Address, ceiling: int, deadline: int, *, least: int = 0
+    ) -> DepositOrder | None:
+        """Sign what raises the tab to `ceiling`, or by `least` where that is more; None where it is there.
 
-        Raises Refused `wallet.too_little` where the balance does not reach, `tab.exit_begun` where the
-        driver is leaving this tab.
+        `least` is what the relayer asks for at least: no gas is spent on less. Raises Refused
+        `wallet.too_little` where the balance does not reach, `tab.exit_begun` where the driver is
+        leaving this tab.
         """
         if not 0 < ceiling <= MAX_UNITS:
             raise Refused("wallet.out_of_range", f"a tab cannot hold {ceiling} units", do="deposit less")
@@ -49,6 +52,8 @@ class LocalWallet:
         value = ceiling - tab.ceiling
         if value <= 0:
             return None
+        value = max(value, least)
+        ceiling = tab.ceiling + value
         if tab.exit_at:
             raise Refused("tab.exit_begun", "you are leaving this tab", do="finish the exit first")
         balance = await self.balance()

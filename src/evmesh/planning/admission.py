@@ -116,8 +116,11 @@ def _most_energy_wh(arrays: ProblemArrays, place: int) -> Wh:
     The others can always have theirs first: a flow that serves them can be grown to the greatest
     one without taking anything back from their sources. So the candidate's part is the rest.
     """
-    missing_wh = sum(fill(arrays).missing_wh.tolist())
-    return Wh(int(arrays.energy_wh[place]) - missing_wh)
+    window_wh = int(arrays.max_wh[place]) * int(arrays.departure[place] - arrays.arrival[place])
+    energies = arrays.energy_wh.copy()
+    energies[place] = asked_wh = min(int(energies[place]), window_wh)  # for more there is no use in searching
+    missing_wh = sum(fill(replace(arrays, energy_wh=energies)).missing_wh.tolist())
+    return Wh(asked_wh - missing_wh)
 
 
 def _earliest_departure(arrays: ProblemArrays, place: int) -> int | None:

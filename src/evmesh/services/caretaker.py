@@ -1,7 +1,7 @@
 """Looks after what nobody else would: time-outs, departures, full cars, lost transactions, restarts."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -15,6 +15,7 @@ from evmesh.ports import Clock
 from evmesh.services.live import LiveState
 from evmesh.services.payments import Payments, find
 from evmesh.services.registers import end_of
+from evmesh.services.starts import UNHEARD, WITHDRAWN, refund_once_heard
 from evmesh.services.stations import StationEvents
 from evmesh.services.transitions import Transitions, Work
 
@@ -33,10 +34,9 @@ _AGAIN_AFTER = timedelta(minutes=1)
 
 _CAUSES = {State.RESERVED: "not_paid_in_time", State.STARTING: "no_car", State.FUNDED: "no_start"}
 _ON_TIMEOUT = {row.target: row.on_timeout for row in TABLE if row.on_timeout} | {State.RESERVED: Event.EXPIRE}
-SHORT = "promise.short"
-"""The departure came before the energy, and the car would have taken more."""
+UNCONFIRMED = "meter.unconfirmed"
+"""The station never told the end of the charge, and was away when the offer ended."""
 
-_KEPT_PERCENT = 99
 _POLL_S = 0.2
 
 
@@ -129,12 +129,14 @@ class Caretaker:
             return await self._close(work, session)
         if session.deadline is not None and session.deadline <= now:
             event = _ON_TIMEOUT.get(session.state)
+            if session.state is State.STARTING:
+                cause = session.cause if WITHDRAWN in session.flags else _CAUSES[session.state]
+                return await refund_once_heard(work, self._live, session, cause, flag=UNHEARD)
             if event is not None:
                 return await work.apply(session, event, _CAUSES[session.state])
         elif session.state in (State.CHARGING, State.SUSPENDED):
             if session.terms.departure <= now:
-                flags = self._flags(session)
-                return await work.apply(session, Event.STOP, StopCause.DEPARTURE, flags=flags)
+                return await work.apply(session, Event.STOP, StopCause.DEPARTURE)
             if self._is_full(session, now):
                 return await work.apply(session, Event.STOP, StopCause.FULL)
         return session
@@ -153,13 +155,9 @@ class Caretaker:
         if session.state is not State.STOPPING and work.now < end_of(session):
             return await work.apply(session, Event.STOP, StopCause.GHOST)
         register = session.meter_last or session.meter_start or Wh(0)
+        if session.terms.connector.station not in self._live.online:
+            session = replace(session, flags=session.flags_and(UNCONFIRMED))
         return await self._stations.meter(work, session, work.now, register, StopCause.GHOST)
-
-    def _flags(self, session: Session) -> tuple[str, ...]:
-        short = session.delivered * 100 < session.terms.energy * _KEPT_PERCENT
-        if short and self._live.is_held_back(session.id):
-            return session.flags_and(SHORT)
-        return session.flags
 
     def _is_full(self, session: Session, now: datetime) -> bool:
         """Tell whether the car has refused power for long enough, while it was offered any.

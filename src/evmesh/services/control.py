@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from evmesh.domain.ids import ConnectorRef
 from evmesh.domain.problem import Problem, Request, SupplySegment
 from evmesh.domain.schedule import Schedule, ScheduleRow
 from evmesh.domain.sessions import Session, State
@@ -46,6 +45,9 @@ _HOLD_AFTER_STEP = timedelta(minutes=5)
 _SAFE_AFTER_DEPARTURE = timedelta(days=1)
 """How long the safe current holds for a car that stays, should we be away for so long."""
 
+_HIDDEN_WH = 2
+"""What a register that counts whole Wh hides at a start, and again at an end."""
+
 _POLL_S = 0.2
 
 
@@ -59,10 +61,25 @@ class _Due:
     left: int
     now_wh: Wh
     max_wh: Wh
+    phases: int
+    """Over how many of the outlet's phases the car charges."""
+    offer: W
+    """The most that it is worth being offered, as the outlet's power."""
 
     @property
     def connector(self) -> Connector:
         return self.place.connector
+
+    def load(self, wh: int) -> Wh:
+        """Give the cabinet's energy that must be kept free for so much to reach the car, rounded up.
+
+        A current may flow on all of the outlet's phases, whatever the car made of it so far.
+        """
+        return Wh(-(-wh * self.connector.phases // self.phases))
+
+    def reaches(self, load: int) -> Wh:
+        """Give what of so much reaches the car, rounded down."""
+        return Wh(load * self.phases // self.connector.phases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +141,9 @@ class Control:
         async with asyncio.TaskGroup() as tasks:
             self._limits.start(tasks)
 
-    def may_begin(self, ref: ConnectorRef) -> bool:
-        """Tell whether the cabinet has room for a charge to begin here now."""
-        return self._limits.may_begin(ref)
+    def may_begin(self, session: Session) -> bool:
+        """Tell whether the cabinet has room for a session to begin now."""
+        return self._limits.may_begin(session)
 
     async def _cycle(self, group: Group, has_moved: bool) -> None:
         async with self._transitions.read() as unit:
@@ -140,7 +157,7 @@ class Control:
             running = await self._planner.running(unit, group.name, now)
             found = await unit.sessions(open_only=True)
         sessions = [one for one in found if self._is_in(group, one)]
-        self._limits.look(group, sessions)
+        self._limits.look(group, sessions)  # strays that it assumes count from here on
         until = step_start(now) + timedelta(seconds=STEP_S) + _HOLD_AFTER_STEP
         self._limits.wish(self.limits(group, now, sessions, _Plans(running, newest)), until)
 
@@ -191,16 +208,20 @@ class Control:
     def _due(self, session: Session, place: Place, times: Times, running: Plan | None) -> _Due:
         planned = running.planned(session, times.now) if running else Wh(0)
         got = self._live.delivered_in_step(session, times.now)
-        left = max(0, session.terms.energy - session.delivered)
-        power = self._live.shown_power(session, place.connector, times.now) or place.connector.rating
+        left = max(0, session.terms.energy - self._live.got(session, times.now))
         left_s = max(1, int((times.end - times.now).total_seconds()))
+        phases = self._live.phases(session, place.connector)
+        offer = self._live.offer(session, place.connector, times.now)
+        max_wh = energy_from_watts(W(offer * phases // place.connector.phases), left_s)
         return _Due(
             session=session,
             place=place,
             pseudonym=self._planner.pseudonym(session),
             left=left,
-            now_wh=Wh(min(left, max(0, planned - got))),
-            max_wh=energy_from_watts(power, left_s),
+            now_wh=Wh(min(left, max_wh, max(0, planned - got))),
+            max_wh=max_wh,
+            phases=phases,
+            offer=offer,
         )
 
     def _spare(
@@ -217,7 +238,7 @@ class Control:
             return {}
         here = self._supply(group, TimeGrid(grid.start, STEP_S, 1))
         supply = [replace(one, cap_wh=Wh(one.cap_wh * left_s // STEP_S)) for one in here]
-        room: int = sum(one.cap_wh for one in supply) - sum(due.now_wh for due in dues)
+        room: int = sum(one.cap_wh for one in supply) - sum(due.load(due.now_wh) for due in dues)
         supply += [SupplySegment(one.step + 1, one.cap_wh, one.price) for one in later.supply]
         rows = {row.id: row for row in newest.schedule.rows}
         planned = [
@@ -227,13 +248,13 @@ class Control:
         for due, wh in zip(dues, planned, strict=True):
             if not any(wh):
                 found[due.pseudonym].owed = more = _room_for(due, due.now_wh, room)
-                room -= more
+                room -= due.load(more)
         requests, shifted = [], []
         for due, wh in zip(dues, planned, strict=True):
             spare = found[due.pseudonym]
             if any(wh) and not due.session.terms.flexible:
                 spare.more = _room_for(due, due.now_wh, room)
-                room -= spare.more
+                room -= due.load(spare.more)
             both = (Wh(due.now_wh + spare.owed + spare.more), *_without(wh, spare.more))
             requests.append(Request(due.pseudonym, 0, len(both), Wh(sum(both)), Wh(max(due.max_wh, both[0]))))
             shifted.append(ScheduleRow(due.pseudonym, 0, both))
@@ -271,14 +292,13 @@ def _dispatch(dues: Sequence[_Due], spare: Mapping[str, _Spare], room: W, left_s
 
 
 def _carried(cut: Dispatched, due: _Due) -> Wh:
-    lines = len(_lines(due))
     milliamp_slots = sum(cut.currents[due.pseudonym])
-    return energy_from_watts(watts_from_current(Milliamp(milliamp_slots), lines), cut.slot_s)
+    return energy_from_watts(watts_from_current(Milliamp(milliamp_slots), due.phases), cut.slot_s)
 
 
 def _room_for(due: _Due, wh: int, room: int) -> int:
     """Give what a car that gets `wh` in the rest of the step could take on top, as far as there is room."""
-    return max(0, min(due.left - wh, due.max_wh - wh, room))
+    return max(0, min(due.left - wh, due.max_wh - wh, due.reaches(room)))
 
 
 def _without(planned: Sequence[Wh], wh: int) -> list[Wh]:
@@ -296,8 +316,8 @@ def _dispatched(due: _Due, wh: int, left_s: int) -> DispatchConnector:
     return DispatchConnector(
         id=due.pseudonym,
         lines=_lines(due),
-        max_current=due.connector.max_current,
-        due_wh=_whole_slot(due, wh, left_s),
+        max_current=min(due.connector.max_current, current_from_watts(due.offer, due.connector.phases)),
+        due_wh=due.load(_whole_slot(due, wh, left_s)),
     )
 
 
@@ -311,13 +331,18 @@ def _lines(due: _Due) -> tuple[int, ...]:
 
 
 def _whole_slot(due: _Due, wh: int, left_s: int) -> Wh:
-    """Round the last of a car's energy up: what is less than a slot at 6 A would never come."""
-    least = watts_from_current(MIN_CURRENT, due.connector.phases)
-    return Wh(max(wh, energy_from_watts(least, min(SLOT_S, left_s))) if 0 < due.left <= wh else wh)
+    """Round the last of a car's energy up: what is less than a slot at 6 A would never come.
+
+    A register shows whole Wh: what it still hides must not cost another slot.
+    """
+    if not 0 < due.left <= wh:
+        return Wh(wh)
+    least = watts_from_current(MIN_CURRENT, due.phases)
+    return Wh(max(wh + _HIDDEN_WH, energy_from_watts(least, min(SLOT_S, left_s))))
 
 
 def _mean(plan: Plan, due: _Due, end: datetime) -> W:
-    return min(watts_from_energy(plan.planned(due.session, end), STEP_S), due.connector.rating)
+    return min(watts_from_energy(due.load(plan.planned(due.session, end)), STEP_S), due.connector.rating)
 
 
 def _shared(room: W, wanted: Iterable[tuple[_Due, W]]) -> list[W]:

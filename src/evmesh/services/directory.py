@@ -100,6 +100,8 @@ class Operator:
     gateway: Signer
     notary: Address
     contracts: Contracts
+    min_deposit: int = 0
+    """Token units below which its relayer sends no deposit: that would not be worth the gas."""
 
     @property
     def domain(self) -> Domain:

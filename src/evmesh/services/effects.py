@@ -14,7 +14,7 @@ import structlog
 from evmesh.domain.chain import Claim, Mined
 from evmesh.domain.errors import EvmeshError, Refused, Unavailable
 from evmesh.domain.readings import METER_STREAM
-from evmesh.domain.sessions import Effect, EffectKind, Event, Session, State
+from evmesh.domain.sessions import UNCOLLECTABLE, Effect, EffectKind, Event, Session, State
 from evmesh.ports import ChargePoint, Escrow, Notary
 from evmesh.services.directory import Operator
 from evmesh.services.payments import find
@@ -43,6 +43,14 @@ _RELEVANT: Mapping[EffectKind, State] = {
 _HAS_IT_BACK = frozenset({"tab.nothing_to_close", "tab.other_epoch"})
 """The contract's words for a tab that its driver has emptied meanwhile."""
 
+_TAB_IS_GONE = "claim.other_epoch"
+"""The contract's word for a voucher of an epoch that has ended: it can never be claimed."""
+
+FOREIGN_HEAD = "notary.foreign_head"
+"""The newest head that our notary key has anchored is not one of our tree."""
+
+_NO_ROOM = "cabinet.no_room"
+
 Finish = Callable[[Work, Session], Awaitable[None]]
 """What an effect changes once it is done, in the transaction that closes it."""
 
@@ -60,7 +68,10 @@ class Effects:
         escrow: Escrow,
         notary: Notary,
         settlements: Settlements,
+        may_begin: Callable[[Session], bool],
     ) -> None:
+        """`may_begin` tells whether the cabinet has room for a session to begin now."""
+        self._may_begin = may_begin
         self._transitions = transitions
         self._operator = operator
         self._stations = stations
@@ -75,6 +86,7 @@ class Effects:
             EffectKind.REFUND: self._refund,
         }
         self._retry_at: dict[int, float] = {}
+        self._failures: dict[int, int] = {}
         self._chain_away_until = 0.0
         self._running: set[int] = set()
         self._owed_since: dict[int, float] = {}
@@ -108,6 +120,7 @@ class Effects:
     def _note_waiting(self, pending: Sequence[Effect], now: float) -> None:
         self._owed_since = {one.number: self._owed_since.get(one.number, now) for one in pending}
         self._retry_at = {n: at for n, at in self._retry_at.items() if n in self._owed_since}
+        self._failures = {n: count for n, count in self._failures.items() if n in self._owed_since}
 
     def _ready(self, pending: Sequence[Effect], now: float) -> list[list[Effect]]:
         """Give what may be sent now: each station message alone, the chain's as one queue."""
@@ -140,7 +153,12 @@ class Effects:
             self._running.difference_update(effect.number for effect in effects)
 
     def _delay(self, effect: Effect, error: EvmeshError) -> None:
-        wait_s = _RETRY_S[min(effect.attempts, len(_RETRY_S) - 1)]
+        if error.code == _NO_ROOM:  # others are about to make room: that takes moments, or it never comes
+            self._retry_at[effect.number] = asyncio.get_running_loop().time() + _RETRY_S[0]
+            _log.debug("effect.waits_for_room", session=effect.session.text)
+            return
+        failures = self._failures[effect.number] = self._failures.get(effect.number, 0) + 1
+        wait_s = _RETRY_S[min(failures, len(_RETRY_S)) - 1]
         self._retry_at[effect.number] = asyncio.get_running_loop().time() + wait_s
         _log.warning(
             "effect.delayed",
@@ -171,17 +189,32 @@ class Effects:
     async def _send(self, effect: Effect) -> None:
         async with self._transitions.read() as unit:
             session = await unit.session(effect.session)
+            if session is None:
+                raise AssertionError(f"effect {effect.number} has no session")
+            is_relevant = _RELEVANT.get(effect.kind, session.state) is session.state
+            if is_relevant and effect.kind in _TO_STATION:
+                self._require_line(session)  # what is never sent is never counted as tried
+            if is_relevant and effect.kind is EffectKind.REMOTE_START:
+                self._require_room(session)
             await unit.effect_tried(effect.number)
-        if session is None:
-            raise AssertionError(f"effect {effect.number} has no session")
         finish: Finish = _nothing
-        if _RELEVANT.get(effect.kind, session.state) is session.state:
+        if is_relevant:
             self._transitions.checkpoint(f"{effect.kind}:before_send")
             finish = await self._handlers[effect.kind](effect, session)
             self._transitions.checkpoint(f"{effect.kind}:after_send")
         async with self._transitions.begin() as work:
             await work.unit.effect_done(effect.number)
             await finish(work, await find(work, effect.session))
+
+    def _require_line(self, session: Session) -> None:
+        station = session.terms.connector.station
+        if not self._stations.is_connected(station):
+            raise Unavailable("station.offline", f"{station} is not connected")
+
+    def _require_room(self, session: Session) -> None:
+        """Look at the cabinet once more: what others may draw may have changed since the plan was made."""
+        if not self._may_begin(session):
+            raise Unavailable(_NO_ROOM, f"the cabinet has no room yet for {session.terms.connector}")
 
     async def _remote_start(self, effect: Effect, session: Session) -> Finish:
         accepted = await self._stations.remote_start(session.terms.connector, session.id_tag)
@@ -200,9 +233,17 @@ class Effects:
     async def _anchor(self, effect: Effect, session: Session) -> Finish:
         async with self._transitions.read() as unit:
             head = await unit.head_of(session.id)
-        if head is not None:
+        if head is None:
+            return _nothing
+        newest = await self._notary.head(METER_STREAM)
+        async with self._transitions.begin() as work:
+            is_ours = newest[0] <= work.log.size and (not newest[0] or work.log.root(newest[0]) == newest[1])
+        if is_ours or newest[0] < head[0]:
             await self._notary.anchor(METER_STREAM, *head, key=f"anchor:{session.id}")
-        return _nothing
+        if is_ours:
+            return _nothing
+        _log.error(FOREIGN_HEAD, session=session.id.text, size=newest[0], root=newest[1].hex())
+        return _flag_foreign_head  # to try again would change nothing
 
     async def _claim(self, effect: Effect, session: Session) -> Finish:
         mined: list[Mined] = []
@@ -217,7 +258,13 @@ class Effects:
                 amount=terms.base + session.due,
                 signature=session.voucher_signature,
             )
-            mined.append(await self._escrow.claim([claim], key=f"claim:{session.id}"))
+            try:
+                mined.append(await self._escrow.claim([claim], key=f"claim:{session.id}"))
+            except Refused as error:
+                if error.code != _TAB_IS_GONE:
+                    raise
+                _log.error(UNCOLLECTABLE, session=session.id.text, payer=terms.payer.text, due=session.due)
+                return self._lose
             tab = await self._escrow.tab(self._operator.payee.address, terms.payer)
             if tab.epoch == terms.epoch and tab.spent < claim.amount:
                 raise Refused("claim.not_counted", f"the escrow did not count the claim of {session.id}")
@@ -227,6 +274,12 @@ class Effects:
             await self._settlements.issue(work, settled, "claim", mined)
 
         return settle
+
+    async def _lose(self, work: Work, session: Session) -> None:
+        """End a session whose voucher is dead: what is due stays due, and is said to be lost."""
+        flagged = replace(session, flags=session.flags_and(UNCOLLECTABLE))
+        lost = await work.apply(flagged, Event.SETTLE, UNCOLLECTABLE)
+        await self._settlements.issue(work, lost, "loss", [])
 
     async def _refund(self, effect: Effect, session: Session) -> Finish:
         mined: list[Mined] = []
@@ -253,6 +306,10 @@ class Effects:
 
 async def _nothing(work: Work, session: Session) -> None:
     """Finish an effect that moves nothing: what it asked for will be heard from the station."""
+
+
+async def _flag_foreign_head(work: Work, session: Session) -> None:
+    await work.unit.touch_session(replace(session, flags=session.flags_and(FOREIGN_HEAD)))
 
 
 async def _refund_rejected(work: Work, session: Session) -> None:

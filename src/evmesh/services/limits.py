@@ -16,7 +16,7 @@ import structlog
 from evmesh.domain.errors import Unavailable
 from evmesh.domain.ids import ConnectorRef, SessionId, StationId
 from evmesh.domain.sessions import PLUGGED, Session, State
-from evmesh.domain.stations import Connector, LimitProfile
+from evmesh.domain.stations import DRAWING, Connector, LimitProfile
 from evmesh.domain.units import MIN_CURRENT, W, watts_from_current
 from evmesh.ports import ChargePoint, Clock
 from evmesh.services.courses import Course, course_of, fits, highest, lowered, steady, total
@@ -98,6 +98,9 @@ class Limits:
         if group.name not in self._looked:
             self._looked.add(group.name)
             self._inherited |= {one.id for one in sessions if one.state in PLUGGED}
+            for ref in refs - self._sessions.keys():
+                if self._live.connector(ref).status in DRAWING:  # by what was stored: it may still do so
+                    self._live.unknown.add(ref)
 
     def wish(self, profiles: Mapping[Session, LimitProfile], until: datetime) -> None:
         """Say what connectors shall hold; it goes out with `start`, as room allows."""
@@ -117,14 +120,16 @@ class Limits:
         """Tell whether a connector can be reached and has done what it was last asked for."""
         return self._stations.is_connected(ref.station) and self._live.connector(ref).held.obeys
 
-    def may_begin(self, ref: ConnectorRef) -> bool:
-        """Tell whether a charge may begin here: the cabinet carries its first limit beside all others.
+    def may_begin(self, session: Session) -> bool:
+        """Tell whether a session may begin: the cabinet carries its first limit beside all others.
 
         What others have to give up for it is asked of them from the session's start on.
         """
+        ref = session.terms.connector
         place, now = self._directory.by_ref(ref), self._clock.now()
-        if place is None or ref not in self._sessions:
-            return False
+        if place is None or place.connector.group not in self._looked:
+            return False  # gone from the site, or nobody has looked yet at what runs in its group
+        self._sessions.setdefault(ref, session)
         group = self._directory.groups[place.connector.group]
         courses = [self._may_draw(group, one, now) for one in group.places]
         return total(courses).most(now) <= group.capacity
@@ -254,7 +259,8 @@ class Limits:
         if all(one is not profile for one in held.doubts):
             return  # the transaction has ended meanwhile
         if accepted:
-            held.profile, held.doubts, held.is_sure, held.obeys = profile, (), True, True
+            self._live.connector(ref).accept(profile, self._clock.now())
+            held.doubts, held.is_sure, held.obeys = (), True, True
             self._inherited.discard(session.id)
             self._transitions.tell()
             return

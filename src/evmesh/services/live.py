@@ -3,21 +3,17 @@
 Everything here comes back by itself after a restart, with the next meter values.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from evmesh.domain.ids import ConnectorRef, SessionId, StationId
-from evmesh.domain.sessions import Session
+from evmesh.domain.sessions import Session, State
 from evmesh.domain.stations import Connector, ConnectorStatus, LimitProfile, MeterSample
 from evmesh.domain.time_grid import STEP_S, TimeGrid
-from evmesh.domain.units import MIN_CURRENT, W, Wh, watts_from_current
-
-_SETTLED_FOR = timedelta(minutes=2)
-"""How long a car must have had its full limit before its power counts as all that it can draw."""
-
-
-_REMEMBERED_FOR = timedelta(seconds=STEP_S)
-"""How long a car's own limit is believed in while nothing more was offered; then it is tried again."""
+from evmesh.domain.units import MIN_CURRENT, SECONDS_PER_HOUR, W, Wh, watts_from_current
+from evmesh.services.cars import NEW_CAR, SETTLED_FOR, Car
 
 
 @dataclass(slots=True)
@@ -48,6 +44,45 @@ class ConnectorLive:
     error: str = ""
     sample: MeterSample | None = None
     held: Held = field(default_factory=Held)
+    accepted: list[tuple[datetime, LimitProfile]] = field(default_factory=list)
+    """When it accepted which limits, oldest first, as far back as samples are told by them."""
+
+    def accept(self, profile: LimitProfile, now: datetime) -> None:
+        """Note that the running transaction has these limits from now on."""
+        self.held.profile = profile
+        self.accepted.append((now, profile))
+
+    def measured(self, sample: MeterSample) -> None:
+        """Keep a sample; limits that were over long before are forgotten."""
+        self.sample = sample
+        self._drop_older_than(sample.at - SETTLED_FOR)
+
+    def drawn_since(self, start: datetime, now: datetime, car: Car | None) -> Wh:
+        """Give the energy that the limits let a car draw in [start, now): rather too much."""
+        joules = 0
+        for seconds, limit in self._limits(start, now):
+            joules += seconds * (limit if car is None else car.drawn(limit, now))
+        return Wh(joules // SECONDS_PER_HOUR)
+
+    def lowest_since(self, start: datetime, now: datetime) -> W | None:
+        """Give the lowest limit in [start, now]; None where some of it is not known."""
+        if not self.accepted or self.accepted[0][0] > start:
+            return None
+        return min((limit for _, limit in self._limits(start, now)), default=None)
+
+    def _limits(self, start: datetime, end: datetime) -> Iterator[tuple[int, W]]:
+        """Give seconds and limit of each piece of [start, end) in which one was accepted."""
+        overs = [*(at for at, _ in self.accepted), end][1:]
+        for (begin, profile), over in zip(self.accepted, overs, strict=True):
+            begin, over = max(begin, start), min(over, end)
+            changes = (profile.starts_at + timedelta(seconds=one.offset_s) for one in profile.periods)
+            for at, then in pairwise([begin, *(at for at in changes if begin < at < over), over]):
+                if then > at:
+                    yield (then - at) // timedelta(seconds=1), profile.limit_at(at) or W(0)
+
+    def _drop_older_than(self, instant: datetime) -> None:
+        while len(self.accepted) > 1 and self.accepted[1][0] <= instant:
+            del self.accepted[0]
 
     @property
     def profile(self) -> LimitProfile | None:
@@ -57,6 +92,7 @@ class ConnectorLive:
     @profile.setter
     def profile(self, profile: LimitProfile | None) -> None:
         self.held.profile = profile
+        self.accepted = [] if profile is None else [(profile.starts_at, profile)]
 
 
 class LiveState:
@@ -64,6 +100,8 @@ class LiveState:
 
     def __init__(self) -> None:
         self.online: set[StationId] = set()
+        self.online_since: dict[StationId, datetime] = {}
+        """When each of them came; of a station that is away nothing."""
         self.awake: set[StationId] = set()
         """Stations that booted or told a status on their present line, so that they take commands."""
         self.unknown: set[ConnectorRef] = set()
@@ -74,9 +112,7 @@ class LiveState:
         """When a session's transaction sent meter values last."""
         self._connectors: dict[ConnectorRef, ConnectorLive] = {}
         self._at_step: dict[SessionId, tuple[datetime, Wh]] = {}
-        self._shown: dict[SessionId, tuple[W, datetime]] = {}
-        self._took_less: set[SessionId] = set()
-        """Sessions whose car took less than the last steady offer."""
+        self._cars: dict[SessionId, Car] = {}
 
     def came(self, station: StationId) -> None:
         """Note that a station has a line, or has booted: what it still holds is not sure."""
@@ -88,6 +124,7 @@ class LiveState:
     def left(self, station: StationId) -> None:
         """Note that a station is away. It goes on by the limits that it holds."""
         self.online.discard(station)
+        self.online_since.pop(station, None)
         self.awake.discard(station)
         for live in self._of(station):
             live.held.is_sure = False
@@ -99,46 +136,69 @@ class LiveState:
         """Give the facts of a connector."""
         return self._connectors.setdefault(ref, ConnectorLive())
 
+    def got(self, session: Session, now: datetime) -> Wh:
+        """Give what a session has by now: what was metered, and what it may have drawn since.
+
+        Energy that was allowed and not metered yet must not be handed out a second time: in a full
+        step another car would lack it. Where the car drew less, the next sample says so.
+        """
+        live = self.connector(session.terms.connector)
+        if live.sample is None and session.started_at is None:
+            return session.delivered
+        since = live.sample.at if live.sample is not None else session.started_at or now
+        return Wh(session.delivered + live.drawn_since(since, now, self._cars.get(session.id)))
+
     def delivered_in_step(self, session: Session, now: datetime) -> Wh:
-        """Give what a session got since the present step began, as far as meter values tell.
+        """Give what a session got since the present step began, as far as is known.
 
         After a restart in the middle of a step that is unknown, and counts as nothing.
         """
         begun = TimeGrid.covering(now, now, STEP_S).start
         known = self._at_step.get(session.id)
         if known is None or known[0] != begun:
-            self._at_step[session.id] = known = (begun, session.delivered)
-        return Wh(session.delivered - known[1])
+            self._at_step[session.id] = known = (begun, self.got(session, begun))
+        return Wh(max(0, self.got(session, now) - known[1]))
 
     def shown_power(self, session: Session, connector: Connector, now: datetime) -> W | None:
         """Give what a car drew last under a limit that would have let it draw more.
 
-        The last and not the most: a battery that is nearly full takes less and less. Never below the
-        least that a car can charge with: a plan made for less would be one that nobody can follow.
-        After a step in which it took all that it was offered it is forgotten, for it may take more.
+        Never below the least that a car can charge with: a plan made for less would be one that nobody
+        can follow. After a quarter of an hour it is forgotten, for the car may take more by then.
         """
-        power, at = self._shown.get(session.id, (None, now))
-        if power is None or now - at > _REMEMBERED_FOR:
+        power = self._cars.get(session.id, NEW_CAR).shown_power(now)
+        if power is None:
             return None
-        return max(power, min(watts_from_current(MIN_CURRENT, connector.phases), connector.rating))
+        phases = self.phases(session, connector)
+        return max(power, min(watts_from_current(MIN_CURRENT, phases), connector.rating))
 
-    def note_sample(self, session: Session | None, ref: ConnectorRef, sample: MeterSample) -> None:
-        """Keep a sample; learn the car's own limit from it."""
+    def phases(self, session: Session, connector: Connector) -> int:
+        """Give over how many of the outlet's phases the car charges, as far as it has shown it."""
+        return min(self._cars.get(session.id, NEW_CAR).phases or connector.phases, connector.phases)
+
+    def offer(self, session: Session, connector: Connector, now: datetime) -> W:
+        """Give what a car is worth being offered: what it shows that it takes, and a little more.
+
+        That little is how it can show that it wants more; then it is offered everything again.
+        Counted as the outlet's power, so as if all of its phases carried the current.
+        """
+        least = min(watts_from_current(MIN_CURRENT, connector.phases), connector.rating)
+        if session.state is State.SUSPENDED and session.cause == ConnectorStatus.SUSPENDED_EV:
+            return least  # it says itself that it wants none
+        wanted = self._cars.get(session.id, NEW_CAR).wanted(now)
+        return connector.rating if wanted is None else min(connector.rating, max(least, wanted))
+
+    def note_sample(
+        self, session: Session | None, ref: ConnectorRef, sample: MeterSample, outlet: Connector | None = None
+    ) -> None:
+        """Keep a sample; learn what the car can take from it."""
         live = self.connector(ref)
-        live.sample = sample
-        if session is None or sample.power is None or live.profile is None:
+        before = live.sample
+        live.measured(sample)
+        if session is None or outlet is None:
             return
-        limit = live.profile.limit_at(sample.at)
-        steady = limit is not None and limit == live.profile.limit_at(sample.at - _SETTLED_FOR)
-        if not limit or not steady:
-            return
-        takes_less = sample.power < limit * 95 // 100
-        if takes_less and sample.power:
-            self._shown[session.id] = (sample.power, sample.at)
-        if takes_less:
-            self._took_less.add(session.id)
-        else:
-            self._took_less.discard(session.id)
+        limit = live.lowest_since(sample.at - SETTLED_FOR, sample.at)
+        known = self._cars.get(session.id, NEW_CAR)
+        self._cars[session.id] = known.after(sample, limit, before, outlet)
 
     def is_held_back(self, session: SessionId) -> bool:
         """Tell whether a car took all that it was offered last, so that it might have taken more.
@@ -146,7 +206,7 @@ class LiveState:
         Asked when the offer may have ended already: what counts is the last steady one that a car
         could charge with. True where none was seen, so that an auditor looks.
         """
-        return session not in self._took_less
+        return not self._cars.get(session, NEW_CAR).took_less
 
     def note_stray(self, ref: ConnectorRef, transaction_id: int) -> None:
         """Note a transaction that runs and should not."""
@@ -167,10 +227,10 @@ class LiveState:
     def forget(self, session: SessionId, ref: ConnectorRef) -> None:
         """Drop what was known of a session that has ended."""
         self.metered_at.pop(session, None)
-        self._took_less.discard(session)
         self._at_step.pop(session, None)
-        self._shown.pop(session, None)
+        self._cars.pop(session, None)
         live = self.connector(ref)
         live.sample = None
+        live.accepted.clear()
         held = live.held
         held.transaction_id, held.profile, held.doubts, held.is_sure = None, None, (), False

@@ -4,7 +4,7 @@ Prepaid: the driver's escrow tab holds the budget, and a voucher for base + budg
 operator's hands before the station is told to start. Only what was metered is claimed of it.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.ids import SessionId
@@ -22,7 +22,9 @@ from evmesh.domain.typed_data import digest
 from evmesh.domain.units import Wh
 from evmesh.ports import Escrow, Signatures
 from evmesh.services.directory import Directory, Operator
+from evmesh.services.live import LiveState
 from evmesh.services.plans import Planner
+from evmesh.services.starts import WITHDRAWN, refund_once_heard
 from evmesh.services.transitions import Transitions, Work
 
 _STOP_WORD_VALID_S = 600
@@ -40,6 +42,7 @@ class Payments:
         escrow: Escrow,
         signatures: Signatures,
         operator: Operator,
+        live: LiveState,
     ) -> None:
         self._transitions = transitions
         self._directory = directory
@@ -47,6 +50,7 @@ class Payments:
         self._escrow = escrow
         self._signatures = signatures
         self._operator = operator
+        self._live = live
 
     async def voucher(self, id: SessionId, epoch: int, cumulative: int, signature: bytes) -> Session:
         """Take the voucher for a session's whole budget, then start; the same voucher again is no error.
@@ -77,11 +81,13 @@ class Payments:
             session = await find(work, id)
             if session.voucher_signature == signature:
                 return session
-            if session.state is State.RESERVED and work.now > session.created_at + RESERVATION_TTL:
+            deadline = session.deadline or work.now
+            if session.state is State.RESERVED and work.now > deadline:
                 raise Refused(
                     "reservation.ended",
                     "the reservation was not paid for in time; nothing was taken",
-                    do="ask again, and send the voucher within five minutes",
+                    do="ask again, and send the voucher within "
+                    f"{(deadline - session.created_at) // timedelta(minutes=1)} minutes",
                 )
             session = await work.apply(session, Event.FUND, "voucher", voucher_signature=signature)
         return await self.start(id)
@@ -104,7 +110,10 @@ class Payments:
             return await work.apply(session, Event.START, "admitted")
 
     async def stop(self, id: SessionId, at: int, signature: bytes) -> Session:
-        """Stop on the driver's signed word; before a start that gives the money back."""
+        """Stop on the driver's signed word; before a start that gives the money back.
+
+        Where the station took its start and is away, it does so once the station was heard.
+        """
         word = digest(self._operator.domain, StopRequest(id.to_bytes32(), at), self._signatures.keccak256)
         signer = self._signatures.recover(word, signature)
         async with self._transitions.begin() as work:
@@ -126,7 +135,7 @@ class Payments:
         if session.state is State.RESERVED:
             return await work.apply(session, Event.EXPIRE, StopCause.DRIVER)
         if session.state in (State.FUNDED, State.STARTING):
-            return await work.apply(session, Event.REFUND, StopCause.DRIVER)
+            return await refund_once_heard(work, self._live, session, StopCause.DRIVER, flag=WITHDRAWN)
         return session
 
     def _check_voucher(self, session: Session, epoch: int, cumulative: int, signature: bytes) -> None:

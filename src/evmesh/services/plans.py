@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from evmesh.domain.canonical import MAX_DOCUMENT_INT
 from evmesh.domain.evidence import StoredPlan
 from evmesh.domain.money import Price
 from evmesh.domain.problem import Problem, Request, SupplySegment, parse_problem, write_problem
@@ -19,7 +20,7 @@ from evmesh.domain.sessions import FUNDED_TIMEOUT, PLUGGED, PROMISED, RESERVATIO
 from evmesh.domain.signed_types import ChargeRequest
 from evmesh.domain.time_grid import STEP_S, TimeGrid
 from evmesh.domain.typed_data import Keccak, hash_struct
-from evmesh.domain.units import W, Wh, energy_from_watts
+from evmesh.domain.units import MIN_CURRENT, W, Wh, energy_from_watts, watts_from_current
 from evmesh.planning.admission import Accepted, RefusedRequest, admit
 from evmesh.planning.optimiser import solve
 from evmesh.ports import Unit
@@ -37,6 +38,13 @@ It covers the whole time in which the driver may pay, and the longest that a sta
 whoever pays in time finds the problem of that moment beginning no later than the promised window.
 """
 
+
+RESERVE_PERCENT = 5
+"""Of each step's supply, and some minutes at 6 A besides: what is not promised to anybody.
+
+Currents are 0 or at least 6 A and last for minutes, limits arrive late and cars follow them with a
+delay: a step that is promised to the last Wh cannot be delivered to the last Wh.
+"""
 
 UNSHOWN_POWER_PERCENT = 90
 """Of the rating: what a car is planned with until it has shown its power. Many on-board chargers take
@@ -148,6 +156,10 @@ class Planner:
         """Serve everybody; an opt-out car that its shortest stay cannot hold any more has all of its stay."""
         problem = self._problem(group, grid)
         answer, short = _serve(problem, [self._request(one, grid) for one in promised])
+        if short:
+            problem = problem.with_requests([])
+            problem = replace(problem, supply=self._supply(group, grid))
+            answer, short = _serve(problem, [self._request(one, grid) for one in promised])
         late = [one.pseudonym in short and not one.session.terms.flexible for one in promised]
         if any(late):
             longer = [
@@ -169,9 +181,11 @@ class Planner:
         place = self._directory.by_ref(session.terms.connector)
         if place is None:
             return None
-        left = Wh(max(0, session.terms.energy - session.delivered - in_step))
+        left = Wh(max(0, session.terms.energy - self._live.got(session, now) - in_step))
         shown = self._live.shown_power(session, place.connector, now)
-        power = shown or W(place.connector.rating * UNSHOWN_POWER_PERCENT // 100)
+        phases = self._live.phases(session, place.connector)
+        rating = place.connector.rating * phases // place.connector.phases
+        power = shown or W(rating * UNSHOWN_POWER_PERCENT // 100)
         return Promised(session, self.pseudonym(session), left, energy_from_watts(power, STEP_S), until)
 
     def pseudonym(self, session: Session) -> str:
@@ -185,7 +199,7 @@ class Planner:
         return TimeGrid(start, STEP_S, steps)
 
     def _problem(self, group: Group, grid: TimeGrid) -> Problem:
-        return Problem(grid, self._supply(group, grid), ())
+        return Problem(grid, _promisable(self._supply(group, grid), grid.steps, _last_minutes(group)), ())
 
     def _request(self, one: Promised, grid: TimeGrid) -> Request:
         """Put a promise on the grid; a car that leaves before a whole step has passed gets nothing there.
@@ -204,7 +218,8 @@ class Planner:
             energy = Wh(min(one.left, one.max_wh * departure))
             return Request(one.pseudonym, 0, departure, energy, one.max_wh)
         arrival = grid.first_step_from(session.created_at + START_ALLOWANCE)
-        return Request(one.pseudonym, min(arrival, departure - 1), departure, one.left, one.max_wh)
+        energy = Wh(min(one.left, MAX_DOCUMENT_INT))  # that much fits into no window, as its refusal shows
+        return Request(one.pseudonym, min(arrival, departure - 1), departure, energy, one.max_wh)
 
     def _store_form(
         self, group: Group, now: datetime, answer: Accepted, promised: Sequence[Promised]
@@ -275,6 +290,31 @@ def flat_tariff_supply(price_at: Callable[[datetime], int]) -> Supply:
         )
 
     return supply
+
+
+def _last_minutes(group: Group) -> Wh:
+    """Give what rounding up to a minute at 6 A may cost a step.
+
+    One minute, where others can draw less meanwhile; a cabinet that carries one car at a time has no
+    such play, and may lose a minute to each.
+    """
+    least = max(watts_from_current(MIN_CURRENT, place.connector.phases) for place in group.places)
+    minute = energy_from_watts(least, 60)
+    return minute if group.capacity >= 2 * least else Wh(minute * len(group.places))
+
+
+def _promisable(supply: Sequence[SupplySegment], steps: int, minutes: Wh) -> tuple[SupplySegment, ...]:
+    """Take the reserve out of each step, from its dearest segments."""
+    whole = [0] * steps
+    for one in supply:
+        whole[one.step] += one.cap_wh
+    kept_back = [-(-wh * RESERVE_PERCENT // 100) + minutes for wh in whole]
+    left: list[SupplySegment] = []
+    for one in sorted(supply, key=lambda one: (one.step, -one.price)):
+        taken = min(kept_back[one.step], one.cap_wh)
+        kept_back[one.step] -= taken
+        left.append(replace(one, cap_wh=Wh(one.cap_wh - taken)))
+    return tuple(left)
 
 
 def _serve(problem: Problem, requests: Sequence[Request]) -> tuple[Accepted, dict[str, Wh]]:

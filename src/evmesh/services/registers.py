@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from evmesh.domain.offer_times import END_GRACE
 from evmesh.domain.readings import NO_REGISTER, is_register, most_growth
 from evmesh.domain.sessions import Session
 from evmesh.domain.stations import StoppedTransaction
 from evmesh.domain.units import W, Wh
-from evmesh.services.requests import END_GRACE
 
 WENT_BACK: Final = "meter.register_went_back"
 JUMPED: Final = "meter.jumped"
@@ -20,6 +20,9 @@ JUMPED: Final = "meter.jumped"
 
 UNBILLED: Final = "meter.unbilled"
 """The station told of more energy after the session was metered, or after the offer had ended."""
+
+UNPAID: Final = "meter.unpaid"
+"""The station gave energy to this session's idTag for which no money is held: it began too late."""
 
 Read = tuple[datetime, Wh]
 """When a register was read, and what it showed."""

@@ -9,10 +9,12 @@ from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.evidence import RefusalRecord
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.money import cost_of
+from evmesh.domain.offer_times import END_GRACE, REQUEST_VALID
 from evmesh.domain.problem import write_problem
 from evmesh.domain.schedule import Refusal, parse_schedule, write_schedule
 from evmesh.domain.sessions import (
     NO_CAR_TIMEOUT,
+    OCCUPYING,
     RESERVATION_TTL,
     ChargeTerms,
     Session,
@@ -29,15 +31,10 @@ from evmesh.ports import Escrow, Randomness, Signatures
 from evmesh.services.directory import Directory, Operator, Place
 from evmesh.services.live import LiveState
 from evmesh.services.plans import START_ALLOWANCE, Plan, Planner, parse_plan, request_of, step_start
+from evmesh.services.reservations import Reservations, time_to_pay
 from evmesh.services.transitions import Transitions, Work
 
 LONGEST_STAY = timedelta(days=7)
-REQUEST_VALID = timedelta(hours=1)
-"""How far ahead a request's own deadline may lie: nobody can be held to an old wish."""
-
-END_GRACE = timedelta(hours=1)
-"""How long after the departure a station may take to end the session; it is told to at the departure."""
-
 MIN_BUDGET = 100_000
 """Token units below which a session is not worth the gas of its claim."""
 
@@ -73,7 +70,7 @@ class NotPromised:
 
 
 class Requests:
-    """Admits drivers. Holds no state of its own."""
+    """Admits drivers."""
 
     def __init__(
         self,
@@ -97,12 +94,16 @@ class Requests:
         self._signatures = signatures
         self._operator = operator
         self._randomness = randomness
+        self._reservations = Reservations(directory)
 
-    async def request(self, code: str, request: ChargeRequest, signature: bytes) -> Promise | NotPromised:
+    async def request(
+        self, code: str, request: ChargeRequest, signature: bytes, *, source: str = ""
+    ) -> Promise | NotPromised:
         """Decide about a signed request; the same request again gets the same answer.
 
-        Raises InvalidInput for what the driver can mend, Refused where the connector or the driver
-        has an open session, IntegrityFailure for another's signature, Unavailable without a chain.
+        `source` is the network address it came from, where one is known. Raises InvalidInput for what
+        the driver can mend, Refused where the connector or the driver has an open session or too many
+        promises are unpaid, IntegrityFailure for another's signature, Unavailable without a chain.
         """
         place = self._directory.by_code(code)
         self._check_signature(place, request, signature)
@@ -119,7 +120,11 @@ class Requests:
                 return answered
             await self._check_free(work, place, request.payer)
             session = self._reservation(work.now, place, request, signature, tab)
-            return await self._decide(work, place, session)
+            if not _is_secured(session.terms.budget, tab):
+                await self._reservations.check(work, place, request.payer, session.terms.budget, source)
+            answer = await self._decide(work, place, session)
+        self._reservations.note(session.id, source)
+        return answer
 
     async def _decide(self, work: Work, place: Place, session: Session) -> Promise | NotPromised:
         group = self._directory.groups[place.connector.group]
@@ -225,7 +230,7 @@ class Requests:
             voucher_signature=None,
             created_at=now,
             changed_at=now,
-            deadline=now + RESERVATION_TTL,
+            deadline=now + time_to_pay(is_secured=_is_secured(budget, tab)),
         )
 
     async def _check_money(self, place: Place, request: ChargeRequest, tab: Tab) -> None:
@@ -310,10 +315,7 @@ class Requests:
                 do="choose another charge point, or wait until it has left",
             )
         for session in await work.unit.sessions(open_only=True):
-            if session.terms.connector == place.connector.ref and session.state not in (
-                State.METERED,
-                State.REFUNDING,
-            ):
+            if session.terms.connector == place.connector.ref and session.state in OCCUPYING:
                 raise Refused(
                     "connector.taken",
                     f"{place.connector.evse_id} is reserved or in use",
@@ -325,6 +327,11 @@ class Requests:
                     f"this wallet has an open session: {session.id}",
                     do="wait until it is settled, or stop it",
                 )
+
+
+def _is_secured(budget: int, tab: Tab) -> bool:
+    """Tell whether the tab holds the money already."""
+    return tab.ceiling - tab.spent >= budget
 
 
 def _record(now: datetime, place: Place, session: Session, answer: RefusedRequest) -> RefusalRecord:

@@ -4,13 +4,13 @@ A day is final when it is over: until then more stays may come, and every figure
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import pairwise
 
 from evmesh.domain.problem import SupplySegment
-from evmesh.domain.readings import Reading, without_overshoot
+from evmesh.domain.readings import Reading
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.reward import Reward, flexibility_value, reward_of
 from evmesh.domain.sessions import Session, State
@@ -70,8 +70,7 @@ class RewardBook:
                 continue
             receipt = await unit.document(session.id, Receipt.FORMAT)
             if receipt is not None:
-                leaves = await unit.session_leaves(session.id)
-                readings = without_overshoot([Reading.parse(one.payload) for one in leaves])
+                readings = readings_of(Receipt.parse(receipt))
                 wh = metered_by_step(readings)
                 stay = MeteredStay(session.id.text, readings[0].at, wh, not session.terms.flexible)
                 found.append(_Stay(session, receipt, stay))
@@ -120,6 +119,12 @@ class RewardBook:
             transactions=(),
             payee=self._operator.payee.address,
         )
+
+
+def readings_of(receipt: Receipt) -> list[Reading]:
+    """Give the load curve as readings: whoever holds the receipt can check what comes of it."""
+    start = Reading.parse(receipt.start.payload)
+    return [replace(start, at=start.at + timedelta(seconds=s), register=wh) for s, wh in receipt.curve]
 
 
 def metered_by_step(readings: Sequence[Reading]) -> tuple[int, ...]:

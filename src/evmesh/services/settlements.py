@@ -1,12 +1,11 @@
-"""The settlement: when the money has moved on chain, the payee signs where and how much."""
+"""The settlement: the payee signs where the money has moved on chain, or that it never will, and how much."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from evmesh.domain.chain import Mined
 from evmesh.domain.receipt import Receipt, receipt_hash
 from evmesh.domain.sessions import Session
-from evmesh.domain.settlement import Settlement, TransactionRef
+from evmesh.domain.settlement import Settlement, SettlementKind, TransactionRef
 from evmesh.services.directory import Operator
 from evmesh.services.receipts import Receipts, chain_ref
 from evmesh.services.transitions import Work
@@ -19,9 +18,7 @@ class Settlements:
         self._operator = operator
         self._receipts = receipts
 
-    async def issue(
-        self, work: Work, session: Session, kind: Literal["claim", "refund"], mined: Sequence[Mined]
-    ) -> None:
+    async def issue(self, work: Work, session: Session, kind: SettlementKind, mined: Sequence[Mined]) -> None:
         """Sign and store it in the transaction that settles the session."""
         receipt = await work.unit.document(session.id, Receipt.FORMAT)
         settlement = Settlement(
@@ -30,7 +27,7 @@ class Settlements:
             chain=chain_ref(self._operator.contracts),
             kind=kind,
             payer=session.terms.payer,
-            amount=(session.due if kind == "claim" else session.refund) or 0,
+            amount=(session.refund if kind == "refund" else session.due) or 0,
             transactions=tuple(
                 TransactionRef(bytes.fromhex(one.tx_hash.removeprefix("0x")), one.block) for one in mined
             ),

@@ -11,10 +11,18 @@ from datetime import datetime, timedelta
 import structlog
 
 from evmesh.domain.errors import EvmeshError, Unavailable
-from evmesh.domain.ids import ConnectorRef, StationId
+from evmesh.domain.ids import ConnectorRef, SessionId, StationId
 from evmesh.domain.money import cost_of
 from evmesh.domain.readings import Reading, ReadingContext, is_register
-from evmesh.domain.sessions import PLUGGED, Event, Session, State, StopCause
+from evmesh.domain.sessions import (
+    NO_CAR_TIMEOUT,
+    PLUGGED,
+    RESERVATION_TTL,
+    Event,
+    Session,
+    State,
+    StopCause,
+)
 from evmesh.domain.stations import (
     BootInfo,
     ConnectorStatus,
@@ -28,9 +36,11 @@ from evmesh.ports import Clock
 from evmesh.services.directory import Directory, Place
 from evmesh.services.live import LiveState
 from evmesh.services.meter_log import MeterLog
+from evmesh.services.promises import kept_flags
 from evmesh.services.receipts import Receipts
-from evmesh.services.registers import UNBILLED, WENT_BACK, billed, end_of, oddity, storable
+from evmesh.services.registers import UNBILLED, UNPAID, WENT_BACK, billed, end_of, oddity, storable
 from evmesh.services.requests import Requests
+from evmesh.services.starts import WITHDRAWN
 from evmesh.services.state_feed import StateFeed
 from evmesh.services.transitions import Transitions, Work
 
@@ -83,6 +93,7 @@ class StationEvents:
     async def connected(self, station: StationId) -> None:
         """Note that a station can be reached."""
         self._live.came(station)
+        self._live.online_since[station] = self._clock.now()
         await self._feed.availability(station, True, self._clock.now())
         self._transitions.tell()
 
@@ -130,7 +141,7 @@ class StationEvents:
                 session = None
             content = replace(start, meter_start=storable(start.meter_start))
             transaction = await work.unit.start_transaction(content, session.id if session else None)
-            fits = is_register(start.meter_start) and transaction.stop is None
+            fits = is_register(start.meter_start) and transaction.stop is None and _in_time(session, start)
             accepted = session is not None and session.transaction_id == transaction.id
             if session is not None and session.state is State.STARTING and fits:
                 await self._begin_session(work, session, start, transaction.id)
@@ -155,7 +166,7 @@ class StationEvents:
             work, place.meter, at, start.meter_start, ReadingContext.START, session.id
         )
         await work.unit.set_register(start.connector, at, start.meter_start)
-        await work.apply(
+        begun = await work.apply(
             session,
             Event.STARTED,
             "started",
@@ -165,6 +176,8 @@ class StationEvents:
             meter_last=start.meter_start,
             flags=flags,
         )
+        if WITHDRAWN in flags:
+            await work.apply(begun, Event.STOP, session.cause)
 
     async def metered(
         self, connector: ConnectorRef, transaction_id: int | None, samples: Sequence[MeterSample]
@@ -186,7 +199,7 @@ class StationEvents:
             self._live.metered_at[session.id] = work.now
         place = self._directory.by_ref(connector)
         for sample in samples[-1:]:
-            self._live.note_sample(session, connector, sample)
+            self._live.note_sample(session, connector, sample, place.connector if place else None)
             if place is not None:
                 await self._feed.sample(place, sample, session)
 
@@ -265,8 +278,15 @@ class StationEvents:
                 await self._bill(work, running, replace(stop, at=min(stop.at, work.now + _CLOCK_SKEW)))
             elif session is not None and stop.meter_stop > (session.meter_last or 0):
                 await _flagged(work, session, UNBILLED)
+            elif session is None and stop.meter_stop > transaction.start.meter_start:
+                await self._flag_unpaid(work, transaction.session)
         if running is not None:
             self._live.forget(running.id, connector)
+
+    async def _flag_unpaid(self, work: Work, id: SessionId | None) -> None:
+        """Note at the session whose idTag it was that its station gave energy for which no money is left."""
+        if id is not None:
+            await _flagged(work, await work.unit.session(id), UNPAID)
 
     async def _bill(self, work: Work, session: Session, stop: StoppedTransaction) -> None:
         before = await work.unit.meter_register(session.terms.connector)
@@ -297,6 +317,7 @@ class StationEvents:
             await work.unit.set_register(session.terms.connector, at, register)
         await self._meter_log.append(work, place.meter, at, register, ReadingContext.STOP, session.id)
         energy = Wh(register - (session.meter_start or 0))
+        session = replace(session, flags=kept_flags(session, at, energy, place.connector, self._live))
         metered = await work.apply(
             session,
             Event.METER,
@@ -319,6 +340,13 @@ class StationEvents:
         session = await work.unit.session(transaction.session)
         ours = session is not None and session.transaction_id == transaction_id
         return session if ours else None
+
+
+def _in_time(session: Session | None, start: StartedTransaction) -> bool:
+    """Tell whether it began by the offer's last start: no receipt holds for a later one."""
+    if session is None:
+        return False
+    return start.at <= session.created_at + RESERVATION_TTL + NO_CAR_TIMEOUT
 
 
 async def _follow_status(work: Work, session: Session, status: ConnectorStatus) -> None:

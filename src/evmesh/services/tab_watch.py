@@ -12,7 +12,9 @@ from evmesh.domain.errors import EvmeshError
 from evmesh.domain.sessions import Event, Session, State
 from evmesh.ports import Clock, Escrow
 from evmesh.services.directory import Operator
+from evmesh.services.live import LiveState
 from evmesh.services.payments import find
+from evmesh.services.starts import WITHDRAWN, refund_once_heard
 from evmesh.services.transitions import Transitions, Work
 
 _log = structlog.get_logger(__name__)
@@ -27,11 +29,14 @@ class TabWatch:
 
     name = "tab-watch"
 
-    def __init__(self, transitions: Transitions, clock: Clock, escrow: Escrow, operator: Operator) -> None:
+    def __init__(
+        self, transitions: Transitions, clock: Clock, escrow: Escrow, operator: Operator, live: LiveState
+    ) -> None:
         self._transitions = transitions
         self._clock = clock
         self._escrow = escrow
         self._operator = operator
+        self._live = live
 
     async def run(self) -> None:
         """Look at the tabs of all sessions that stand on a voucher, for ever."""
@@ -49,18 +54,17 @@ class TabWatch:
         for session in sessions:
             if session.state in _STANDS_ON_VOUCHER and not await self._stands(session):
                 async with self._transitions.begin() as work:
-                    await _end(work, await find(work, session.id))
+                    await self._end(work, await find(work, session.id))
 
     async def _stands(self, session: Session) -> bool:
         tab = await self._escrow.tab(self._operator.payee.address, session.terms.payer)
         return not tab.exit_at and tab.epoch == session.terms.epoch
 
+    async def _end(self, work: Work, session: Session) -> None:
+        if session.state in (State.CHARGING, State.SUSPENDED):
+            await work.apply(session, Event.STOP, TAB_EXITING)
+        elif session.state in (State.FUNDED, State.STARTING) and WITHDRAWN not in session.flags:
+            await refund_once_heard(work, self._live, session, TAB_EXITING, flag=WITHDRAWN)
+
 
 _STANDS_ON_VOUCHER = frozenset({State.FUNDED, State.STARTING, State.CHARGING, State.SUSPENDED})
-
-
-async def _end(work: Work, session: Session) -> None:
-    if session.state in (State.CHARGING, State.SUSPENDED):
-        await work.apply(session, Event.STOP, TAB_EXITING)
-    elif session.state in (State.FUNDED, State.STARTING):
-        await work.apply(session, Event.REFUND, TAB_EXITING)

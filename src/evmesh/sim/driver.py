@@ -39,8 +39,17 @@ _LOOK_AGAIN: Final = timedelta(minutes=2)
 _STOP_PATIENCE: Final = timedelta(minutes=2)
 _MOST_ASKS: Final = 2
 _ELSEWHERE: Final = frozenset(
-    {"connector.taken", "station.out_of_service", "payer.session_open", "station.offline"}
+    {
+        "connector.taken",
+        "station.out_of_service",
+        "payer.session_open",
+        "station.offline",
+        "reservation.too_many_unpaid",
+        "reservation.unpaid_before",
+    }
 )
+_TOO_LATE: Final = frozenset({"reservation.ended", "session.wrong_state"})
+"""The promise had ended before it was paid; what was deposited is in the tab for the next one."""
 _OVER: Final = frozenset({"metered", "settled"})
 """Nothing more will flow; the car still stands there until its driver comes."""
 _NOT_ANY_MORE: Final = frozenset({"expired", "refunding", "refunded"})
@@ -98,7 +107,8 @@ class Driver:
         try:
             if progress.stage in (Stage.ARRIVED, Stage.ASKED):
                 await self._find_a_charge()
-            if progress.stage is Stage.OFFERED:
+            if progress.stage is Stage.OFFERED and not await self._pay():
+                await self._find_a_charge()
                 await self._pay()
             if progress.stage is Stage.PAID:
                 await self._charge()
@@ -203,16 +213,25 @@ class Driver:
 
     # Paying.
 
-    async def _pay(self) -> None:
-        """Raise the tab to what the offer needs, then hand over the voucher."""
+    async def _pay(self) -> bool:
+        """Raise the tab to what the offer needs, then hand over the voucher.
+
+        False where the promise had ended by then: the driver is to ask anew, once.
+        """
         accepted = self._accepted()
-        terms = self._terms(await self._page(self._place))
+        page = await self._page(self._place)
+        terms = self._terms(page)
         for _ in range(_MOST_ASKS):
-            await self._deposit(terms, accepted)
+            await self._deposit(page, terms, accepted)
             answer = await self._send_voucher(accepted.session, terms.voucher_document(accepted))
             if not isinstance(answer, Denied):
                 self._save(Stage.PAID)
-                return
+                return True
+            if answer.code in _TOO_LATE and self._progress.refusals + 1 < _MOST_ASKS:
+                self._progress.refusals += 1
+                self._progress.ask = self._progress.accepted = None
+                self._save(Stage.ARRIVED)
+                return False
             if answer.code != "voucher.underfunded":
                 raise _Goes(answer.code)
         raise _Goes("voucher.underfunded")
@@ -220,13 +239,19 @@ class Driver:
     async def _send_voucher(self, session: str, document: Document) -> Document | Denied:
         return await self._or_go(lambda: self._around.api.voucher(session, document))
 
-    async def _deposit(self, terms: Terms, accepted: Accepted) -> None:
-        """Sign and relay what is missing; a deposit that is refused shows when the voucher is."""
+    async def _deposit(self, page: Document, terms: Terms, accepted: Accepted) -> None:
+        """Sign and relay what is missing, at least what is worth the relayer's gas.
+
+        A deposit that is refused shows when the voucher is.
+        """
+        least = int(page.get("min_deposit", 0))
         deadline = int((self._now() + DEPOSIT_VALID).timestamp())
         ceiling = accepted.base + accepted.budget
         payee = terms.payee_of(accepted)
         try:
-            order = await self._or_go(lambda: self._wallet.deposit_order(payee, ceiling, deadline))
+            order = await self._or_go(
+                lambda: self._wallet.deposit_order(payee, ceiling, deadline, least=least)
+            )
         except Refused as refused:
             raise _Goes(refused.code) from refused
         if order is not None:

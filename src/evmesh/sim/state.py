@@ -7,7 +7,7 @@ most platform seconds have none: registers go to disk together with the messages
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -49,6 +49,22 @@ class QueuedMessage:
     message_id: str
     payload: dict[str, Any]
     attempts: int
+
+
+def last_instant(path: Path) -> datetime | None:
+    """Give the newest time that a simulation's disk holds; None where there is none.
+
+    A message that waits was written together with the meter that it quotes, so the meters' times cover it.
+    """
+    if not path.exists():
+        return None
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(_SCHEMA)
+        records = db.execute("SELECT record FROM evse").fetchall()
+        arrivals = db.execute("SELECT arrival FROM visit").fetchall()
+    found = [msgspec.json.decode(record, type=EvseRecord).at for (record,) in records]
+    found += [datetime.fromisoformat(arrival) for (arrival,) in arrivals]
+    return max(found, default=None)
 
 
 class SimState:

@@ -79,6 +79,13 @@ class SessionRows:
         rows = await self._connection.execute(query)
         return [_session_of(row) for row in rows.mappings()]
 
+    async def expired(self, after: datetime) -> Sequence[Session]:
+        """Give those that ended unpaid after an instant, oldest first."""
+        table = schema.sessions
+        ended = (table.c.state == State.EXPIRED) & (table.c.changed_at > after)
+        rows = await self._connection.execute(select(table).where(ended).order_by(table.c.changed_at))
+        return [_session_of(row) for row in rows.mappings()]
+
     async def sessions_begun(self, start: datetime, end: datetime) -> Sequence[Session]:
         """Give those whose transaction began in [start, end), oldest first."""
         table = schema.sessions

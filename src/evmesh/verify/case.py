@@ -9,6 +9,7 @@ from evmesh.domain.receipt import Receipt
 from evmesh.domain.trust import Trust
 from evmesh.domain.typed_data import Domain, TypedStruct, digest, hash_struct
 from evmesh.ports import Signatures
+from evmesh.verify.chain_facts import ChainFacts
 from evmesh.verify.report import require
 
 
@@ -18,28 +19,6 @@ class PlanFiles:
 
     problem: bytes
     schedule: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ChainFacts:
-    """What the chain says on one receipt.
-
-    `contracts_answer` is False where something else, or nothing, is at the receipt's contracts; then
-    the rest means nothing, as it does where `chain_id` is another. `newest_size` and `newest_root`
-    are the newest head of the receipt's publisher and stream. `roots` are those that logs show as
-    anchored at the receipt's tree size; None where the logs could not be read (nodes prune them).
-    `owner` is None where the registry has no such asset.
-    """
-
-    chain_id: int
-    contracts_answer: bool = False
-    newest_size: int = 0
-    newest_root: bytes = bytes(32)
-    roots: tuple[bytes, ...] | None = None
-    owner: Address | None = None
-    price: int = 0
-    spent: int = 0
-    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +53,26 @@ class Case:
     def require_signer(self, signer: Address, value: TypedStruct, signature: bytes, path: str) -> None:
         """Raise IntegrityFailure where `signer` did not sign `value` under the receipt's domain."""
         require_signer(self.signatures, self.receipt.chain.domain, signer, value, signature, path)
+
+
+def require_contracts(case: Case) -> ChainFacts:
+    """Give what the chain says; raises IntegrityFailure where it is not the receipt's chain and contracts."""
+    facts, named = case.chain, case.receipt.chain.chain_id
+    if facts is None:
+        raise ValueError("no node was asked")
+    require(
+        facts.chain_id == named,
+        "chain.other_chain",
+        f"the node serves chain {facts.chain_id}",
+        "chain.chain_id",
+    )
+    require(
+        facts.contracts_answer,
+        "chain.not_the_contract",
+        "the contracts that the receipt names are not there",
+        "chain",
+    )
+    return facts
 
 
 def require_signer(

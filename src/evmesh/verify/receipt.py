@@ -13,8 +13,17 @@ from evmesh.domain.errors import EvmeshError
 from evmesh.domain.receipt import Receipt, parse_receipt_json
 from evmesh.domain.trust import Trust
 from evmesh.ports import Signatures
-from evmesh.verify import receipt_chain, receipt_meter, receipt_money, receipt_plan, receipt_terms
-from evmesh.verify.case import Case, ChainFacts, PlanFiles
+from evmesh.verify import (
+    receipt_chain,
+    receipt_meter,
+    receipt_money,
+    receipt_plan,
+    receipt_registry,
+    receipt_tab,
+    receipt_terms,
+)
+from evmesh.verify.case import Case, PlanFiles
+from evmesh.verify.chain_facts import ChainFacts
 from evmesh.verify.report import Check, Finding, Report, Status, failed, run
 
 CHECKS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (
@@ -38,9 +47,12 @@ CHECKS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (
     ("vouchers", receipt_money.vouchers),
     ("plan row", receipt_plan.plan_row),
     ("plan optimality", receipt_plan.plan_optimality),
-    ("registry", receipt_chain.registry),
+    ("registry", receipt_registry.registry),
+    ("registered price", receipt_registry.registered_price),
+    ("registered meter", receipt_registry.registered_meter),
+    ("power", receipt_registry.power),
     ("anchor", receipt_chain.anchor),
-    ("settlement", receipt_chain.settlement),
+    ("settlement", receipt_tab.settlement),
 )
 
 
@@ -54,7 +66,7 @@ def verify_receipt(
     """Check the bytes of an `evmesh.receipt/1` file; never raises for what is in them."""
     form, receipt = _read(raw)
     if receipt is None:
-        unread = "the receipt cannot be read"
+        unread = form[-1].what if form[-1].status is Status.NOT_CHECKED else "the receipt cannot be read"
         return Report(form + tuple(Check(name, Status.NOT_CHECKED, unread) for name, _ in CHECKS))
     case = Case.open(receipt, signatures, trust, plan_files, chain)
     return Report(form + tuple(run(name, partial(check, case)) for name, check in CHECKS))

@@ -1,85 +1,57 @@
-"""What the chain says: is the tree anchored, is the operator the owner, is the money claimed."""
+"""What the notary says: which head of the meters' tree is on chain, and since when."""
 
-from evmesh.domain.receipt import Receipt
-from evmesh.verify.case import Case, ChainFacts
-from evmesh.verify.report import Finding, NotChecked, require
+from datetime import timedelta
+from typing import Final
 
-OFFLINE = NotChecked("no node was asked")
+from evmesh.domain.strict import unix_seconds
+from evmesh.verify.case import Case, require_contracts
+from evmesh.verify.chain_facts import Anchor
+from evmesh.verify.receipt_terms import CLOCKS_APART
+from evmesh.verify.report import OFFLINE, Finding, NotChecked, require
 
-
-def registry(case: Case) -> Finding:
-    """Check that the registry gives the asset to the payee. Its price may have changed since."""
-    if case.chain is None:
-        return OFFLINE
-    _require_contracts(case.chain, case.receipt)
-    owner, asset = case.chain.owner, case.receipt.station.asset
-    require(owner is not None, "registry.unknown_asset", f"there is no asset {asset}", "station.asset")
-    require(owner == case.receipt.payee, "registry.other_owner", f"asset {asset} is {owner}'s", "payee")
-    return f"asset {asset} is {owner}'s; its price is now {case.chain.price}"
+ANCHORED_WITHIN: Final = timedelta(hours=1)
+"""How long after the stop an anchor may come before a reader should know: till then all can be rewritten."""
 
 
 def anchor(case: Case) -> Finding:
-    """Check that the receipt's tree head is the newest that was anchored, or an older one in the logs."""
+    """Check that the receipt's tree head was anchored, as the newest or an older one, soon after the stop."""
     if case.chain is None:
         return OFFLINE
-    _require_contracts(case.chain, case.receipt)
-    tree, chain = case.receipt.tree, case.chain
-    if chain.newest_size < tree.size:
-        return NotChecked(f"not anchored yet: the newest head has {chain.newest_size} leaves")
-    if chain.newest_size == tree.size:
-        require(
-            chain.newest_root == tree.root,
-            "anchor.other_root",
-            "another root is anchored at this size",
-            "tree.root",
-        )
-        return f"the head of {tree.size} leaves is the newest of its stream"
-    if not chain.roots:
+    facts, tree = require_contracts(case), case.receipt.tree
+    if facts.newest_size < tree.size:
+        return NotChecked(f"not anchored yet: the newest head has {facts.newest_size} leaves")
+    if facts.newest_size == tree.size:
+        found: tuple[Anchor, ...] = (facts.newest,)
+        words = f"the head of {tree.size} leaves is the newest of its stream"
+    else:
+        found = facts.anchors or ()
+        words = f"the head of {tree.size} leaves was anchored; the newest has {facts.newest_size}"
+    if not found:
         return NotChecked(
-            f"the newest head has {chain.newest_size} leaves, and no log shows one of {tree.size}: "
+            f"the newest head has {facts.newest_size} leaves, and no log shows one of {tree.size}: "
             "ask for a consistency proof, or a node that keeps older logs"
         )
     require(
-        chain.roots == (tree.root,),
+        {one.root for one in found} == {tree.root},
         "anchor.other_root",
-        "another root was anchored at this size",
+        "another root is anchored at this size",
         "tree.root",
     )
-    return f"the head of {tree.size} leaves was anchored; the newest has {chain.newest_size}"
+    return _in_time(case, found[0], words)
 
 
-def settlement(case: Case) -> Finding:
-    """Check that what is due was claimed: the tab's total is at least base + due in the same epoch."""
-    if case.chain is None:
-        return OFFLINE
-    _require_contracts(case.chain, case.receipt)
-    receipt, chain = case.receipt, case.chain
-    owed = receipt.offer.base + receipt.due
-    if receipt.due == 0:
-        return "nothing was due"
+def _in_time(case: Case, anchored: Anchor, words: str) -> Finding:
+    if case.stop is None or anchored.at is None:
+        return NotChecked(f"{words}; when, compared with the stop, cannot be read")
+    after_s = anchored.at - unix_seconds(case.stop.at)
     require(
-        chain.epoch >= receipt.offer.epoch,
-        "settlement.unknown_epoch",
-        f"the tab is in epoch {chain.epoch}, the offer in {receipt.offer.epoch}",
-        "offer.epoch",
+        after_s >= -CLOCKS_APART.total_seconds(),
+        "anchor.before_stop",
+        f"it was anchored {-after_s} s before the reading that it is to hold",
+        "stop.payload",
     )
-    if chain.epoch > receipt.offer.epoch:
+    if after_s > ANCHORED_WITHIN.total_seconds():
         return NotChecked(
-            f"the tab was closed since and is in epoch {chain.epoch}: see the logs of its claims"
+            f"{words}, but only {after_s // 60} minutes after the stop: till then it could be rewritten"
         )
-    if chain.spent < owed:
-        return NotChecked(f"not claimed yet: {chain.spent} of {owed}")
-    claimed = f"claimed: {receipt.due} here, {receipt.offer.base} before"
-    since = chain.spent - owed
-    return f"{claimed}, and {since} since, which this receipt does not explain" if since else claimed
-
-
-def _require_contracts(facts: ChainFacts, receipt: Receipt) -> None:
-    found, named = facts.chain_id, receipt.chain.chain_id
-    require(found == named, "chain.other_chain", f"the node serves chain {found}", "chain.chain_id")
-    require(
-        facts.contracts_answer,
-        "chain.not_the_contract",
-        "the contracts that the receipt names are not there",
-        "chain",
-    )
+    return words

@@ -11,7 +11,7 @@ from evmesh.verify.report import Finding, require
 
 
 def readings(case: Case) -> Finding:
-    """Check that both readings are signed by the meter key, and are of this session and meter."""
+    """Check that both readings are signed by the meter key, and are of this session, meter and EVSE."""
     receipt = case.receipt
     for name, entry, context in (
         ("start", receipt.start, ReadingContext.START),
@@ -30,6 +30,12 @@ def readings(case: Case) -> Finding:
         require(reading.seq == entry.seq, "reading.other_seq", f"reading {reading.seq}", path)
         require(reading.context is context, "reading.other_context", f"a {reading.context} reading", path)
         require(reading.session == receipt.session, "reading.other_session", "of another session", path)
+        require(
+            entry.meter == receipt.station.evse_id.text,
+            "reading.other_station",
+            f"the meter of {receipt.station.evse_id} has its name, this one is {entry.meter}",
+            f"{name}.meter",
+        )
     return f"both are signed by the {receipt.meter_key.kind}'s key {receipt.meter_key.address}"
 
 

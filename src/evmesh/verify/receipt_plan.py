@@ -5,6 +5,7 @@ from hashlib import sha256
 
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.money import Price, energy_within
+from evmesh.domain.offer_times import REQUEST_VALID, START_WITHIN
 from evmesh.domain.problem import Problem, parse_problem
 from evmesh.domain.receipt_parts import pseudonym_of
 from evmesh.domain.schedule import Schedule, parse_schedule
@@ -32,6 +33,7 @@ def plan_row(case: Case) -> Finding:
     require(
         end <= request.departure, "plan.after_departure", "the plan goes on after the departure", "plan.row"
     )
+    _require_made_for_this_charge(case)
     planned = sum(plan.wh)
     paid_for = energy_within(case.receipt.offer.budget, Price(case.receipt.offer.price))
     promised = request.energy_wh if paid_for is None else min(request.energy_wh, paid_for)
@@ -42,6 +44,23 @@ def plan_row(case: Case) -> Finding:
         "plan.row.wh",
     )
     return f"{planned} Wh in {len(plan.wh)} steps that end by the departure"
+
+
+def _require_made_for_this_charge(case: Case) -> None:
+    """A promise is planned from the first boundary after the request: not in the past, not long after."""
+    plan, asked_by = case.receipt.plan, case.receipt.request.deadline
+    begins, step = unix_seconds(plan.start), plan.step_s
+    ahead = int(START_WITHIN.total_seconds())
+    asked_from = asked_by - int(REQUEST_VALID.total_seconds())
+    if case.start is not None:
+        asked_from = max(asked_from, unix_seconds(case.start.at) - ahead)
+    require(begins >= asked_from, "plan.in_the_past", "the plan begins before it was asked for", "plan.start")
+    require(
+        begins <= asked_by + ahead + step,
+        "plan.not_of_this_charge",
+        "the plan begins long after it was asked for",
+        "plan.start",
+    )
 
 
 def plan_optimality(case: Case) -> Finding:
@@ -73,11 +92,19 @@ def plan_optimality(case: Case) -> Finding:
 
 
 def _require_whole_window(case: Case, problem: Problem) -> None:
-    """A flexible driver's car was planned until the departure that the driver signed, not a shorter stay."""
+    """A flexible driver's car was planned for the stay that the driver signed, not for a shorter one."""
     request = case.receipt.request
     if not request.flexible:
         return
-    planned = problem.request(case.receipt.plan.id).departure
+    stay = problem.request(case.receipt.plan.id)
     departure = min(request.departure, unix_seconds(problem.grid.end))  # what is later may be no date
     signed = problem.grid.steps_ended_by(datetime.fromtimestamp(departure, UTC))
-    require(planned == signed, "plan.other_window", f"planned to step {planned}, not {signed}", "plan.row")
+    require(
+        stay.departure == signed,
+        "plan.other_window",
+        f"planned to step {stay.departure}, not {signed}",
+        "plan.row",
+    )
+    begins = unix_seconds(problem.grid.start) + stay.arrival * problem.grid.step_s
+    latest = case.receipt.offer.start_by + problem.grid.step_s
+    require(begins <= latest, "plan.other_window", f"planned only from step {stay.arrival} on", "plan.row")

@@ -1,6 +1,10 @@
 """Who made the receipt, what was asked and offered, and whether that is what it bills."""
 
+from datetime import timedelta
+from typing import Final
+
 from evmesh.domain.errors import EvmeshError
+from evmesh.domain.offer_times import END_GRACE, REQUEST_VALID, START_WITHIN
 from evmesh.domain.station_code import code_of
 from evmesh.domain.strict import unix_seconds
 from evmesh.verify.case import Case
@@ -8,6 +12,9 @@ from evmesh.verify.report import Finding, NotChecked, require
 
 NO_TRUST = NotChecked("no trust file was given")
 NO_READINGS = NotChecked("the readings cannot be read")
+
+CLOCKS_APART: Final = timedelta(minutes=10)
+"""How far the clocks of station, operator and chain may be apart before their times contradict."""
 
 
 def payee_signature(case: Case) -> Finding:
@@ -130,10 +137,30 @@ def station_code(case: Case) -> Finding:
 
 
 def deadlines(case: Case) -> Finding:
-    """Check that the charge began and ended when the offer says."""
+    """Check that the charge was within the offer's times, and these within what the driver signed."""
+    offer, request = case.receipt.offer, case.receipt.request
+    latest_start, latest_end = request.deadline + _s(START_WITHIN), request.departure + _s(END_GRACE)
+    require(
+        offer.start_by <= latest_start,
+        "offer.starts_too_late",
+        "the offer's last start is too long after the request's deadline",
+        "offer.startBy",
+    )
+    require(
+        offer.end_by <= latest_end,
+        "offer.ends_too_late",
+        "the offer's end is too long after the departure that the driver signed",
+        "offer.endBy",
+    )
     if case.start is None or case.stop is None:
         return NO_READINGS
-    offer, start, stop = case.receipt.offer, unix_seconds(case.start.at), unix_seconds(case.stop.at)
+    start, stop = unix_seconds(case.start.at), unix_seconds(case.stop.at)
+    asked = request.deadline - _s(REQUEST_VALID) - _s(CLOCKS_APART)
+    require(start >= asked, "offer.started_early", "it began before it can have been asked for", "start")
     require(start <= offer.start_by, "offer.started_late", "it began after the offer's last start", "start")
     require(stop <= offer.end_by, "offer.ended_late", "it ended after the offer's end", "stop")
-    return "it began and ended within the offer's deadlines"
+    return "it began and ended within the offer's deadlines, and these within what the driver signed"
+
+
+def _s(duration: timedelta) -> int:
+    return int(duration.total_seconds())

@@ -63,6 +63,8 @@ class NotChecked:
     why: str
 
 
+OFFLINE = NotChecked("no node was asked")
+
 Finding = str | NotChecked
 """What a check found: in words where it holds, or why it was not made. What is false is raised."""
 

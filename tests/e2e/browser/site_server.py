@@ -1,4 +1,4 @@
-"""A small real web server for tests of the page: the built files, and snapshots as server-sent events.
+"""A small real web server for tests of the page: the built files, and a live stream as the platform sends it.
 
 It stands where the platform would stand, with snapshots that a test chooses; it can go away and come
 back on its port.
@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from evmesh.app.changes import changes
+
 Snapshot = dict[str, Any]
 
 # As strict as the platform may want to be: no inline script or style, nothing from elsewhere.
@@ -19,15 +21,17 @@ POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancesto
 
 
 class SiteServer:
-    """Serves `static` at `/`, each published snapshot at `/v1/events`, receipts at `/v1/receipts/{id}`."""
+    """Serves `static` at `/`, what is published at `/v1/events`, and documents where a test puts them."""
 
     def __init__(self, static: Path) -> None:
         self.static = static
-        self.receipts: dict[str, bytes] = {}
+        self.documents: dict[str, bytes] = {}
+        """By path, say `/v1/receipts/{id}`."""
         self.problem: dict[str, object] | None = None
         """Answered in place of events while set."""
         self._changed = threading.Condition()
-        self._snapshot: Snapshot | None = None
+        self._snapshot: Snapshot = {}
+        self._interruption: dict[str, object] | None = None
         self._version = 0
         self._serving = 0
         self._server: ThreadingHTTPServer | None = None
@@ -41,7 +45,14 @@ class SiteServer:
     def publish(self, snapshot: Snapshot) -> None:
         """Send `snapshot` to every page that listens, now or later."""
         with self._changed:
-            self._snapshot = snapshot
+            self._snapshot, self._interruption = snapshot, None
+            self._version += 1
+            self._changed.notify_all()
+
+    def interrupt(self, problem: dict[str, object]) -> None:
+        """Tell every page that listens that there is nothing newer just now."""
+        with self._changed:
+            self._interruption = problem
             self._version += 1
             self._changed.notify_all()
 
@@ -72,22 +83,28 @@ class SiteServer:
         self._server = self._thread = None
 
     def stream_to(self, handler: "_Handler") -> None:
-        """Write each new snapshot until the server stops or the page leaves."""
-        sent = 0
+        """Write the snapshot, then what changes, until the server stops or the page leaves."""
+        sent, shown = 0, None
         with self._changed:
             serving = self._serving
             while self._serving == serving:
                 if self._version == sent:
                     self._changed.wait()
                     continue
-                sent = self._version
-                self._write(handler, json.dumps(self._snapshot))
+                sent, snapshot = self._version, self._snapshot
+                if self._interruption is not None:
+                    self._write(handler, "problem", json.dumps(self._interruption))
+                elif shown is None:
+                    self._write(handler, "snapshot", json.dumps(snapshot))
+                else:
+                    self._write(handler, "changes", json.dumps(changes(shown, snapshot)))
+                shown = snapshot
 
-    def _write(self, handler: "_Handler", data: str) -> None:
+    def _write(self, handler: "_Handler", name: str, data: str) -> None:
         """Write one event with the lock set aside: a slow page holds up nobody."""
         self._changed.release()
         try:
-            handler.wfile.write(f"event: snapshot\ndata: {data}\n\n".encode())
+            handler.wfile.write(f"event: {name}\ndata: {data}\n\n".encode())
             handler.wfile.flush()
         finally:
             self._changed.acquire()
@@ -109,9 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/v1/events":
             self._events()
-        elif path.startswith("/v1/receipts/"):
-            receipt = self.site.receipts.get(path.rpartition("/")[2])
-            self._answer(receipt, "application/json")
+        elif path.startswith("/v1/"):
+            self._answer(self.site.documents.get(path), "application/json")
         else:
             self._file(path)
 

@@ -48,7 +48,8 @@ def test_the_header_says_which_site_what_time_it_is_there_and_which_block(
     expect(header).to_contain_text(
         re.compile(r"Mon 1 June\s*09:\d\d")
     )  # in Amsterdam, wherever the browser is
-    expect(header).to_contain_text("60 times as fast as real time")
+    expect(header).to_contain_text("Site time")
+    expect(header).to_contain_text("60 × real time")
     expect(header).to_contain_text("Block 12,418")
 
 
@@ -121,13 +122,13 @@ def test_a_session_shows_energy_departure_cost_reason_and_its_way(page: Page, si
 def test_a_finished_session_gives_its_receipt_byte_for_byte(page: Page, site: SiteServer) -> None:
     receipt = b'{"format":"evmesh.receipt/1"}'
     session = next(row for row in recorded("busy")["sessions"] if row["receipt"])
-    site.receipts[session["id"]] = receipt
+    site.documents[f"/v1/receipts/{session['id']}"] = receipt
     open_live(page, site.url)
     with page.expect_download() as download:
         region(page, "Finished sessions").get_by_role(
             "link", name="Download the receipt of SQ7G-MBFG"
         ).click()
-    assert download.value.suggested_filename == f"receipt-{session['id']}.json"
+    assert download.value.suggested_filename == f"evmesh-receipt-{session['id']}.json"
     assert download.value.path().read_bytes() == receipt
 
 
@@ -139,12 +140,129 @@ def test_a_refusal_says_why_in_plain_words_and_what_would_fit(page: Page, site: 
         "In 11 time steps before 12:00, 3.24 kWh more would be needed together than the cabinet can give.",
         "Until 10:00 the charge point itself can give 12.5 kWh less than was asked for, even at full power.",
         "Nothing would fit there at that time.",
+        "21.3 kWh by 12:00 did not fit.",
+        "18.0 kWh by 12:00 would fit; 21.3 kWh would be ready by 12:45.",
     ):
         expect(refusals.get_by_text(spaced_like(words))).to_be_visible()
-    offers = refusals.get_by_role("list", name="What would fit").first
-    expect(offers.get_by_role("listitem")).to_have_text(
-        [spaced_like("18.0 kWh by 12:00"), spaced_like("21.3 kWh by 12:45")]
+
+
+def test_a_refusal_gives_its_proof_and_the_command_that_checks_it(page: Page, site: SiteServer) -> None:
+    site.documents["/v1/refusals/4/schedule"] = b'{"format":"evmesh.schedule/1"}'
+    open_live(page, site.url)
+    first = region(page, "Refused requests").get_by_role("listitem").first
+    first.get_by_text("Check it yourself").click()
+    expect(first.get_by_role("code")).to_have_text(
+        "evmesh plan verify evmesh-refusal-4-problem.json evmesh-refusal-4-schedule.json"
     )
+    with page.expect_download() as download:
+        first.get_by_role("link", name="the proof").click()
+    assert download.value.suggested_filename == "evmesh-refusal-4-schedule.json"
+    assert download.value.path().read_bytes() == b'{"format":"evmesh.schedule/1"}'
+
+
+def test_a_finished_session_gives_all_that_its_check_wants(page: Page, site: SiteServer) -> None:
+    session = next(row for row in recorded("busy")["sessions"] if row["settlement"])
+    id, plan = session["id"], session["plan"]
+    paths = {
+        f"evmesh-receipt-{id}.json": f"/v1/receipts/{id}",
+        f"evmesh-settlement-{id}.json": f"/v1/settlements/{id}",
+        f"evmesh-problem-{plan[:8]}.json": f"/v1/plans/{plan}/problem",
+        f"evmesh-schedule-{plan[:8]}.json": f"/v1/plans/{plan}/schedule",
+        "evmesh-trust.json": "/v1/trust",
+    }
+    site.documents |= {path: file.encode() for file, path in paths.items()}
+    open_live(page, site.url)
+    finished = region(page, "Finished sessions")
+    row = finished.get_by_role("listitem").filter(has=page.locator(f"a[href='/v1/receipts/{id}']"))
+    row.get_by_text("Check it yourself").click()
+    for link in row.get_by_role("list", name="Papers of").get_by_role("link").all():
+        with page.expect_download() as download:
+            link.click()
+        assert download.value.path().read_bytes().decode() == download.value.suggested_filename
+        del paths[download.value.suggested_filename]
+    assert paths == {}
+    expect(row.get_by_role("code")).to_have_text(
+        [
+            f"evmesh verify receipt evmesh-receipt-{id}.json --trust evmesh-trust.json"
+            f" --problem evmesh-problem-{plan[:8]}.json --schedule evmesh-schedule-{plan[:8]}.json",
+            f"evmesh verify settlement evmesh-settlement-{id}.json --receipt evmesh-receipt-{id}.json"
+            " --trust evmesh-trust.json",
+        ]
+    )
+
+
+def test_what_an_auditor_should_look_at_is_said_in_words(page: Page, site: SiteServer) -> None:
+    snapshot = recorded("busy")
+    session = next(row for row in snapshot["sessions"] if row["receipt"])
+    session["flags"] = ["promise.short", "claim.uncollectable", "meter.jumped"]
+    site.publish(snapshot)
+    open_live(page, site.url)
+    expect(region(page, "Finished sessions")).to_contain_text(
+        "the car got less energy than promised, the money could not be collected, the meter jumped"
+    )
+
+
+def test_the_plan_begins_with_the_running_step_beside_what_was_metered_in_it(
+    page: Page, site: SiteServer
+) -> None:
+    snapshot = recorded("busy")
+    group = snapshot["groups"][0]
+    group["metered"] = {"since": group["plan"]["start"], "until": snapshot["now"], "wh": 1_000}
+    group["plan"]["step_price"][0] = None
+    site.publish(snapshot)
+    open_live(page, site.url)
+    figure = region(page, "Car park A").get_by_role("figure")
+    expect(figure).to_contain_text(spaced_like("Metered 6.0 kW"))  # 1 kWh since 09:15, ten minutes ago
+    expect(figure).to_contain_text(spaced_like("Until 09:30: 1.00 kWh metered so far, 4.40 kWh planned."))
+    region(page, "Car park A").get_by_text("As a table").click()
+    running = region(page, "Car park A").get_by_role("row").nth(1)
+    expect(running.get_by_role("rowheader")).to_have_text("09:15")
+    expect(running.get_by_role("cell").last).to_have_text("–")
+
+
+def test_power_above_its_limit_is_marked_where_it_is_shown(page: Page, site: SiteServer) -> None:
+    snapshot = recorded("busy")
+    group = snapshot["groups"][0]
+    point = next(one for one in group["charge_points"] if one["code"] == "J5G1DESA")
+    session = next(one for one in snapshot["sessions"] if one["state"] == "charging")
+    expect_marks = ("above its limit", "draws more than it may")
+    site.publish(snapshot)
+    open_live(page, site.url)
+    for words in expect_marks:
+        expect(page.get_by_text(words)).to_have_count(0)
+    snapshot = recorded("busy")
+    for one in (*snapshot["groups"][0]["charge_points"], *snapshot["sessions"]):
+        if one["code"] == point["code"] or one.get("id") == session["id"]:
+            one |= {"power_w": 7_000, "limit_w": 3_680, "exceeds_limit": True}
+    site.publish(snapshot)
+    for words in expect_marks:
+        expect(page.get_by_text(words).first).to_be_visible()
+    assert axe_violations(page) == []
+
+
+def test_every_power_says_when_it_was_measured(page: Page, site: SiteServer) -> None:
+    snapshot = recorded("busy")
+    charging = [one for one in snapshot["sessions"] if one["state"] == "charging"]
+    charging[0]["measured_at"], charging[1]["measured_at"] = None, "2026-06-01T07:21:00Z"
+    charging[0]["reason"] = "not_measured_yet"
+    site.publish(snapshot)
+    open_live(page, site.url)
+    cards = region(page, "Charging sessions").get_by_role("article")
+    expect(cards.filter(has_text="waits for the first reading")).to_contain_text("…")
+    expect(cards.filter(has_text="at 09:21")).to_have_count(1)
+
+
+def test_a_platform_that_has_nothing_newer_is_shown_as_old_until_it_has(page: Page, site: SiteServer) -> None:
+    open_live(page, site.url)
+    site.interrupt(STARTING)
+    expect(status(page)).to_have_text("Not up to date")
+    banner = region(page, "Not up to date")
+    expect(banner).to_contain_text("The platform is starting What you see is from 09:25.")
+    assert axe_violations(page) == []
+    keep_screenshot(page, "page-stale")
+    site.publish(recorded("later"))
+    expect(status(page)).to_have_text("Live")
+    expect(banner).to_have_count(0)
 
 
 def test_balances_and_anchors_are_shown(page: Page, site: SiteServer) -> None:
@@ -285,13 +403,31 @@ def test_it_can_be_used_with_the_keyboard_alone(page: Page, site: SiteServer) ->
     expect(region(page, "Car park A").get_by_role("table")).to_be_visible()
 
 
-def test_on_a_phone_each_part_is_one_tap_away(browser: Browser, site: SiteServer) -> None:
+def test_on_a_phone_what_is_over_is_folded_and_one_tap_away(browser: Browser, site: SiteServer) -> None:
     with browser.new_context(locale="en-GB", viewport=PHONE, has_touch=True) as context:
         page = context.new_page()
         open_live(page, site.url)
-        expect(region(page, "Balances")).not_to_be_in_viewport()
+        for part, many in (("Finished sessions", 7), ("Refused requests", 4), ("Anchors on chain", 8)):
+            folded = region(page, part)
+            expect(folded.locator("summary").first).to_have_text(spaced_like(f"{part} {many}"))
+            expect(folded.get_by_role("listitem").first).to_be_hidden()
         page.get_by_role("navigation", name="On this page").get_by_role("link", name="Money").tap()
         expect(region(page, "Balances").get_by_role("heading", name="Balances")).to_be_in_viewport()
+        expect(region(page, "Balances")).to_contain_text("The escrow holds")
+        expect(region(page, "Balances").get_by_text("The escrow holds")).to_be_visible()
+
+
+def test_on_a_phone_sessions_come_first_and_a_summary_stays_in_sight(
+    browser: Browser, site: SiteServer
+) -> None:
+    with browser.new_context(locale="en-GB", viewport=PHONE) as context:
+        page = context.new_page()
+        open_live(page, site.url)
+        headings = page.get_by_role("main").get_by_role("heading", level=2).all_text_contents()
+        assert headings[:2] == ["Charging sessions", "Car park A"]
+        region(page, "Anchors on chain").scroll_into_view_if_needed()
+        expect(page.get_by_text(spaced_like("of 11 charge points")).first).to_be_in_viewport()
+        expect(region(page, "Charging sessions")).not_to_be_in_viewport()
 
 
 def test_it_does_not_move_for_those_who_asked_for_stillness(browser: Browser, site: SiteServer) -> None:
@@ -320,8 +456,7 @@ def test_axe_finds_nothing_and_nothing_sticks_out_at_the_side(
         page = context.new_page()
         open_live(page, site.url)
         keep_screenshot(page, f"page-{'phone' if screen is PHONE else 'desktop'}-{scheme}-{language[:2]}")
-        for summary in page.locator("summary").all():
-            summary.click()
+        page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true })")
         assert axe_violations(page) == []
         assert sideways_scroll(page) == 0
 

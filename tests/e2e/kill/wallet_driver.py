@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from evmesh.app.run_file import RunFile
 from evmesh.domain.errors import Refused, Unavailable
-from evmesh.domain.sessions import TERMINAL
+from evmesh.domain.sessions import TERMINAL, State
 from evmesh.domain.units import Wh
 from evmesh.ledger.deploy import load_deployment
 from evmesh.ledger.keys import open_keys
@@ -27,7 +27,16 @@ from evmesh.store.chain import ChainJournal
 from evmesh.store.database import Database
 
 PURSE = 20_000_000
-_BUSY = frozenset({"connector.taken", "payer.session_open", "station.out_of_service"})
+_BUSY = frozenset(
+    {
+        "connector.taken",
+        "payer.session_open",
+        "station.out_of_service",
+        "reservation.too_many_unpaid",
+        "reservation.unpaid_before",
+    }
+)
+_TOO_LATE = frozenset({"reservation.ended", "session.wrong_state"})
 _RETRY_S = 0.25
 _PATIENCE_S = 200.0
 _T = TypeVar("_T")
@@ -110,8 +119,10 @@ class WalletDriver:
             order = await wallet.deposit_order(terms.payee_of(accepted), ceiling, deadline)
             if order is not None:
                 _granted(await api.relay(deposit_document(order)))
-            answer = _granted(await api.voucher(accepted.session, terms.voucher_document(accepted)))
-            return str(answer["state"])
+            answer = await api.voucher(accepted.session, terms.voucher_document(accepted))
+            if isinstance(answer, Denied) and answer.code in _TOO_LATE:
+                return State.EXPIRED
+            return str(_granted(answer)["state"])
 
         return await self._insist(once)
 

@@ -3,8 +3,10 @@
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -90,3 +92,79 @@ async def test_the_supervisor_ends_its_children_when_it_is_told_to(tmp_path: Pat
     world._supervisor.send_signal(signal.SIGINT)
     assert world._supervisor.wait(60) == 0
     assert all(not record.is_alive() for record in children)
+
+
+def up(data: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+    command = [*EVMESH, "up", "--data", str(data), "--port", "0", "--ocpp-port", "0", *more]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("prices.csv", "hour,price\n2026-06-01T00:00,cheap\n", "site.bad_prices"),
+        ("sessions.csv", "driver\n", "sessions.missing_column"),
+    ],
+)
+def test_a_file_that_only_a_child_would_read_is_refused_before_any_is_started(
+    tmp_path: Path, name: str, content: str, code: str
+) -> None:
+    site = site_files.write_site(tmp_path / "site")
+    (tmp_path / "site" / name).write_text(content)
+    ran = up(tmp_path / "data", "--site", str(site))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert f"error {code}: " in ran.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_data_directory_of_somebody_else_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    state = tmp_path / "state.db"
+    state.write_bytes(b"my diary" * 100)
+    ran = up(tmp_path)
+    assert ran.returncode == 6
+    assert f"error store.damaged: {state} is damaged" in ran.stderr
+    assert state.read_bytes() == b"my diary" * 100
+
+    state.unlink()
+    with closing(sqlite3.connect(state)) as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+        database.commit()
+    before = state.read_bytes()
+    ran = up(tmp_path)
+    assert ran.returncode == 3
+    assert "error store.newer_release: the data directory was written by a newer evmesh" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    with closing(sqlite3.connect(state)) as database:
+        assert database.execute("SELECT * FROM alembic_version").fetchall() == [("9999",)]
+    assert before[:16] == state.read_bytes()[:16]
+
+
+def test_a_child_that_cannot_work_ends_the_platform_with_its_code_and_its_words(tmp_path: Path) -> None:
+    (tmp_path / "sim").mkdir()
+    (tmp_path / "sim" / "wallets").write_text("in the way")
+    ran = up(tmp_path)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error sim.ended: sim ended by itself (exit code 2); it said:\n")
+    assert "error file.unusable" in ran.stderr
+    assert f"do: see {tmp_path / 'logs' / 'sim.log'}" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not list(tmp_path.glob("*.pid"))
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_ctrl_c_says_where_the_state_is_and_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
+    command = [*EVMESH, "up", "--data", str(tmp_path), "--port", "0", "--ocpp-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert any("Ctrl-C ends it" in line for line in iter(running.stdout.readline, ""))
+        running.send_signal(signal.SIGINT)
+        said, complaint = running.communicate(timeout=60)
+    assert (running.returncode, said, complaint) == (0, f"stopped; state kept in {tmp_path}\n", "")
+
+    shell = f"{' '.join(command)} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=90, check=False)
+    assert (ended.returncode, ended.stderr) == (141, "")
+    assert ended.stdout.count("\n") == 1
+    assert not (tmp_path / "run.json").exists()
+    assert not list(tmp_path.glob("**/*.pid"))

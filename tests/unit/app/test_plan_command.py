@@ -1,6 +1,7 @@
 """`evmesh plan` as a program sees it: exit codes, one object on stdout, files whole or untouched."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,26 +31,35 @@ def test_a_problem_that_fits_is_answered_with_a_schedule_that_verifies(tmp_path:
     assert isinstance(parse_schedule(answer.read_bytes()), Schedule)
 
     verified = runner.invoke(app, ["verify", str(FITS), str(answer)])
-    assert verified.exit_code == 0
-    assert json.loads(verified.stdout) == {"ok": True, "code": "", "path": ""}
+    assert (verified.exit_code, verified.stderr) == (0, "")
+    assert verified.stdout == "the certificate holds: every request is met, and no schedule is cheaper\n"
+    as_json = runner.invoke(app, ["verify", str(FITS), str(answer), "--json"])
+    assert (as_json.exit_code, json.loads(as_json.stdout)) == (0, {"ok": True, "code": "", "path": ""})
 
 
 def test_a_problem_that_does_not_fit_exits_3_with_a_refusal_that_verifies(tmp_path: Path) -> None:
     answer = tmp_path / "refusal.json"
     solved = runner.invoke(app, ["solve", str(DOES_NOT_FIT), "-o", str(answer), "--candidate", "courier"])
     assert solved.exit_code == 3
-    assert "4500 Wh by step 4" in solved.stdout
+    assert solved.stdout == ""
+    assert solved.stderr.startswith("refused: not every request can be met: steps ")
+    assert "4500 Wh by step 4" in solved.stderr
     refusal = parse_schedule(answer.read_bytes())
     assert isinstance(refusal, Refusal)
     assert refusal.offers is not None
     assert len(refusal.offers) == 2
-    assert runner.invoke(app, ["verify", str(DOES_NOT_FIT), str(answer)]).exit_code == 0
+    verified = runner.invoke(app, ["verify", str(DOES_NOT_FIT), str(answer)])
+    assert (verified.exit_code, verified.stdout) == (
+        0,
+        "the certificate holds: no schedule meets every request\n",
+    )
 
 
 def test_without_a_candidate_a_refusal_makes_no_offers() -> None:
     solved = runner.invoke(app, ["solve", str(DOES_NOT_FIT)])
     assert solved.exit_code == 3
     assert "offers" not in json.loads(solved.stdout)
+    assert "lack 1000 Wh\ndo: " in solved.stderr
 
 
 def test_stdin_and_stdout_carry_the_same_bytes_as_files(tmp_path: Path) -> None:
@@ -68,15 +78,15 @@ def test_a_false_certificate_exits_6_and_says_what_is_false(tmp_path: Path) -> N
     document["objective"] = "1"
     answer.write_text(json.dumps(document))
     verified = runner.invoke(app, ["verify", str(FITS), str(answer)])
-    assert verified.exit_code == 6
-    assert json.loads(verified.stdout) == {
+    assert (verified.exit_code, verified.stdout) == (6, "")
+    assert "error schedule.objective_differs" in verified.stderr
+    as_json = runner.invoke(app, ["verify", str(FITS), str(answer), "--json"])
+    assert (as_json.exit_code, as_json.stderr) == (6, "")
+    assert json.loads(as_json.stdout) == {
         "ok": False,
         "code": "schedule.objective_differs",
         "path": "objective",
     }
-    assert "error schedule.objective_differs" in verified.stderr
-    quiet = runner.invoke(app, ["verify", str(FITS), str(answer), "--json"])
-    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (6, verified.stdout, "")
 
 
 @pytest.mark.parametrize(
@@ -151,6 +161,25 @@ def test_it_decorates_a_command_too() -> None:
 
     with pytest.raises(typer.Exit):
         command()
+
+
+def on_one_terminal(*arguments: str) -> str:
+    """Give what a person sees whose terminal shows stderr, and stdout by way of a pipe."""
+    shown, terminal = os.openpty()
+    shell = f"{sys.executable} -m evmesh.app.main {' '.join(arguments)} | cat"
+    try:
+        subprocess.run(
+            ["bash", "-c", shell], stdout=terminal, stderr=terminal, stdin=subprocess.DEVNULL, check=True
+        )
+        return os.read(shown, 100_000).decode()
+    finally:
+        os.close(shown)
+        os.close(terminal)
+
+
+def test_words_and_answer_are_not_glued_together_on_a_terminal() -> None:
+    seen = on_one_terminal("plan", "solve", str(DOES_NOT_FIT))
+    assert any(line.startswith("refused: ") for line in seen.splitlines())
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:

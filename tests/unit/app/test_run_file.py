@@ -1,5 +1,7 @@
 """Where the parts of a running platform find each other."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,27 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", "5", '{"pid":1}', '{"pid":1,"more":2}', "\xff"])
+WHOLE = json.dumps(asdict(RUN))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        "5",
+        '{"pid":1}',
+        '{"pid":1,"more":2}',
+        "\xff",
+        "[" * 3000,
+        WHOLE.replace("8080", '"8080"'),
+        WHOLE.replace("60", "60.5"),
+        WHOLE.replace("17", "true"),
+        WHOLE.replace('"clock"}', "null}"),
+    ],
+)
 def test_where_nothing_runs_it_says_so(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "run.json").write_text(text, encoding="latin-1")

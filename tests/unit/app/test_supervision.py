@@ -12,7 +12,7 @@ import pytest
 
 from evmesh.app.children import Child
 from evmesh.app.services import run_all, supervise
-from evmesh.domain.errors import Refused, Unavailable
+from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput, Refused, Unavailable
 from evmesh.ledger.child_process import ChildRecord, start_mark
 
 
@@ -109,7 +109,8 @@ async def pid_of(data: Path) -> int:
 
 
 @pytest.mark.usefixtures("quick")
-async def test_a_child_that_ends_is_started_again(tmp_path: Path) -> None:
+async def test_a_child_that_ends_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evmesh.app.children._TRIES", 1_000)
     one = child(tmp_path, 0)
     async with kept(one) as told:
         await until(lambda: one.restarts >= 2)
@@ -156,3 +157,108 @@ async def test_a_process_that_only_has_the_pid_of_a_leftover_is_left_alone(tmp_p
     finally:
         process.kill()
         await process.wait()
+
+
+ENDING = "import sys; print('what it', 'said last', file=sys.stderr, flush=True); sys.exit(int(sys.argv[1]))"
+
+
+def ending(data: Path, status: int) -> Child:
+    return Child("worker", [sys.executable, "-c", ENDING, str(status)], data)
+
+
+async def nothing() -> None:
+    """Nothing has to be waited for."""
+
+
+@pytest.mark.parametrize("failure", [InvalidInput, IntegrityFailure])
+async def test_a_child_that_found_wrong_input_is_not_started_again(
+    tmp_path: Path, failure: type[EvmeshError]
+) -> None:
+    one = ending(tmp_path, failure.exit_code)
+    with pytest.raises(failure) as ended:
+        async with asyncio.timeout(20):
+            await one.keep(nothing, lambda: None)
+    assert one.restarts == 1
+    assert ended.value.code == "worker.ended"
+    assert "what it said last" in ended.value.what
+    assert str(tmp_path / "logs" / "worker.log") in ended.value.do
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("status", "failure"),
+    [(0, Unavailable), (1, Unavailable), (3, Refused), (4, Unavailable), (77, Unavailable)],
+)
+async def test_a_child_that_never_stays_up_is_given_up_after_three_tries(
+    tmp_path: Path, status: int, failure: type[EvmeshError]
+) -> None:
+    one = ending(tmp_path, status)
+    with pytest.raises(failure) as ended:
+        async with asyncio.timeout(20):
+            await one.keep(nothing, lambda: None)
+    assert one.restarts == 3
+    assert ended.value.what.count("what it said last") == 1  # of the last try, not of all
+    assert f"exit code {status}" in ended.value.what
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_child_that_stayed_up_once_is_reported_and_tried_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = ending(tmp_path, 1)
+    monkeypatch.setattr(one, "_was_steady", True)
+    said: list[str] = []
+    keeping = asyncio.create_task(one.keep(nothing, lambda: None, said.append))
+    await until(lambda: one.restarts >= 5)
+    keeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeping
+    [report] = said
+    assert "worker ended by itself" in report
+    assert "what it said last" in report
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_child_that_others_kill_is_never_given_up(tmp_path: Path) -> None:
+    killing = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    one = Child("worker", [sys.executable, "-c", killing], tmp_path)
+    keeping = asyncio.create_task(one.keep(nothing, lambda: None))
+    await until(lambda: one.restarts >= 5)
+    keeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeping
+
+
+async def test_a_pid_file_is_whole_at_every_moment(tmp_path: Path) -> None:
+    path = tmp_path / "worker.pid"
+    records = [ChildRecord(number, "x" * number, number) for number in range(1, 400)]
+    records[0].save(path)
+    found: list[ChildRecord | None] = []
+
+    def read() -> None:
+        while found[-1:] != [records[-1]]:
+            found.append(ChildRecord.load(path))
+
+    reading = asyncio.create_task(asyncio.to_thread(read))
+    for record in records:
+        await asyncio.to_thread(record.save, path)
+    await reading
+    assert None not in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[" * 3000,
+        '{"pid":1e999,"started":"","port":0}',
+        '{"pid":-1,"started":"","port":0}',
+        '{"pid":0,"started":"","port":0}',
+        '{"pid":[],"started":"","port":0}',
+        '{"pid":7,"started":"","port":70000}',
+    ],
+)
+def test_a_pid_file_that_is_none_names_nobody(tmp_path: Path, text: str) -> None:
+    (tmp_path / "worker.pid").write_text(text)
+    assert ChildRecord.load(tmp_path / "worker.pid") is None

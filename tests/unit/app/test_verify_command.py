@@ -38,8 +38,23 @@ def test_a_true_receipt_exits_0_and_prints_a_line_for_each_check(folder: Path) -
     result = run(folder, "receipt", "receipt.json")
     assert result.exit_code == 0
     assert "ok          energy: 8000 Wh" in result.output
-    assert "not checked anchor: no node was asked" in result.output
-    assert result.output.endswith("nothing in this receipt is false; 8 checks could not be made\n")
+    assert "not checked registry, registered price, registered meter, power, anchor, settlement: no node" in (
+        result.output
+    )
+    assert result.output.endswith("nothing in this receipt is false; 11 checks could not be made\n")
+
+
+def test_what_cannot_be_read_is_said_once(folder: Path) -> None:
+    result = run(folder, "receipt", "-", stdin=b"{}")
+    assert result.exit_code == 6
+    assert result.output.splitlines() == [
+        "ok          canonical form: 2 bytes of canonical JSON",
+        "FAILED      shape: the key 'format' is missing (document.missing_key at format)",
+        "not checked the other 26 checks: the receipt cannot be read",
+        "this receipt is FALSE: shape",
+    ]
+    lines = run(folder, "receipt", "-", stdin=b"[").output.splitlines()
+    assert [line[:11] for line in lines] == ["FAILED     ", "not checked", "this receip"]
 
 
 def test_a_forged_receipt_exits_6_and_names_what_failed(folder: Path) -> None:
@@ -55,7 +70,7 @@ def test_json_is_one_object_with_all_checks(folder: Path) -> None:
         answer = json.loads(run(folder, "receipt", name, "--json").stdout)
         assert answer["ok"] is ok
         assert {tuple(check) for check in answer["checks"]} == {("name", "status", "code", "path", "what")}
-        assert len(answer["checks"]) == 25
+        assert len(answer["checks"]) == 28
 
 
 def test_a_receipt_comes_from_stdin(folder: Path) -> None:
@@ -108,6 +123,7 @@ def test_settlement_and_reward_are_checked_beside_their_receipt(folder: Path) ->
     for kind in ("settlement", "reward"):
         beside = run(folder, kind, f"{kind}.json", "--receipt", "receipt.json", "--trust", "trust.json")
         assert beside.exit_code == 0
-        assert "not checked" not in beside.output
+        unchecked = [line for line in beside.output.splitlines() if line.startswith("not checked")]
+        assert unchecked == ["not checked transactions: no node was asked"] * (kind == "settlement")
         assert run(folder, kind, f"{kind}.json", "--receipt", "forged.json").exit_code == 6
         assert run(folder, kind, "receipt.json").exit_code == 6

@@ -149,3 +149,17 @@ def test_an_instant_that_cannot_be_read_is_an_error_or_passed_over() -> None:
     with pytest.raises(MalformedInstant):
         list(read_samples([good, bad]))
     assert [read.register for read in read_readable_samples([bad, good])] == [1]
+
+
+def test_currents_are_read_where_all_three_lines_are_told() -> None:
+    def current(value: str, phase: str | None) -> SampledValue:
+        return SampledValue(value, measurand="Current.Import", unit="A", phase=phase)
+
+    lines = [current("15.9", "L1"), current("0.04", "L2"), current("0", "L3")]
+    told = sample(energy("7"), *lines, current("1", "N"))
+    assert told is not None
+    assert told.currents == (15_900, 40, 0)
+    for missing in (lines[:2], [current("16", None)]):
+        told = sample(energy("7"), *missing)
+        assert told is not None
+        assert told.currents is None

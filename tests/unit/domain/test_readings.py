@@ -12,7 +12,7 @@ from evmesh.domain.signed_types import Document
 from evmesh.domain.units import Wh
 from tests.unit.verify.receipt_factory import GATEWAY, SESSION, make_reading
 
-READING = make_reading(ReadingContext.START)
+READING = make_reading(ReadingContext.START, meter="SDM630-4711")
 FROZEN = (
     '{"at":"2026-03-01T08:00:00Z","context":"start","format":"evmesh.reading/1","meter":"SDM630-4711",'
     '"register_wh":41200,"seq":7,"session":"'

@@ -7,12 +7,12 @@ from eth_abi.abi import encode
 
 from evmesh.domain.errors import Refused
 from evmesh.ledger.reasons import REASONS, code_of_reason, reason_of, refused_by_contract
-from scripts.compile_contracts import CONTRACTS, contract_names
+from scripts.compile_contracts import CONTRACTS
 
 
 def reasons_in_the_sources() -> set[str]:
-    text = "".join((CONTRACTS / f"{name}.vy").read_text() for name in contract_names())
-    return set(re.findall(r'"((?:tab|registry|notary|token): [^"]+)"', text))
+    text = "".join(path.read_text() for path in CONTRACTS.rglob("*.vy"))
+    return set(re.findall(r'"((?:tab|registry|notary|token|status|flex|board): [^"]+)"', text))
 
 
 def test_every_reason_has_words_and_no_words_are_left_over() -> None:

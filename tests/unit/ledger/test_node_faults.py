@@ -61,4 +61,4 @@ async def test_a_watch_goes_on_after_answers_that_make_no_sense() -> None:
             watching.cancel()
             await asyncio.wait([watching])
     assert watching.cancelled()
-    assert [log["code"] for log in logs] == ["chain.no_block", "chain.no_block", "chain.node_refused"]
+    assert [log["code"] for log in logs] == ["chain.nonsense", "chain.no_block", "chain.node_refused"]

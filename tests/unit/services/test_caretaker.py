@@ -7,13 +7,13 @@ import pytest
 
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.ids import StationId
+from evmesh.domain.offer_times import END_GRACE
 from evmesh.domain.receipt import Receipt
-from evmesh.domain.sessions import RESERVATION_TTL, TABLE, Event, Session, State
+from evmesh.domain.sessions import TABLE, UNSECURED_TTL, Event, Session, State
 from evmesh.domain.stations import ConnectorStatus, LimitPeriod, LimitProfile
 from evmesh.domain.units import W
 from evmesh.ports import Unit
-from evmesh.services.caretaker import SHORT
-from evmesh.services.requests import END_GRACE
+from evmesh.services.promises import SHORT
 from evmesh.verify.receipt import verify_receipt
 from tests.fakes.world import SIGNATURES, Driver, World, eventually, running
 
@@ -49,7 +49,7 @@ async def stays(world: World, session: Session, state: State) -> None:
 async def test_a_reservation_that_nobody_pays_expires(world: World, driver: Driver) -> None:
     session = await world.promised(driver, world.places[0])
     async with running(world.caretaker):
-        world.clock.move(RESERVATION_TTL - timedelta(seconds=1))
+        world.clock.move(UNSECURED_TTL - timedelta(seconds=1))
         await stays(world, session, State.RESERVED)
         world.clock.move(timedelta(seconds=1))
         expired = await becomes(world, session, State.EXPIRED)
@@ -112,8 +112,8 @@ async def test_a_broken_promise_is_flagged_where_the_car_would_have_taken_more(
     await world.measure(session, 1_000 + delivered, power=W(power))
     world.clock.move(MINUTE)
     async with running(world.caretaker):
-        stopping = await becomes(world, session, State.STOPPING)
-    assert stopping.flags == flags
+        await becomes(world, session, State.STOPPING)
+    assert (await world.end(session, 1_000 + delivered)).flags == flags
 
 
 async def test_a_car_that_takes_no_more_for_ten_minutes_is_full(world: World, driver: Driver) -> None:

@@ -7,7 +7,7 @@ from evmesh.domain.stations import BootInfo, LimitPeriod, LimitProfile
 from evmesh.domain.units import W
 from evmesh.services.courses import course_of, fits, lowered, steady
 from evmesh.services.requests import NotPromised
-from tests.fakes.world import Driver, World
+from tests.fakes.world import PRICE, Driver, World
 from tests.fakes.yard import MINUTE
 
 BOOT = BootInfo("maker", "model", "1", "1")
@@ -124,6 +124,7 @@ async def test_whoever_pays_in_the_last_second_is_given_the_whole_promise(
     refused = await world.ask(driver, world.places[0], 8_000, departure=leaves)
     assert isinstance(refused, NotPromised)
     most = max(energy for energy, at in refused.record.offers if at.timestamp() == leaves)
+    world.fund(driver, most * PRICE // 1000)  # who has the money in the tab has the longest time
     session = await world.promised(driver, world.places[0], most, departure=leaves)
     world.clock.move(RESERVATION_TTL - timedelta(seconds=1))
     paid = await world.pay(driver, session)

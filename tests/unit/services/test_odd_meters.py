@@ -6,13 +6,14 @@ import pytest
 
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.money import cost_of
+from evmesh.domain.offer_times import END_GRACE
 from evmesh.domain.readings import NO_REGISTER, Reading
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import Session, State
 from evmesh.domain.stations import ConnectorStatus, MeterSample, StartedTransaction
 from evmesh.domain.units import Wh
+from evmesh.services.promises import SHORT
 from evmesh.services.registers import JUMPED, UNBILLED, WENT_BACK
-from evmesh.services.requests import END_GRACE
 from evmesh.verify.receipt import verify_receipt
 from tests.fakes.world import PRICE, SIGNATURES, Driver, World
 
@@ -184,7 +185,7 @@ async def test_nothing_after_the_offers_end_is_billed(world: World, driver: Driv
     world.clock.move(2 * MINUTE)
     await sample(world, session, 1_700)
     metered = await world.end(session, 1_800)
-    assert (metered.delivered, metered.stopped_at, metered.flags) == (600, end, (UNBILLED,))
+    assert (metered.delivered, metered.stopped_at, metered.flags) == (600, end, (UNBILLED, SHORT))
     assert await receipt_holds(world, metered)
 
 

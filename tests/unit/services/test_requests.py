@@ -9,7 +9,7 @@ import pytest
 
 from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput, Refused, Unavailable
 from evmesh.domain.ids import Address
-from evmesh.domain.sessions import RESERVATION_TTL, Event, State
+from evmesh.domain.sessions import UNSECURED_TTL, Event, State
 from evmesh.domain.station_code import code_of
 from evmesh.domain.stations import ConnectorStatus
 from evmesh.domain.typed_data import Domain, digest
@@ -30,7 +30,7 @@ async def test_a_wish_that_fits_gets_a_reservation_an_offer_and_a_plan(world: Wo
     assert isinstance(answer, Promise)
     session, offer = answer.session, answer.offer
     assert (session.state, session.terms.payer) == (State.RESERVED, driver.address)
-    assert session.deadline == world.clock.now() + RESERVATION_TTL
+    assert session.deadline == world.clock.now() + UNSECURED_TTL
     assert offer.budget == 5_000 * PRICE // 1000
     signed = digest(OPERATOR.domain, offer, SIGNATURES.keccak256)
     assert SIGNATURES.recover(signed, session.offer_signature) == OPERATOR.payee.address
@@ -213,8 +213,10 @@ async def test_the_offer_counts_on_from_what_the_tab_has_spent(world: World, dri
 async def fill_up(world: World) -> None:
     """Promise so much that 16 kW have little left for hours."""
     for number in range(3):
+        bird = Driver(f"early bird {number}")
+        world.fund(bird, 16_000 * PRICE // 1000)
         await world.promised(
-            Driver(f"early bird {number}"),
+            bird,
             world.places[number],
             16_000,
             departure=unix(world.at(hours=3, minutes=30)),
@@ -280,7 +282,9 @@ async def test_a_promise_once_given_stays_while_others_come(world: World, driver
     first = await world.promised(driver, world.places[0], 15_000)
     promised = [first]
     for number, wh in enumerate((18_000, 18_000, 20_000), 1):
-        answer = await world.ask(Driver(f"late {number}"), world.places[number], wh)
+        late = Driver(f"late {number}")
+        world.fund(late, wh * PRICE // 1000)
+        answer = await world.ask(late, world.places[number], wh)
         if isinstance(answer, Promise):
             promised.append(answer.session)
             plan = answer.plan

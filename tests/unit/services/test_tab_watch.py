@@ -9,7 +9,7 @@ from tests.fakes.world import OPERATOR, Driver, World
 
 @pytest.fixture
 def watch(world: World) -> TabWatch:
-    return TabWatch(world.transitions, world.clock, world.escrow, OPERATOR)
+    return TabWatch(world.transitions, world.clock, world.escrow, OPERATOR, world.live)
 
 
 @pytest.mark.parametrize("how", ["exit", "epoch"])

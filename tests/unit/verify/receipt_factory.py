@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+from evmesh.domain.asset_record import AssetRecord
 from evmesh.domain.canonical import canonical_json
 from evmesh.domain.ids import EvseId, SessionId, StationId
 from evmesh.domain.merkle import MerkleLog
@@ -27,8 +28,9 @@ from evmesh.domain.station_code import code_of
 from evmesh.domain.strict import unix_seconds
 from evmesh.domain.trust import Trust
 from evmesh.domain.typed_data import TypedStruct, digest, hash_struct
-from evmesh.domain.units import Wh
-from evmesh.verify.case import ChainFacts, PlanFiles
+from evmesh.domain.units import Milliamp, W, Wh
+from evmesh.verify.case import PlanFiles
+from evmesh.verify.chain_facts import Anchor, AssetEntry, ChainFacts, TabMove
 from tests.unit.verify.keys import CurveSignatures, Key, keccak256
 
 SIGNATURES = CurveSignatures()
@@ -39,7 +41,10 @@ START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 STOP = START + timedelta(minutes=45)
 DEPARTURE = START + timedelta(hours=1)
 ASSET = 17
-METER = "SDM630-4711"
+EVSE = EvseId.parse("DE*ABC*E17*1")
+STATION = StationId.parse("cabinet-3.17")
+METER = EVSE.text
+RATING = W(22_000)
 CONTRACTS = [Key(name).address for name in ("tab", "registry", "notary contract", "token")]
 CHAIN = ChainRef(31_337, *CONTRACTS)
 SESSION = SessionId.make(1_772_352_000_000, sha256(b"session").digest())
@@ -204,9 +209,7 @@ def make_receipt(
     receipt = Receipt(
         session=SESSION,
         chain=CHAIN,
-        station=StationRef(
-            ASSET, code_of(ASSET), EvseId.parse("DE*ABC*E17*1"), StationId.parse("cabinet-3.17")
-        ),
+        station=StationRef(ASSET, code_of(ASSET), EVSE, STATION),
         request=request,
         request_signature=sign(DRIVER, request),
         offer=offered,
@@ -234,17 +237,47 @@ def make_trust() -> Trust:
     )
 
 
+def make_record(**changes: Any) -> bytes:
+    record = AssetRecord(
+        charge_point=STATION,
+        connector=1,
+        evse_id=EVSE,
+        phases=3,
+        max_current=Milliamp(32_000),
+        rating=RATING,
+        meter=METER,
+        meter_key=GATEWAY.address,
+    )
+    return replace(record, **changes).encode()
+
+
+def make_entry(**changes: Any) -> AssetEntry:
+    """The asset as the registry has it; a record that is changed is registered as it then is."""
+    record: bytes | None = changes.pop("record", make_record())
+    entry = AssetEntry(
+        owner=OPERATOR.address,
+        price=PRICE,
+        rating=RATING,
+        record_hash=sha256(record or b"").digest(),
+        record=record,
+    )
+    return replace(entry, **changes)
+
+
+def make_move(total: int, cumulative: int | None = BASE + BUDGET, **changes: Any) -> TabMove:
+    return replace(TabMove(total, cumulative, BASE, transaction="0x" + 64 * "1"), **changes)
+
+
 def make_chain_facts(receipt: Receipt, **changes: Any) -> ChainFacts:
     facts = ChainFacts(
         chain_id=CHAIN.chain_id,
         contracts_answer=True,
         newest_size=receipt.tree.size,
-        newest_root=receipt.tree.root,
-        roots=None,
-        owner=OPERATOR.address,
-        price=PRICE,
+        newest=Anchor(receipt.tree.root, unix_seconds(STOP) + 5),
+        asset=make_entry(),
         spent=BASE + receipt.due,
         epoch=EPOCH,
+        moves=(make_move(BASE + receipt.due),),
     )
     return replace(facts, **changes)
 
@@ -268,3 +301,9 @@ def make_receipt_on(chain: ChainRef, asset: int, base: int, epoch: int) -> Recei
         offer_signature=sign(OPERATOR, offer, chain),
         vouchers=(SignedVoucher(epoch, base + BUDGET, sign(DRIVER, voucher, chain)),),
     )
+
+
+def make_voucher_on(chain: ChainRef, cumulative: int, key: Key = DRIVER, epoch: int = 0) -> tuple[int, int]:
+    """Sign a voucher for the operator on a chain; give r and vs."""
+    signature = sign(key, Voucher(OPERATOR.address, epoch, cumulative), chain)
+    return int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")

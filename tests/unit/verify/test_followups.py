@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -9,10 +10,11 @@ from evmesh.domain.canonical import canonical_json, parse_canonical_json
 from evmesh.domain.ids import SessionId
 from evmesh.domain.reward import Reward, reward_of
 from evmesh.domain.settlement import Settlement
+from evmesh.verify.chain_facts import MinedCall, SettlementFacts, TabMove
 from evmesh.verify.followups import verify_reward, verify_settlement
 from evmesh.verify.report import Report, Status
 from tests.unit.verify.followup_factory import TRANSACTION, make_reward, make_settlement
-from tests.unit.verify.receipt_factory import SIGNATURES, THIEF, make_receipt, make_request, make_trust
+from tests.unit.verify.receipt_factory import SIGNATURES, START, THIEF, make_receipt, make_request, make_trust
 
 RECEIPT = make_receipt()
 RAW = RECEIPT.encode()
@@ -48,8 +50,16 @@ def test_what_is_common_to_both_is_checked(check: Callable[..., Report]) -> None
         ({"amount": RECEIPT.due + 1}, {"amount": "settlement.amount_differs"}),
         ({"transactions": ()}, {"amount": "settlement.no_transaction"}),
         ({"payer": THIEF.address}, {"amount": "followup.other_payer"}),
-        ({"kind": "refund", "amount": 5}, {}),
-        ({"kind": "refund", "amount": 0, "transactions": ()}, {}),
+        ({"kind": "loss", "transactions": ()}, {}),
+        ({"kind": "loss", "transactions": (), "amount": 1}, {"amount": "settlement.amount_differs"}),
+        ({"kind": "loss"}, {"form": "document.bad_value"}),
+        ({"kind": "loss", "transactions": (), "receipt_sha256": None}, {"form": "document.bad_value"}),
+        ({"kind": "refund", "amount": 5}, {"amount": "settlement.refund_of_a_charge"}),
+        ({"kind": "refund", "amount": 0, "transactions": ()}, {"amount": "settlement.refund_of_a_charge"}),
+        (
+            {"kind": "refund", "receipt_sha256": None},
+            {"receipt": "followup.other_receipt", "amount": "settlement.refund_of_a_charge"},
+        ),
     ],
 )
 def test_a_claim_moves_what_was_due(changes: dict[str, Any], expected: dict[str, str]) -> None:
@@ -74,6 +84,20 @@ def test_a_claim_moves_what_was_due(changes: dict[str, Any], expected: dict[str,
             {"metered_wh": (1_000, 5_500, 1_499), "baseline_wh": (5_500, 2_499, 0)},
             {"energy": "reward.energy_differs"},
         ),
+        (
+            {
+                "metered_wh": (0, 6_000, 2_000),
+                "value": 550_000_000,
+                "reward": 183_333,
+            },
+            {"energy": "reward.curve_differs"},
+        ),
+        ({"start": START - timedelta(seconds=900)}, {"energy": "reward.other_start"}),
+        ({"start": START - timedelta(seconds=899)}, {"energy": "reward.curve_differs"}),
+        ({"start": START + timedelta(seconds=1)}, {"energy": "reward.other_start"}),
+        ({"day": "2026-02-27"}, {"energy": "reward.other_day"}),
+        ({"day": "2026-02-28"}, {}),
+        ({"day": "2026-03-02"}, {"energy": "reward.other_day"}),
     ],
 )
 def test_a_reward_is_what_its_own_numbers_give(changes: dict[str, Any], expected: dict[str, str]) -> None:
@@ -141,3 +165,62 @@ def test_a_day_that_is_not_on_the_calendar_is_refused() -> None:
     for day in ("2026-02-30", "2026-2-3", "yesterday"):
         report = verify_reward(canonical_json(content | {"day": day}), SIGNATURES)
         assert [check.path for check in report.failed()] == ["day"]
+
+
+MOVE = TabMove(RECEIPT.offer.base + RECEIPT.due, RECEIPT.offer.base + 5_000_000, RECEIPT.offer.base)
+CALL = MinedCall(TRANSACTION.block, True, (MOVE,))
+BACK = TabMove(0, None, closes=True, returned=RECEIPT.due)
+
+
+def on_chain(*calls: MinedCall | None, chain_id: int = RECEIPT.chain.chain_id, **changes: Any) -> Report:
+    facts = SettlementFacts(chain_id, True, calls, RECEIPT.offer.epoch)
+    document = make_settlement(RECEIPT, **changes)
+    receipt = None if changes.get("kind") == "refund" else RAW
+    return verify_settlement(document.encode(), SIGNATURES, receipt, chain=facts)
+
+
+REFUND: dict[str, Any] = {"kind": "refund", "receipt_sha256": None}
+
+
+@pytest.mark.parametrize(
+    ("call", "changes", "code"),
+    [
+        (replace(CALL, block=42), {}, "settlement.other_block"),
+        (replace(CALL, succeeded=False), {}, "settlement.failed_transaction"),
+        (replace(CALL, moves=()), {}, "settlement.other_transaction"),
+        (replace(CALL, moves=(replace(MOVE, total=MOVE.total + 1),)), {}, "settlement.moved_differs"),
+        (CALL, REFUND, "settlement.other_transaction"),
+        (replace(CALL, moves=(replace(BACK, returned=7),)), REFUND, "settlement.moved_differs"),
+        (replace(CALL, moves=(replace(BACK, cumulative=9),)), REFUND, "settlement.other_transaction"),
+    ],
+)
+def test_the_named_transactions_moved_this_amount(
+    call: MinedCall, changes: dict[str, Any], code: str
+) -> None:
+    assert codes(on_chain(call, **changes)) == {"transactions": code}
+
+
+def test_a_claim_and_a_refund_that_the_chain_shows_are_ok() -> None:
+    for report in (on_chain(CALL), on_chain(replace(CALL, moves=(BACK,)), **REFUND)):
+        assert {"transactions"} <= {one.name for one in report.checks if one.status is Status.OK}
+    assert codes(on_chain(CALL, chain_id=1)) == {"transactions": "chain.other_chain"}
+    nobody = verify_settlement(
+        make_settlement(RECEIPT).encode(), SIGNATURES, RAW, chain=SettlementFacts(RECEIPT.chain.chain_id)
+    )
+    assert codes(nobody) == {"transactions": "chain.not_the_contract"}
+
+
+@pytest.mark.parametrize("call", [None, replace(CALL, moves=(replace(MOVE, before=None),))])
+def test_what_the_chain_does_not_tell_is_not_checked(call: MinedCall | None) -> None:
+    report = on_chain(call)
+    assert [one.status for one in report.checks if one.name == "transactions"] == [Status.NOT_CHECKED]
+
+
+def test_a_loss_is_none_while_it_can_be_claimed() -> None:
+    loss = make_settlement(RECEIPT, kind="loss", transactions=())
+    here, later = (
+        SettlementFacts(RECEIPT.chain.chain_id, True, (), epoch) for epoch in (RECEIPT.offer.epoch, 3)
+    )
+    found = verify_settlement(loss.encode(), SIGNATURES, RAW, chain=here)
+    assert codes(found) == {"transactions": "settlement.not_lost"}
+    assert verify_settlement(loss.encode(), SIGNATURES, RAW, chain=later).ok

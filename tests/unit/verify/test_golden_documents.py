@@ -27,6 +27,9 @@ def test_the_first_receipt_still_verifies() -> None:
     assert report.ok
     assert [check.name for check in report.checks if check.status is not Status.OK] == [
         "registry",
+        "registered price",
+        "registered meter",
+        "power",
         "anchor",
         "settlement",
     ]
@@ -35,7 +38,8 @@ def test_the_first_receipt_still_verifies() -> None:
 @pytest.mark.parametrize(("name", "verify"), [("settlement", verify_settlement), ("reward", verify_reward)])
 def test_what_followed_it_still_verifies(name: str, verify: Callable[..., Report]) -> None:
     report = verify(golden(name), SIGNATURES, golden("receipt"), Trust.parse(golden("trust")))
-    assert {check.status for check in report.checks} == {Status.OK}
+    assert report.ok
+    assert {check.name for check in report.checks if check.status is not Status.OK} <= {"transactions"}
 
 
 def test_a_program_without_evmesh_derives_the_same() -> None:

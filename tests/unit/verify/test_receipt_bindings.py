@@ -176,7 +176,7 @@ CASES: list[Case] = [
     (
         "the stop is of another meter",
         lambda: with_stop(meter="SDM630-4712"),
-        {"meter chain": "meter.other_meter"},
+        {"readings": "reading.other_station", "meter chain": "meter.other_meter"},
     ),
     (
         "a leaf names another meter than its reading",

@@ -7,7 +7,7 @@ from evmesh.domain.readings import ReadingContext
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.strict import unix_seconds
 from evmesh.domain.units import Wh
-from evmesh.verify.case import ChainFacts
+from evmesh.verify.chain_facts import Anchor, ChainFacts
 from evmesh.verify.receipt import CHECKS, verify_receipt
 from evmesh.verify.report import Report, Status
 from tests.unit.verify.receipt_factory import (
@@ -21,7 +21,9 @@ from tests.unit.verify.receipt_factory import (
     THIEF,
     leaf_of,
     make_chain_facts,
+    make_entry,
     make_group,
+    make_move,
     make_plan,
     make_reading,
     make_receipt,
@@ -31,6 +33,8 @@ from tests.unit.verify.receipt_factory import (
     resign,
 )
 
+TRUE_HEAD = Anchor(make_receipt().tree.root, unix_seconds(STOP) + 5)
+FALSE_HEAD = replace(TRUE_HEAD, root=bytes(32))
 OFFLINE = {
     "trusted chain",
     "trusted payee",
@@ -38,6 +42,9 @@ OFFLINE = {
     "trusted meter",
     "plan optimality",
     "registry",
+    "registered price",
+    "registered meter",
+    "power",
     "anchor",
     "settlement",
 }
@@ -200,10 +207,11 @@ def test_a_stop_right_after_the_start_names_the_starts_leaf() -> None:
         ({"chain_id": 1}, "anchor", "chain.other_chain"),
         ({"chain_id": 1}, "settlement", "chain.other_chain"),
         ({"contracts_answer": False}, "registry", "chain.not_the_contract"),
-        ({"owner": THIEF.address}, "registry", "registry.other_owner"),
-        ({"owner": None}, "registry", "registry.unknown_asset"),
-        ({"newest_root": bytes(32)}, "anchor", "anchor.other_root"),
-        ({"newest_size": 99, "roots": (bytes(32),)}, "anchor", "anchor.other_root"),
+        ({"asset": make_entry(owner=THIEF.address)}, "registry", "registry.other_owner"),
+        ({"asset": None}, "registry", "registry.unknown_asset"),
+        ({"newest": FALSE_HEAD}, "anchor", "anchor.other_root"),
+        ({"newest_size": 99, "anchors": (FALSE_HEAD,)}, "anchor", "anchor.other_root"),
+        ({"newest_size": 99, "anchors": (TRUE_HEAD, FALSE_HEAD)}, "anchor", "anchor.other_root"),
         ({"epoch": 1}, "settlement", "settlement.unknown_epoch"),
     ],
 )
@@ -216,10 +224,11 @@ def test_the_chain_contradicts_a_false_claim(changes: dict[str, object], check: 
 @pytest.mark.parametrize(
     ("changes", "check", "words"),
     [
-        ({"newest_size": 0, "newest_root": bytes(32)}, "anchor", "not anchored yet"),
-        ({"newest_size": 99, "roots": None}, "anchor", "no log shows"),
-        ({"newest_size": 99, "roots": ()}, "anchor", "no log shows"),
-        ({"spent": BASE + 3_199_999}, "settlement", "not claimed yet"),
+        ({"newest_size": 0}, "anchor", "not anchored yet"),
+        ({"newest_size": 99, "anchors": None}, "anchor", "no log shows"),
+        ({"newest_size": 99, "anchors": ()}, "anchor", "no log shows"),
+        ({"spent": BASE, "moves": ()}, "settlement", "not claimed yet"),
+        ({"spent": BASE + 3_199_999, "moves": None}, "settlement", "not claimed yet"),
         ({"epoch": 3, "spent": 0}, "settlement", "closed since"),
     ],
 )
@@ -235,15 +244,19 @@ def test_what_the_chain_does_not_show_is_not_called_ok(
 
 def test_an_older_head_is_anchored_where_a_log_shows_it() -> None:
     receipt = make_receipt()
-    facts: ChainFacts = make_chain_facts(receipt, newest_size=99, roots=(receipt.tree.root,))
+    facts: ChainFacts = make_chain_facts(receipt, newest_size=99, anchors=(TRUE_HEAD,))
     report = verify_receipt(receipt.encode(), SIGNATURES, chain=facts)
     assert "anchor" in names(report, Status.OK)
 
 
 def test_what_was_spent_by_later_sessions_does_not_unsettle_this_one() -> None:
     receipt = make_receipt()
-    facts = make_chain_facts(receipt, spent=BASE + BUDGET)
-    assert "settlement" in names(verify_receipt(receipt.encode(), SIGNATURES, chain=facts), Status.OK)
+    later = make_move(BASE + receipt.due + 1, BASE + BUDGET + 1)
+    mine = make_move(BASE + receipt.due)
+    facts = make_chain_facts(receipt, spent=later.total, moves=(mine, later))
+    report = verify_receipt(receipt.encode(), SIGNATURES, chain=facts)
+    assert "settlement" in names(report, Status.OK)
+    assert any("1 since, by vouchers for more" in check.what for check in report.checks)
 
 
 def test_a_schedule_of_another_group_is_not_the_one_named() -> None:

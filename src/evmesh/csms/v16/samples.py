@@ -40,6 +40,7 @@ _ENERGY: Final = "Energy.Active.Import.Register"
 _POWER: Final = "Power.Active.Import"
 _SOC: Final = "SoC"
 _OFFERED: Final = "Current.Offered"
+_CURRENT: Final = "Current.Import"
 
 _QUANTITIES: Final = {
     _ENERGY: _Quantity({"Wh": 1, "kWh": 1000, None: 1}, _sum),
@@ -48,6 +49,8 @@ _QUANTITIES: Final = {
     # What a cable may carry is said per phase: the least of them is what all can have.
     _OFFERED: _Quantity({"A": 1000, None: 1000}, min),
 }
+
+_LINE: Final = _Quantity({"A": 1000, None: 1000}, max)
 
 
 def read_samples(values: Iterable[MeterValue]) -> Iterator[MeterSample]:
@@ -83,12 +86,14 @@ def read_sample(value: MeterValue) -> MeterSample | None:
     if not read:
         return None
     register, power, offered = read.get(_ENERGY), read.get(_POWER), read.get(_OFFERED)
+    currents = _currents(value.sampled_value)
     return MeterSample(
         at,
         register=None if register is None else Wh(register),
         power=None if power is None else W(power),
         soc_percent=read.get(_SOC),
         offered=None if offered is None else Milliamp(offered),
+        currents=currents,
     )
 
 
@@ -103,6 +108,20 @@ def _read(quantity: _Quantity, values: Sequence[SampledValue]) -> int | None:
         return None
     whole = int(number.to_integral_value(ROUND_FLOOR))
     return whole if quantity.lowest <= whole <= quantity.highest else None
+
+
+def _currents(values: Sequence[SampledValue]) -> tuple[Milliamp, Milliamp, Milliamp] | None:
+    """Give the current of each of three lines; None where any is not told."""
+    by_phase = {
+        value.phase: _number(_LINE, value)
+        for value in values
+        if value.measurand == _CURRENT and value.format == "Raw"
+    }
+    for lines in (("L1", "L2", "L3"), ("L1-N", "L2-N", "L3-N")):
+        one, two, three = (by_phase.get(line) for line in lines)
+        if one is not None and two is not None and three is not None:
+            return Milliamp(abs(int(one))), Milliamp(abs(int(two))), Milliamp(abs(int(three)))
+    return None
 
 
 def _rank(value: SampledValue) -> tuple[bool, bool, bool]:

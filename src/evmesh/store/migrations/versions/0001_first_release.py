@@ -18,11 +18,11 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=120), nullable=False),
         sa.Column("kind", sa.String(length=40), nullable=False),
         sa.Column("sender", sa.String(length=42), nullable=False),
-        sa.Column("nonce", sa.Integer(), nullable=False),
+        sa.Column("nonce", sa.BigInteger(), nullable=False),
         sa.Column("raw", sa.LargeBinary(), nullable=False),
         sa.Column("tx_hash", sa.String(length=66), nullable=False),
-        sa.Column("block", sa.Integer(), nullable=True),
-        sa.Column("gas_used", sa.Integer(), nullable=True),
+        sa.Column("block", sa.BigInteger(), nullable=True),
+        sa.Column("gas_used", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_chain_transactions")),
         sa.UniqueConstraint("sender", "nonce", name=op.f("uq_chain_transactions_sender_nonce")),
     )
@@ -127,7 +127,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "places",
-        sa.Column("asset", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("asset", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("name", sa.String(length=60), nullable=False),
         sa.Column("station", sa.String(length=48), nullable=False),
         sa.Column("connector", sa.Integer(), nullable=False),
@@ -137,7 +137,7 @@ def upgrade() -> None:
         sa.Column("max_current_ma", sa.Integer(), nullable=False),
         sa.Column("latitude_udeg", sa.Integer(), nullable=False),
         sa.Column("longitude_udeg", sa.Integer(), nullable=False),
-        sa.Column("price", sa.Integer(), nullable=False),
+        sa.Column("price", sa.BigInteger(), nullable=False),
         sa.Column("deposit_address", sa.String(length=42), nullable=False),
         sa.PrimaryKeyConstraint("asset", name=op.f("pk_places")),
     )
@@ -165,10 +165,10 @@ def upgrade() -> None:
         "refusals",
         sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("at", Instant(), nullable=False),
-        sa.Column("asset", sa.Integer(), nullable=False),
+        sa.Column("asset", sa.BigInteger(), nullable=False),
         sa.Column("payer", sa.String(length=42), nullable=False),
         sa.Column("nonce", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("energy_wh", sa.Integer(), nullable=False),
+        sa.Column("energy_wh", sa.BigInteger(), nullable=False),
         sa.Column("departure", Instant(), nullable=False),
         sa.Column("code", sa.String(length=60), nullable=False),
         sa.Column("steps", sa.JSON(), nullable=False),
@@ -189,19 +189,19 @@ def upgrade() -> None:
         sa.Column("payer", sa.String(length=42), nullable=False),
         sa.Column("station", sa.String(length=48), nullable=False),
         sa.Column("connector", sa.Integer(), nullable=False),
-        sa.Column("asset", sa.Integer(), nullable=False),
+        sa.Column("asset", sa.BigInteger(), nullable=False),
         sa.Column("arrival", Instant(), nullable=False),
         sa.Column("departure", Instant(), nullable=False),
-        sa.Column("energy_wh", sa.Integer(), nullable=False),
+        sa.Column("energy_wh", sa.BigInteger(), nullable=False),
         sa.Column("flexible", sa.Boolean(), nullable=False),
-        sa.Column("price", sa.Integer(), nullable=False),
+        sa.Column("price", sa.BigInteger(), nullable=False),
         sa.Column("budget", Units(), nullable=False),
         sa.Column("base", Units(), nullable=False),
-        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("id_tag", sa.String(length=20), nullable=False),
         sa.Column("request_signature", sa.LargeBinary(), nullable=False),
         sa.Column("request_nonce", sa.LargeBinary(), nullable=False),
-        sa.Column("request_deadline", sa.Integer(), nullable=False),
+        sa.Column("request_deadline", sa.BigInteger(), nullable=False),
         sa.Column("max_cost", Units(), nullable=False),
         sa.Column("offer_signature", sa.LargeBinary(), nullable=False),
         sa.Column("plan_sha256", sa.String(length=64), nullable=False),
@@ -225,13 +225,15 @@ def upgrade() -> None:
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_sessions_payer"), ["payer"], unique=False)
         batch_op.create_index(batch_op.f("ix_sessions_started_at"), ["started_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_sessions_state"), ["state"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_sessions_state_changed_at"), ["state", "changed_at"], unique=False
+        )
 
 
 def downgrade() -> None:
 
     with op.batch_alter_table("sessions", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_sessions_state"))
+        batch_op.drop_index(batch_op.f("ix_sessions_state_changed_at"))
         batch_op.drop_index(batch_op.f("ix_sessions_started_at"))
         batch_op.drop_index(batch_op.f("ix_sessions_payer"))
 

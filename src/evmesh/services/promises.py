@@ -1,0 +1,35 @@
+"""Whether a charge got what was promised; what did not is flagged, for the driver and an auditor."""
+
+from datetime import datetime
+
+from evmesh.domain.sessions import Session
+from evmesh.domain.stations import Connector
+from evmesh.domain.units import Wh
+from evmesh.services.live import LiveState
+from evmesh.services.plans import step_start
+
+SHORT = "promise.short"
+"""The departure came before the energy, and the car would have taken more."""
+
+FEWER_PHASES = "promise.fewer_phases"
+"""The departure came before the energy, for the car charges on fewer phases than the outlet has."""
+
+_TOLERATED_PERCENT = 1
+_TOLERATED_WH = 100
+"""What a promise may lack, whichever is less: a car that follows its limits does so not to the Wh."""
+
+
+def kept_flags(
+    session: Session, ended_at: datetime, delivered: Wh, connector: Connector, live: LiveState
+) -> tuple[str, ...]:
+    """Give a session's flags as they are when it has ended with so much energy.
+
+    Who leaves before the last quarter of an hour that was promised is over has broken it off.
+    """
+    missing = session.terms.energy - delivered
+    tolerated = min(_TOLERATED_WH, session.terms.energy * _TOLERATED_PERCENT // 100)
+    if missing <= tolerated or ended_at < step_start(session.terms.departure):
+        return session.flags
+    if live.phases(session, connector) < connector.phases:
+        return session.flags_and(FEWER_PHASES)
+    return session.flags_and(SHORT) if live.is_held_back(session.id) else session.flags

@@ -1,0 +1,93 @@
+"""What a node says on one receipt, as plain values. Whoever trusts the receipt's checks trusts this node."""
+
+from dataclasses import dataclass
+
+from evmesh.domain.ids import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A tree head on chain: its root, and its block's time in seconds since 1970, where the node has that."""
+
+    root: bytes
+    at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AssetEntry:
+    """One asset in the registry, as it is now.
+
+    `changed` says whether the entry was changed since shortly before the charge; None where the node
+    does not keep logs for that long. `record` is what the owner serves as the full record; None where
+    nothing could be fetched, and `no_record` says why.
+    """
+
+    owner: Address
+    price: int
+    rating: int
+    record_hash: bytes
+    record: bytes | None
+    no_record: str = ""
+    changed: bool | None = False
+
+
+@dataclass(frozen=True, slots=True)
+class TabMove:
+    """One step of a tab's total within an epoch, oldest first: a claim, or (`closes`) its end.
+
+    `total` is what the tab had spent after it, `before` what before it, where that is known.
+    `cumulative` is what the payer had signed for it; None where that cannot be read. `returned` is what
+    a close gave back to the payer.
+    """
+
+    total: int
+    cumulative: int | None
+    before: int | None = None
+    closes: bool = False
+    returned: int = 0
+    transaction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFacts:
+    """What the chain says on one receipt.
+
+    `contracts_answer` is False where something else, or nothing, is at the receipt's contracts; then
+    the rest means nothing, as it does where `chain_id` is another. `newest_size` and `newest` are the
+    newest head of the receipt's publisher and stream. `anchors` are those that logs show at the
+    receipt's tree size, `moves` those of the tab in the offer's epoch; None where the logs could not
+    be read (nodes prune them). `asset` is None where the registry has no such asset.
+    """
+
+    chain_id: int
+    contracts_answer: bool = False
+    newest_size: int = 0
+    newest: Anchor = Anchor(bytes(32), 0)
+    anchors: tuple[Anchor, ...] | None = None
+    asset: AssetEntry | None = None
+    spent: int = 0
+    epoch: int = 0
+    moves: tuple[TabMove, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MinedCall:
+    """One transaction that a settlement names: its block, and what it did to the tab in question."""
+
+    block: int
+    succeeded: bool
+    moves: tuple[TabMove, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementFacts:
+    """What the chain says on one settlement: the named transactions in order, None for one that is not there.
+
+    `epoch` is the tab's now. Where `chain_id` is another than the settlement's, or no such contract
+    answers there, the rest means nothing.
+    """
+
+    chain_id: int
+    contract_answers: bool = False
+    calls: tuple[MinedCall | None, ...] = ()
+    epoch: int = 0

@@ -32,6 +32,7 @@ from evmesh.domain.trust import Trust
 from evmesh.domain.typed_data import TypedStruct, digest
 from evmesh.domain.units import Milliamp, W, Wh
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner
+from evmesh.planning.optimiser import prepare
 from evmesh.ports import AsyncService, Randomness
 from evmesh.services.caretaker import Caretaker
 from evmesh.services.control import Control
@@ -357,6 +358,7 @@ async def open_world(
 
     `admits` lets the control loop say whether a charge may begin; without it, it always may.
     """
+    prepare()  # as the platform does, so that no answer waits for it
     clock = clock or HandClock()
     if not (directory / "state.db").exists():
         shutil.copy(await _migrated(), directory / "state.db")

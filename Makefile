@@ -43,7 +43,7 @@ $(UV): scripts/bootstrap.py
 $(VENV_DONE): uv.lock pyproject.toml $(UV)
 	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 	$(UV) sync --frozen --compile-bytecode
-	$(BIN)/python -c "from evmesh.planning.optimiser import prepare; prepare()"
+	$(BIN)/python -c "from evmesh.planning import optimiser, tree; optimiser.prepare(); tree.prepare()"
 	@touch $@
 
 $(NODE_DONE): package-lock.json .npmrc $(VENV_DONE)

@@ -1,145 +1,132 @@
-"""A plan with its certificate for 50 cars, beside HiGHS on the same problem as a linear programme.
+"""A plan with its certificate for 50 to 50,000 cars, beside what solvers take for the same problem.
 
-Arrivals, departures and energies are those of `examples/sessions.csv`, all on one day; prices are a
-day of `examples/prices.csv`, with a midday of PV; the group's capacity is 1.15 times the least that
-serves everybody. HiGHS is timed for the solve alone, by the faster of its simplex and its interior
-point method; ours is timed from a parsed problem to a finished certificate.
+Ours is timed warm, from arrays to rows, prices and objective: the whole certificate. HiGHS is timed for the
+solve alone, by the fastest of its methods; cvxpy for the whole of its solve call; OR-tools' minimum-cost
+flow for the solve alone, in a process of its own. One pass of the checker over the same arrays is the unit
+for large groups. All objectives are compared: those of integer solvers exactly, the others to within their
+tolerance. Times are CPU times, so that a busy machine changes them little.
 """
 
-import csv
-import time
-from datetime import UTC, datetime
-from pathlib import Path
+import sys
+from collections.abc import Iterator
 
-import highspy
-import numpy as np
-
-from bench.figure import Figure, seconds_per_call
-from evmesh.domain.money import Price
-from evmesh.domain.problem import Problem, Request, SupplySegment, problem_sha256, write_problem
-from evmesh.domain.schedule import Schedule, write_schedule
-from evmesh.domain.time_grid import STEP_S, TimeGrid
+from bench.figure import Figure
+from bench.plans.cells import Solved
+from bench.plans.check_pass import holds
+from bench.plans.cvx import solve_plainly, solve_tuned
+from bench.plans.flow import solve_with_ortools
+from bench.plans.highs import IPM, IPM_ALONE, SIMPLEX, solve_with_highs
+from bench.plans.problems import CAR_WH, group_day
+from bench.plans.stopwatch import best_seconds
+from evmesh.domain.problem import Request, parse_problem, write_problem
+from evmesh.domain.schedule import Schedule, parse_schedule, write_schedule
 from evmesh.domain.units import Wh
-from evmesh.planning.optimiser import solve
+from evmesh.planning.admission import Accepted, RefusedRequest, admit
+from evmesh.planning.arrays import ProblemArrays, to_arrays
+from evmesh.planning.optimiser import fill, solve
 from evmesh.verify.schedule import verify_schedule
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-STEPS = 96
-CAR_WH = 1_650
-"""6.6 kW for a quarter of an hour: what the cars of these sessions take."""
+SIZES = (50, 500, 5_000, 50_000)
+MOST_FOR_CVXPY, LEAST_FOR_FLOW = 500, 5_000
+HIGHS_LIMIT_S = 150.0
+"""By the clock. At 50,000 cars HiGHS may take minutes; where it is stopped, the ratio is at least that.
+
+From 5,000 cars on it runs its interior point method alone, without crossover: the others take many times as
+long.
+"""
+MOST_PASSES = 40
+TOLERANCE = 1e-7
 
 
 def run() -> list[Figure]:
-    """Plan 50 cars; the objectives must agree."""
-    problem = group_day(50)
+    """Plan groups of four sizes; every objective must agree, every certificate must hold."""
+    figures = [figure for cars in SIZES for figure in _plan(cars)]
+    return [*figures, *_answers(50), *_files(50_000)]
+
+
+def _plan(cars: int) -> Iterator[Figure]:
+    arrays = to_arrays(group_day(cars))
+    filled = fill(arrays)
+    if filled.cut.size or not holds(arrays, filled):
+        raise ValueError(f"the plan of {cars} cars has no certificate that holds")
+    ours_s = best_seconds(lambda: fill(arrays))
+    check_s = best_seconds(lambda: holds(arrays, filled))
+    name = f"plan {cars:,} cars with certificate"
+    for short, long, solved in _baselines(cars, arrays):
+        _agree(cars, solved, filled.objective)
+        yield Figure(f"{name}: {short}", "ms", 1_000 * ours_s, 1_000 * solved.seconds, long)
+    yield Figure(
+        f"{name}: passes of the checker", "passes", ours_s / check_s, MOST_PASSES, "the most it may take"
+    )
+    yield Figure(f"a pass of the checker, {cars:,} cars", "ns per cell", 1e9 * check_s / len(filled.x_wh))
+    yield Figure(f"objective, {cars:,} cars", "Wh × price / 10^9", filled.objective / 1e9, exact=True)
+
+
+def _baselines(cars: int, arrays: ProblemArrays) -> Iterator[tuple[str, str, Solved]]:
+    if cars < LEAST_FOR_FLOW:
+        highs = solve_with_highs(arrays, [SIMPLEX, IPM, IPM_ALONE], rounds=5, limit_s=HIGHS_LIMIT_S)
+    else:
+        highs = solve_with_highs(arrays, [IPM_ALONE], rounds=1, limit_s=HIGHS_LIMIT_S)
+    stopped = ", stopped" if highs.objective is None else ""
+    yield "HiGHS", f"HiGHS, solve only{stopped}", highs
+    if cars <= MOST_FOR_CVXPY:
+        yield "cvxpy", "cvxpy as it comes, solve call", solve_plainly(arrays, rounds=3)
+        yield "cvxpy, tuned", "cvxpy over cells with HiGHS, solve call", solve_tuned(arrays, rounds=5)
+    if cars >= LEAST_FOR_FLOW:
+        yield "flow", "OR-tools min-cost flow, solve only", solve_with_ortools(cars)
+
+
+def _agree(cars: int, solved: Solved, objective: int) -> None:
+    """Print what a solver found, and stop if it is another optimum than ours."""
+    if solved.objective is None:
+        print(f"{cars:>6,} cars  {solved.method}: stopped after {solved.seconds:.0f} s", file=sys.stderr)
+        return
+    apart = abs(solved.objective - objective)
+    what = "equal" if not apart else f"{apart / abs(objective):.0e} apart"
+    print(
+        f"{cars:>6,} cars  {solved.method:<24} {solved.objective:>24,.2f}  ours {objective:>20,}  {what}",
+        file=sys.stderr,
+    )
+    if apart > (0 if isinstance(solved.objective, int) else TOLERANCE * abs(objective)):
+        raise ValueError(f"{solved.method} finds {solved.objective}, we find {objective}")
+
+
+def _answers(cars: int) -> Iterator[Figure]:
+    """What a service waits for: from nouns to a schedule that is bound to its problem's bytes."""
+    roomy, full = group_day(cars), group_day(cars, 100)
+    modest = Request("a-modest-one", 40, 72, Wh(8_000), CAR_WH)
+    greedy = Request("a-greedy-one", 28, 40, Wh(12 * CAR_WH), CAR_WH)
+    if not isinstance(admit(roomy, modest), Accepted):
+        raise TypeError("the modest candidate is refused")
+    refusal = admit(full, greedy)
+    if not isinstance(refusal, RefusedRequest) or len(refusal.offers) != 2:
+        raise TypeError("the greedy candidate is not refused with two offers")
+    fill_s = best_seconds(lambda: fill(to_arrays(roomy)))
+    for name, seconds in [
+        (f"solve {cars} cars", best_seconds(lambda: solve(roomy))),
+        (f"admit one more to {cars}: yes", best_seconds(lambda: admit(roomy, modest))),
+        (f"admit one more to {cars}: no, two offers", best_seconds(lambda: admit(full, greedy))),
+    ]:
+        yield Figure(name, "ms", 1_000 * seconds, 1_000 * fill_s, "arrays and fill alone")
+
+
+def _files(cars: int) -> Iterator[Figure]:
+    """The same at the size of a city, from file to file, in plain Python."""
+    problem = group_day(cars)
     raw = write_problem(problem)
-    sha256 = problem_sha256(raw)
-    answer = solve(problem, sha256=sha256)
+    answer = solve(problem)
     if not isinstance(answer, Schedule):
         raise TypeError("the benchmark's problem has become infeasible")
     written = write_schedule(answer)
     if not verify_schedule(raw, written).ok:
         raise ValueError("the certificate does not hold")
-    highs_s, objective = solve_with_highs(problem)
-    if round(objective) != answer.objective:
-        raise ValueError(f"HiGHS finds {objective}, we find {answer.objective}")
-    ours_s = seconds_per_call(lambda: solve(problem, sha256=sha256))
-    return [
-        Figure("plan 50 cars with certificate", "ms", 1_000 * ours_s, 1_000 * highs_s, "HiGHS, solve only"),
-        Figure(
-            "check the plan of 50 cars from its files",
-            "ms",
-            1_000 * seconds_per_call(lambda: verify_schedule(raw, written)),
-            1_000 * ours_s,
-            "planning it",
-        ),
-        Figure("objective of the plan of 50 cars", "Wh × price / 10^9", answer.objective / 1e9, exact=True),
-    ]
-
-
-def group_day(cars: int) -> Problem:
-    """Give a day of the example sessions, at 1.15 times the least capacity that serves them all."""
-    requests = _requests(cars)
-    least, enough = 0, cars * CAR_WH
-    while enough - least > 1:
-        middle = (least + enough) // 2
-        if isinstance(solve(_with_capacity(requests, middle)), Schedule):
-            enough = middle
-        else:
-            least = middle
-    return _with_capacity(requests, enough * 115 // 100)
-
-
-def _requests(cars: int) -> list[Request]:
-    requests = []
-    with (EXAMPLES / "sessions.csv").open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file)):
-            arrival = datetime.fromisoformat(row["arrival"])
-            stay = datetime.fromisoformat(row["departure"]) - arrival
-            first = -(-(arrival.hour * 3_600 + arrival.minute * 60 + arrival.second) // STEP_S)
-            steps = min(int(stay.total_seconds()) // STEP_S, STEPS - first)
-            if steps > 0:
-                energy_wh = min(int(row["requested_wh"]), steps * CAR_WH)
-                requests.append(Request(f"{number:03}", first, first + steps, Wh(energy_wh), Wh(CAR_WH)))
-    return requests[:cars]
-
-
-def _with_capacity(requests: list[Request], cap_wh: int) -> Problem:
-    with (EXAMPLES / "prices.csv").open(encoding="utf-8", newline="") as file:
-        hourly = [round(float(row["eur_per_mwh"]) * 1_000) for row in csv.DictReader(file)][:24]
-    supply = []
-    for step in range(STEPS):
-        sun_wh = max(0, cap_wh * (24 - abs(step - 52)) // 48)
-        price = hourly[step // 4]
-        supply.append(SupplySegment(step, Wh(sun_wh), Price(min(20_000, price))))
-        supply.append(SupplySegment(step, Wh(cap_wh - sun_wh), Price(price)))
-    start = datetime(2026, 6, 1, tzinfo=UTC)
-    return Problem(TimeGrid(start, STEP_S, STEPS), tuple(supply), tuple(requests))
-
-
-def solve_with_highs(problem: Problem) -> tuple[float, float]:
-    """Give (seconds of the faster method, objective)."""
-    model = _linear_programme(problem)
-    best = (float("inf"), 0.0)
-    for method in ("simplex", "ipm"):
-        for _ in range(3):
-            solver = highspy.Highs()  # type: ignore[no-untyped-call]
-            solver.setOptionValue("output_flag", False)
-            solver.setOptionValue("solver", method)
-            solver.passModel(model)
-            started = time.perf_counter()
-            solver.run()
-            spent = time.perf_counter() - started
-            if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-                raise ValueError(f"HiGHS ({method}) found no optimum")
-            best = min(best, (spent, solver.getInfo().objective_function_value))
-    return best
-
-
-def _linear_programme(problem: Problem) -> highspy.HighsLp:
-    """Columns: a car in a step of its window, then segments. Rows: a car's energy, a step's balance."""
-    cars, cost, upper, starts, indices, values = len(problem.requests), [], [], [0], [], []
-    for number, request in enumerate(problem.requests):
-        for step in range(request.arrival, request.departure):
-            cost.append(0.0)
-            upper.append(float(request.max_wh))
-            indices += [number, cars + step]
-            values += [1.0, 1.0]
-            starts.append(len(indices))
-    for segment in problem.supply:
-        cost.append(float(segment.price))
-        upper.append(float(segment.cap_wh))
-        indices.append(cars + segment.step)
-        values.append(-1.0)
-        starts.append(len(indices))
-    bounds = np.array([float(one.energy_wh) for one in problem.requests] + [0.0] * problem.steps)
-    model = highspy.HighsLp()
-    model.num_col_, model.num_row_ = len(cost), len(bounds)
-    model.col_cost_, model.col_upper_ = np.array(cost), np.array(upper)
-    model.col_lower_ = np.zeros(len(cost))
-    model.row_lower_ = model.row_upper_ = bounds
-    model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    model.a_matrix_.start_ = np.array(starts, dtype=np.int32)
-    model.a_matrix_.index_ = np.array(indices, dtype=np.int32)
-    model.a_matrix_.value_ = np.array(values)
-    return model
+    for name, work in {
+        "write the problem": lambda: write_problem(problem),
+        "read the problem": lambda: parse_problem(raw),
+        "solve it": lambda: solve(problem),
+        "write the schedule": lambda: write_schedule(answer),
+        "read the schedule": lambda: parse_schedule(written),
+        "check the schedule from both files": lambda: verify_schedule(raw, written),
+    }.items():
+        yield Figure(f"{cars:,} cars, {name}", "s", best_seconds(work, rounds=2))
+    yield Figure(f"{cars:,} cars, problem and schedule", "MB", (len(raw) + len(written)) / 1e6, exact=True)

@@ -37,8 +37,8 @@ from evmesh.ledger.relayer import Relayer, writer_lock
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.ledger.token import Token
-from evmesh.ports import AsyncService
 from evmesh.planning.optimiser import prepare
+from evmesh.ports import AsyncService
 from evmesh.services.caretaker import Caretaker
 from evmesh.services.control import Control
 from evmesh.services.directory import Operator

@@ -96,7 +96,7 @@ _JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 def refuse_deep_nesting(raw: bytes) -> None:
-    """Raise InvalidInput before a parser recurses: a library may have lifted Python's limit, not the stack's."""
+    """Raise InvalidInput before a parser recurses: a library may have lifted the limit, not the stack."""
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return
     depth = 0

@@ -15,6 +15,7 @@ from evmesh.domain.signed_types import (
     Close,
     Document,
     Exit,
+    FlexVoucher,
     Refill,
     SessionOffer,
     StopRequest,
@@ -41,6 +42,7 @@ FROZEN = {
     "uint256 asset,uint32 price,uint96 budget,uint64 startBy,uint64 endBy,bytes32 request)",
     StopRequest: "StopRequest(bytes32 session,uint64 at)",
     Document: "Document(string format,bytes32 sha256)",
+    FlexVoucher: "FlexVoucher(address holder,uint96 cumulative,bytes32 certificate)",
     Domain: "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)",
 }
 VALUES: list[TypedStruct] = [
@@ -56,6 +58,7 @@ VALUES: list[TypedStruct] = [
     StopRequest(HASH, 1),
     Document("evmesh.receipt/1", HASH),
     Document("Straße ⚡", HASH),
+    FlexVoucher(PAYER, 2**96 - 1, HASH),
 ]
 
 

@@ -1,0 +1,85 @@
+"""What came of a replay, in the figures that people compare policies by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.replay.loop import Car, Log
+from evmesh.planning.arrays import ProblemArrays
+from evmesh.planning.optimiser import fill
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One row of the table.
+
+    `met` counts cars that got all that they could have taken alone. `yes` counts the drivers who were
+    told that they will have what they asked for, a queue tells everybody so; `offered` those who were
+    refused and took an offer. `kept` of `judged` had what they were told, by their stated departure;
+    who left earlier without it broke it oneself, and is not judged.
+    """
+
+    policy: str
+    cars: int
+    energy_wh: int
+    wanted_wh: int
+    bound_wh: int
+    met: int
+    yes: int
+    offered: int
+    judged: int
+    kept: int
+    peak_wh: int
+    cost_millis: int
+    """Σ Wh × price, so thousandths of a micro-currency."""
+
+
+def measure(
+    policy: str,
+    cars: Sequence[Car],
+    log: Log,
+    prices: Sequence[int],
+    promised: Mapping[str, int],
+    offered: int,
+) -> Outcome:
+    """Measure a log; `promised` is by car id, in all."""
+    judged = kept = 0
+    for car in cars:
+        had = log.by_stated[car.id]
+        is_kept = had >= min(promised[car.id], car.full_wh)
+        judged += is_kept or car.departure >= car.stated_departure
+        kept += is_kept
+    return Outcome(
+        policy=policy,
+        cars=len(cars),
+        energy_wh=sum(log.load),
+        wanted_wh=sum(car.full_wh for car in cars),
+        bound_wh=0,
+        met=sum(log.got(car) >= car.full_wh for car in cars),
+        yes=len(cars) - offered,
+        offered=offered,
+        judged=judged,
+        kept=kept,
+        peak_wh=max(log.load),
+        cost_millis=sum(wh * price for wh, price in zip(log.load, prices, strict=True)),
+    )
+
+
+def offline_bound(cars: Sequence[Car], prices: Sequence[int], cap_wh: int) -> tuple[int, int]:
+    """Give the most energy that anybody could deliver who knew everything before, and its least cost."""
+    steps = len(prices)
+    by_price = np.lexsort((np.arange(steps), np.array(prices)))
+    arrays = ProblemArrays(
+        steps=steps,
+        order=np.arange(len(cars)),
+        arrival=np.array([car.arrival for car in cars]),
+        departure=np.array([car.departure for car in cars]),
+        energy_wh=np.array([car.full_wh for car in cars]),
+        max_wh=np.array([car.max_wh for car in cars]),
+        segment_step=by_price,
+        segment_cap_wh=np.full(steps, cap_wh),
+        segment_price=np.array(prices)[by_price],
+    )
+    filled = fill(arrays)
+    return sum(filled.used_wh.tolist()), filled.objective

@@ -4,6 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from evmesh.domain.ids import Address
+from evmesh.domain.signed_types import FlexVoucher
+from evmesh.domain.typed_data import Domain, digest
+from evmesh.ledger.signatures import KeySigner, compact_words, keccak256
 from tests.contract.chain import CHAIN_ID, Chain, Contract, Person, Reverted, compact
 from tests.contract.tab_world import EURO, NOBODY, ORDER, World
 
@@ -72,6 +76,18 @@ def test_a_voucher_makes_what_was_not_made_before(
     assert mint(flex, thief, row(flex, issuer, driver, 5 * EURO)) == []
     assert flex.call("balanceOf", driver.address) == flex.call("totalSupply") == 5 * EURO
     assert flex.call("minted", driver.address) == 5 * EURO
+
+
+def test_our_own_encoder_signs_what_the_contract_checks(
+    flex: Contract, issuer: Person, driver: Person
+) -> None:
+    voucher = FlexVoucher(Address.parse(driver.address.lower()), 3 * EURO, REWARD)
+    domain = Domain(CHAIN_ID, Address.parse(flex.address.lower()), name="Flexibility")
+    signer = KeySigner(bytes.fromhex(issuer.key[2:]))
+    signature = compact_words(signer.sign(digest(domain, voucher, keccak256)))
+    assert row(flex, issuer, driver, 3 * EURO)[:2] == [*signature]
+    words = [*signature, int(driver.address, 16) | 3 * EURO << 160, int.from_bytes(REWARD, "big")]
+    assert mint(flex, driver, words) == []
 
 
 def test_old_vouchers_and_duplicates_make_nothing(flex: Contract, issuer: Person, driver: Person) -> None:

@@ -2,7 +2,11 @@
 
 import pytest
 
-from tests.contract.chain import Chain, Reverted
+from evmesh.domain.ids import Address
+from evmesh.domain.signed_types import Refill
+from evmesh.domain.typed_data import Domain, digest
+from evmesh.ledger.signatures import KeySigner, compact_words, keccak256
+from tests.contract.chain import CHAIN_ID, Chain, Reverted
 from tests.contract.tab_world import (
     EURO,
     EXIT_BEGUN,
@@ -55,6 +59,16 @@ def test_a_refill_settles_its_debt_and_raises_the_ceiling(world: World) -> None:
     payee = world.operator.address.lower()
     assert receipt.events("Claimed") == [{"payee": payee, "amount": 7 * EURO, "settled": 1}]
     assert receipt.events("Refilled") == [{"payee": payee, "credited": 10 * EURO, "pulled": 1}]
+
+
+def test_our_own_encoder_signs_what_the_contract_checks(world: World) -> None:
+    signer = KeySigner(bytes.fromhex(world.driver.key[2:]))
+    refill = Refill(Address.parse(world.operator.address.lower()), 0, 7 * EURO, 30 * EURO, FOREVER)
+    domain = Domain(CHAIN_ID, Address.parse(world.tab.address.lower()))
+    signature = compact_words(signer.sign(digest(domain, refill, keccak256)))
+    words = [*signature, 7 * EURO | 7 * EURO << 96, 30 * EURO | FOREVER << 96]
+    assert words == world.refill_row(7 * EURO, 30 * EURO)
+    assert refilled(world, words) == (1, 1)
 
 
 def test_the_debt_is_settled_although_the_pull_fails(world: World) -> None:

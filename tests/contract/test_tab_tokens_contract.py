@@ -122,6 +122,14 @@ def test_whatever_a_pull_meets_all_debts_are_settled(world: World, mood: Mood) -
     assert receipt.gas < 4 * 130_000
 
 
+def test_a_pull_of_which_a_fee_takes_all_credits_nothing(world: World) -> None:
+    get_moody(world, Mood.FEE)
+    receipt = world.claim_refill(world.refill_row(7 * EURO, 20 * EURO + 1))
+    assert [event["reason"] for event in receipt.events("PullSkipped")] == [TOKEN_REFUSED]
+    assert world.state() == (7 * EURO, 20 * EURO, 0, 0)
+    assert world.balance(world.tab) == 20 * EURO
+
+
 # What goes out
 
 

@@ -172,14 +172,16 @@ class Model:
     def _pull(self, payee: str, debt: Debt, now: int) -> bool:
         tab = self.tab(payee, debt.payer)
         amount = (debt.pull_to or 0) - tab.ceiling
-        if amount <= 0 or tab.leaves_at or now > debt.pull_by or not self._may_take(debt.payer, amount):
+        if amount <= 0 or tab.leaves_at or now > debt.pull_by or not self._allows(debt.payer, amount):
             return False
         self._take(payee, debt.payer, amount)
-        return True
+        return self._arriving(amount) > 0  # of a pull of one unit the token keeps all
 
     def _may_take(self, payer: str, amount: int) -> bool:
-        enough = amount <= min(self.balances[payer], self.allowances.get(payer, 0))
-        return enough and not self.refuses and self._arriving(amount) > 0
+        return self._allows(payer, amount) and self._arriving(amount) > 0
+
+    def _allows(self, payer: str, amount: int) -> bool:
+        return amount <= min(self.balances[payer], self.allowances.get(payer, 0)) and not self.refuses
 
     def _take(self, payee: str, payer: str, amount: int) -> None:
         self.allowances[payer] -= amount

@@ -7,7 +7,7 @@ from evmesh.domain.ids import Address
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """Where the platform's contracts are. `flex_tab` is an escrow as `charge_tab` is, of the operator's FLEX."""
+    """Where the platform's contracts are. `flex_tab` is an escrow like `charge_tab`, of its FLEX."""
 
     chain_id: int
     registry: Address

@@ -1,8 +1,9 @@
 """Every value that evmesh signs. The type strings are frozen: contracts and old signatures hold them.
 
 The first six are what the escrow contract checks; the others are checked by people and by
-`verify`. All are signed under the escrow's domain. Times are seconds since 1970, money is token
-units, `session` is the UUID's 16 bytes and then zeros.
+`verify`. All are signed under the escrow's domain but the last one, which a `FlexToken` checks and
+which is under that token's own. Times are seconds since 1970, money is token units, `session` is the
+UUID's 16 bytes and then zeros.
 """
 
 from dataclasses import dataclass
@@ -148,3 +149,19 @@ class Document(TypedStruct):
 
     format: str
     sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FlexVoucher(TypedStruct):
+    """The issuer has rewarded `holder` with this much FLEX in total.
+
+    `certificate` is the SHA-256 of the reward document that explains the newest part.
+    """
+
+    TYPE: ClassVar[StructType] = StructType.parse(
+        "FlexVoucher(address holder,uint96 cumulative,bytes32 certificate)"
+    )
+
+    holder: Address
+    cumulative: int
+    certificate: bytes

@@ -1,6 +1,6 @@
 """Where a dispatch is laid out: connectors × slots, with the room that the limit leaves in each slot.
 
-Each `run_…` is one way to lay out what is due; `dispatch.py` says which are tried.
+The steps of a level layout are here; `turns.py` has what is done where it leaves something out.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from evmesh.domain.units import MIN_CURRENT, NOMINAL_VOLTAGE, Milliamp, Millivol
 
 LINES = (1, 2, 3)
 MICROWATT_SECONDS_PER_WH = 3_600_000_000
+UNLIMITED = 1 << 40
+"""More mA than any car draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +60,18 @@ class Board:
         }
         """mA-slots still to be placed."""
         self.currents = {one.id: [0] * slots for one in connectors}
-        self._line_room = [dict.fromkeys(LINES, limit.per_line) for _ in range(slots)]
-        self._power_room = [None if limit.power is None else limit.power * 1_000_000] * slots
+        most = limit.per_line
+        self._lines = {} if most is None else {line: [int(most)] * slots for line in LINES}
+        """Room of each line that has a limit, by slot."""
+        self._power = None if limit.power is None else [limit.power * 1_000_000 // limit.voltage] * slots
+        """Room of the group's power by slot, as the current of one line that carries it all."""
 
     def run_steadily(self) -> None:
         """Give the mean current throughout to every car whose mean is one that it can charge at."""
         for one in self.by_urgency():
-            slots = range(len(self.currents[one.id]))
-            mean = min(
-                self.due[one.id] // len(slots), one.max_current, *(self.room(one, slot) for slot in slots)
-            )
-            if mean >= one.min_current:
-                for slot in slots:
+            mean = min(self.due[one.id] // self.slots, one.max_current)
+            if mean >= one.min_current and (mean := min(mean, *self.rooms(one))) >= one.min_current:
+                for slot in range(self.slots):
                     self.add(one, slot, mean)
 
     def run_in_blocks(self) -> None:
@@ -111,8 +113,12 @@ class Board:
 
     @property
     def lacks_anything(self) -> bool:
-        """Tell whether a whole Wh of anybody's is still without a place."""
-        return any(self.due[one.id] * self.unit(one) >= MICROWATT_SECONDS_PER_WH for one in self.connectors)
+        """Tell whether that is so of any."""
+        return any(self.lacks(one) for one in self.connectors)
+
+    def lacks(self, one: DispatchConnector) -> bool:
+        """Tell whether a whole Wh of a connector's is still without a place."""
+        return self.due[one.id] * self.unit(one) >= MICROWATT_SECONDS_PER_WH
 
     def shortfall_wh(self, one: DispatchConnector) -> Wh:
         """Give what a connector lacks, rounded down: what rounding currents loses is none."""
@@ -131,37 +137,30 @@ class Board:
         )
 
     def room(self, one: DispatchConnector, slot: int) -> int:
-        """Give the current that the connector could take more in this slot, as far as the group goes."""
-        rooms = [room for line in one.lines if (room := self._line_room[slot][line]) is not None]
-        power = self._power_room[slot]
-        if power is not None:
-            rooms.append(power // (self.limit.voltage * len(one.lines)))
-        return min([one.max_current, *rooms])
+        """Give the current that the group could carry more in this slot on the lines of a connector."""
+        room = UNLIMITED
+        if self._power is not None:
+            room = min(room, self._power[slot] // len(one.lines))
+        for line in one.lines if self._lines else ():
+            room = min(room, self._lines[line][slot])
+        return room
 
-    def slack(self, one: DispatchConnector, later: int) -> int:
-        """Give how much less than due a connector could still take in `later` slots; negative is more."""
-        return later * one.max_current - self.due[one.id]
+    def rooms(self, one: DispatchConnector) -> list[int]:
+        """Give `room` of every slot."""
+        return [self.room(one, slot) for slot in range(self.slots)]
 
     def missing(self, one: DispatchConnector, slot: int, current: int, other: DispatchConnector) -> int:
         """Give by how much `other` would have to draw less in a slot for `one` to draw `current`."""
-        lines = [
-            current - room
-            for line in one.lines
-            if line in other.lines and (room := self._line_room[slot][line]) is not None
-        ]
-        power = self._power_room[slot]
-        if power is not None:
-            over = current * self.limit.voltage * len(one.lines) - power
-            lines.append(-(-over // (self.limit.voltage * len(other.lines))))
-        return max([0, *lines])
+        shared = [line for line in one.lines if line in other.lines] if self._lines else []
+        over = [current - self._lines[line][slot] for line in shared]
+        if self._power is not None:
+            over.append(-(-(current * len(one.lines) - self._power[slot]) // len(other.lines)))
+        return max([0, *over])
 
     def add(self, one: DispatchConnector, slot: int, current: int) -> None:
         self.currents[one.id][slot] += current
         self.due[one.id] -= current
-        for line in one.lines:
-            room = self._line_room[slot][line]
-            if room is not None:
-                self._line_room[slot][line] = Milliamp(room - current)
-        power = self._power_room[slot]
-        if power is not None:
-            self._power_room[slot] = power - current * self.limit.voltage * len(one.lines)
+        if self._power is not None:
+            self._power[slot] -= current * len(one.lines)
+        for line in one.lines if self._lines else ():
+            self._lines[line][slot] -= current

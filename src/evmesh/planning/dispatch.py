@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.units import Milliamp, Wh
 from evmesh.planning.board import LINES, MICROWATT_SECONDS_PER_WH, Board, DispatchConnector, GroupLimit
-from evmesh.planning.turns import longest_first, run_in_turn, shortest_first
+from evmesh.planning.turns import mend, pour
 
 __all__ = ["LINES", "DispatchConnector", "Dispatched", "GroupLimit", "dispatch"]
 
@@ -60,9 +60,9 @@ def dispatch(
     def board() -> Board:
         return Board(connectors, limit, slots, slot_s)
 
-    best = _levelled(board())
+    best, bound_wh = _levelled(board()), _bound_wh(connectors, limit, slots * slot_s)
     for lay_out in _WHEN_FULL:
-        if not best.lacks_anything:
+        if not best.lacks_anything or best.placed_wh() >= bound_wh - 1:
             break
         other = lay_out(board())
         best = max(best, other, key=Board.placed)  # the first of equals
@@ -71,7 +71,7 @@ def dispatch(
         currents={one.id: tuple(Milliamp(ma) for ma in best.currents[one.id]) for one in connectors},
         shortfall_wh={one.id: best.shortfall_wh(one) for one in connectors},
         placed_wh=best.placed_wh(),
-        bound_wh=_bound_wh(connectors, limit, slots * slot_s),
+        bound_wh=bound_wh,
     )
 
 
@@ -88,9 +88,10 @@ def _packed(board: Board) -> Board:
 
 
 _WHEN_FULL: tuple[Callable[[Board], Board], ...] = (
-    lambda board: run_in_turn(board, shortest_first),
-    lambda board: run_in_turn(board, longest_first),
-    _packed,
+    pour,
+    lambda board: mend(pour(board)),
+    lambda board: mend(_levelled(board)),
+    lambda board: mend(_packed(board)),
 )
 """What is tried, in order, where a level load leaves something out."""
 

@@ -1,78 +1,163 @@
-"""Let cars take turns, so that a step which is full by energy is full by currents too.
+"""Lay out a step that is too full to be level, and move cars about until it carries what is due.
 
-One slot after the other is filled to the brim by as few cars as it takes. Who could not catch up
-later goes first; of the others the order says. Where the rest of a slot is less than the least
-current of the next car, those before it make room. Nobody is left with less than a slot at the
-least current, for that would never come.
+First those that need less than 6 A on average: they get as many slots as they can, each where most
+room is, so they stand one beside the other and not one on another. Then the rest, each of which
+leaves as level a room to those after it as it can. Where a car still lacks something, others give
+way: one that draws in a slot of its draws elsewhere instead.
 """
 
-from collections.abc import Callable
+from evmesh.planning.board import MICROWATT_SECONDS_PER_WH, Board, DispatchConnector
 
-from evmesh.planning.board import Board, DispatchConnector
+_MOST_PASSES = 4
+"""A car that got its energy may have taken another's way out: once more, but not for ever."""
 
-Order = Callable[[Board, DispatchConnector], tuple[int, str]]
-"""Who goes first among the cars that could as well go later: the least."""
-
-
-def shortest_first(board: Board, one: DispatchConnector) -> tuple[int, str]:
-    """Let those finish first that need least: fewer cars with little left at the end."""
-    return board.due[one.id] * board.unit(one), one.id
+_MOST_TRIES = 500
+"""How many cars are asked to give way in one dispatch: some milliseconds."""
 
 
-def longest_first(board: Board, one: DispatchConnector) -> tuple[int, str]:
-    """Let those go first that need most: more cars are left to fill the last slots."""
-    return -board.due[one.id] * board.unit(one), one.id
-
-
-def run_in_turn(board: Board, order: Order) -> Board:
-    """Lay out what is due, slot by slot."""
-    for slot in range(board.slots):
-        later = board.slots - slot - 1
-        for one in sorted(
-            board.connectors, key=lambda one: (board.slack(one, later) >= 0, order(board, one))
-        ):
-            _run(board, one, slot)
+def pour(board: Board) -> Board:
+    """Lay out what is due, the small ones first."""
+    urgent = board.by_urgency()
+    small = [one for one in urgent if board.due[one.id] < one.min_current * board.slots]
+    for one in sorted(small, key=lambda one: (-_height(board, one), one.id)):
+        _pour(board, one)
+    for one in urgent:
+        _pour(board, one)
     return board
 
 
-def _run(board: Board, one: DispatchConnector, slot: int) -> None:
-    later = board.slots - slot - 1
+def _height(board: Board, one: DispatchConnector) -> int:
+    """Give the current at which a car takes as many slots as it can."""
     due = board.due[one.id]
-    most = min(due, one.max_current)
-    if most < one.min_current:
-        return
-    # What is too little for two slots needs one that is large enough.
-    least = most if due < 2 * one.min_current else one.min_current
-    if board.room(one, slot) < least:
-        _make_room(board, one, slot, least)
-    current = min(most, board.room(one, slot))
-    if 0 < due - current < one.min_current and later:
-        current = min(current, due - one.min_current)
-    if current >= one.min_current:
-        board.add(one, slot, current)
+    return due // max(1, due // one.min_current)
 
 
-def _make_room(board: Board, one: DispatchConnector, slot: int, current: int) -> None:
-    """Let others draw less in this slot, as far as they can catch up later, so that one more can run."""
-    taken: list[tuple[DispatchConnector, int]] = []
-    for other in board.connectors:
-        less = _spared(board, other, slot, board.missing(one, slot, current, other))
-        if less:
-            board.add(other, slot, -less)
-            taken.append((other, less))
-        if board.room(one, slot) >= current:
-            return
-    for other, less in taken:
-        board.add(other, slot, less)
+def _pour(board: Board, one: DispatchConnector) -> None:
+    """Fill the slots that have most room, so that the room which stays is level."""
+    due, rooms = board.due[one.id], board.rooms(one)
+    usable = [slot for slot, room in enumerate(rooms) if room >= one.min_current]
+    slots = sorted(usable, key=lambda slot: (-rooms[slot], slot))[: due // one.min_current]
+    most = [min(rooms[slot], one.max_current) for slot in slots]
+
+    def down_to(level: int) -> list[int]:
+        return [
+            max(one.min_current, min(rooms[slot] - level, top)) for slot, top in zip(slots, most, strict=True)
+        ]
+
+    low, high = 0, max(rooms)
+    while low < high:
+        level = (low + high) // 2
+        low, high = (low, level) if sum(down_to(level)) <= due else (level + 1, high)
+    currents = down_to(low)
+    rest = due - sum(currents)  # less than one mA a slot, where there is room for it
+    for slot, current, top in zip(slots, currents, most, strict=True):
+        more = min(rest, 1, top - current)
+        board.add(one, slot, current + more)
+        rest -= more
 
 
-def _spared(board: Board, other: DispatchConnector, slot: int, missing: int) -> int:
-    """Give by how much less `other` draws; 0 where it draws nothing, or could not catch up."""
-    most = min(
-        board.currents[other.id][slot] - other.min_current,
-        board.slack(other, board.slots - slot - 1),
+def mend(board: Board) -> Board:
+    """Let others give way to cars that lack something."""
+    patience = _Patience()
+    for _ in range(_MOST_PASSES):
+        gained = False
+        for one in board.by_urgency():
+            while board.lacks(one) and _gain(board, one, patience):
+                gained = True
+        if not gained:
+            break
+    return board
+
+
+class _Patience:
+    """How many moves are still looked at: a step that is overfull cannot be mended, and others wait."""
+
+    def __init__(self) -> None:
+        self.left = _MOST_TRIES
+
+
+def _gain(board: Board, one: DispatchConnector, patience: _Patience) -> bool:
+    return (
+        _take(board, one)
+        or _begin(board, one)
+        or any(_push(board, one, slot, patience) for slot in range(board.slots))
     )
-    if missing and not board.due[other.id]:
-        missing = max(missing, other.min_current)  # what it then has left must be worth a slot
-        return missing if missing <= most else 0
-    return max(0, min(missing, most))
+
+
+def _take(board: Board, one: DispatchConnector) -> bool:
+    """Use room that is there."""
+    before = board.due[one.id]
+    for slot, (current, room) in enumerate(zip(board.currents[one.id], board.rooms(one), strict=True)):
+        more = min(board.due[one.id], one.max_current - current, room)
+        if more > 0 and current + more >= one.min_current:
+            board.add(one, slot, more)
+    return before - board.due[one.id] >= min(before, _worth(board, one))
+
+
+def _begin(board: Board, one: DispatchConnector) -> bool:
+    """Draw less in other slots, so that what is missing makes the least current in one more."""
+    currents = board.currents[one.id]
+    less = one.min_current - board.due[one.id]
+    spare = [max(0, current - one.min_current) for current in currents]
+    if not 0 < less <= sum(spare):
+        return False
+    for slot, room in enumerate(board.rooms(one)):
+        if not currents[slot] and room >= one.min_current:
+            for other, most in enumerate(spare):
+                board.add(one, other, -min(less, most))
+                less -= min(less, most)
+            board.add(one, slot, one.min_current)
+            return True
+    return False
+
+
+def _push(board: Board, one: DispatchConnector, slot: int, patience: _Patience) -> bool:
+    """Let another draw elsewhere what it draws in this slot."""
+    current = board.currents[one.id][slot]
+    want = min(board.due[one.id], one.max_current - current)
+    if want <= 0 or current + want < one.min_current:
+        return False
+    least = min(want, max(_worth(board, one), one.min_current - current))
+    found: tuple[int, int, int, DispatchConnector] | None = None
+    for other in board.connectors:
+        if other is one or not board.currents[other.id][slot] or not patience.left:
+            continue
+        patience.left -= 1
+        enough, all_of_it = board.missing(one, slot, least, other), board.missing(one, slot, want, other)
+        for to, move in _moves(board, other, slot, all_of_it) if all_of_it else ():
+            if move >= enough and (found is None or (all_of_it - min(move, all_of_it), move) < found[:2]):
+                found = all_of_it - min(move, all_of_it), move, to, other
+    if found is None:
+        return False
+    _, move, to, other = found
+    board.add(other, slot, -move)
+    board.add(other, to, move)
+    more = min(want, board.room(one, slot))
+    if more >= least:
+        board.add(one, slot, more)
+        return True
+    board.add(other, to, -move)
+    board.add(other, slot, move)
+    return False
+
+
+def _moves(board: Board, other: DispatchConnector, slot: int, missing: int) -> list[tuple[int, int]]:
+    """Give slots, and what `other` could draw there of what it draws in `slot`: some of it, or all."""
+    drawn, currents = board.currents[other.id][slot], board.currents[other.id]
+    found = []
+    for to, room in enumerate(board.rooms(other)):
+        there = currents[to]
+        room = min(room, other.max_current - there)
+        if to == slot or room <= 0:
+            continue
+        some = min(missing, drawn - other.min_current, room)
+        if some > 0 and there + some >= other.min_current:
+            found.append((to, some))
+        if drawn <= room and there + drawn >= other.min_current:
+            found.append((to, drawn))
+    return found
+
+
+def _worth(board: Board, one: DispatchConnector) -> int:
+    """Give the current of a slot that makes a Wh: moves for less are not worth their time."""
+    return -(-MICROWATT_SECONDS_PER_WH // board.unit(one))

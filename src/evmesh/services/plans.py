@@ -23,6 +23,7 @@ from evmesh.domain.typed_data import Keccak, hash_struct
 from evmesh.domain.units import MIN_CURRENT, W, Wh, energy_from_watts, watts_from_current
 from evmesh.planning.admission import Accepted, RefusedRequest, admit
 from evmesh.planning.optimiser import solve
+from evmesh.planning.reserve import UNSHOWN_POWER_PERCENT, reserve_wh
 from evmesh.ports import Unit
 from evmesh.services.directory import Directory, Group, Supply
 from evmesh.services.live import LiveState
@@ -37,18 +38,6 @@ START_ALLOWANCE = RESERVATION_TTL + FUNDED_TIMEOUT
 It covers the whole time in which the driver may pay, and the longest that a start may wait after that:
 whoever pays in time finds the problem of that moment beginning no later than the promised window.
 """
-
-
-RESERVE_PERCENT = 5
-"""Of each step's supply, and some minutes at 6 A besides: what is not promised to anybody.
-
-Currents are 0 or at least 6 A and last for minutes, limits arrive late and cars follow them with a
-delay: a step that is promised to the last Wh cannot be delivered to the last Wh.
-"""
-
-UNSHOWN_POWER_PERCENT = 90
-"""Of the rating: what a car is planned with until it has shown its power. Many on-board chargers take
-6.6 kW where the charge point could give 7.4; a plan at full rating would leave them short at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +188,7 @@ class Planner:
         return TimeGrid(start, STEP_S, steps)
 
     def _problem(self, group: Group, grid: TimeGrid) -> Problem:
-        return Problem(grid, _promisable(self._supply(group, grid), grid.steps, _last_minutes(group)), ())
+        return Problem(grid, _promisable(group, self._supply(group, grid), grid.steps), ())
 
     def _request(self, one: Promised, grid: TimeGrid) -> Request:
         """Put a promise on the grid; a car that leaves before a whole step has passed gets nothing there.
@@ -292,23 +281,14 @@ def flat_tariff_supply(price_at: Callable[[datetime], int]) -> Supply:
     return supply
 
 
-def _last_minutes(group: Group) -> Wh:
-    """Give what rounding up to a minute at 6 A may cost a step.
-
-    One minute, where others can draw less meanwhile; a cabinet that carries one car at a time has no
-    such play, and may lose a minute to each.
-    """
-    least = max(watts_from_current(MIN_CURRENT, place.connector.phases) for place in group.places)
-    minute = energy_from_watts(least, 60)
-    return minute if group.capacity >= 2 * least else Wh(minute * len(group.places))
-
-
-def _promisable(supply: Sequence[SupplySegment], steps: int, minutes: Wh) -> tuple[SupplySegment, ...]:
+def _promisable(group: Group, supply: Sequence[SupplySegment], steps: int) -> tuple[SupplySegment, ...]:
     """Take the reserve out of each step, from its dearest segments."""
+    least = max(watts_from_current(MIN_CURRENT, place.connector.phases) for place in group.places)
+    ratings = [place.connector.rating for place in group.places]
     whole = [0] * steps
     for one in supply:
         whole[one.step] += one.cap_wh
-    kept_back = [-(-wh * RESERVE_PERCENT // 100) + minutes for wh in whole]
+    kept_back = [int(reserve_wh(Wh(wh), group.capacity, ratings, least)) for wh in whole]
     left: list[SupplySegment] = []
     for one in sorted(supply, key=lambda one: (one.step, -one.price)):
         taken = min(kept_back[one.step], one.cap_wh)

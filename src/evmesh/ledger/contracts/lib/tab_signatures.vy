@@ -58,8 +58,8 @@ def _check(signer: address, struct_hash: bytes32, r: uint256, vs: uint256, why: 
 @view
 def _check_claim(payee: address, rows: bytes32, deadline: uint256, signature: uint256[2]):
     """
-    @dev Rows of vouchers and rows of refills differ in their words, and 3n words are never 4n: with the
-         count of rows in front, one's hash is not the other's.
+    @dev The count of rows stands in front of their words, so that no hash of vouchers is one of refills,
+         though four rows of three words are three rows of four.
     """
     assert block.timestamp <= deadline, "tab: claim too late"
     self._check(

@@ -1,6 +1,7 @@
 """The site's EVSEs in the public registry: each registered once, its number kept by the chain."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,8 +21,9 @@ async def register_site(
 ) -> Directory:
     """Register what is not registered yet; give the places with their numbers.
 
-    Where the site file has another price than the registry, the registry follows; `change` is a
-    number that no earlier change of prices had, say the newest block's.
+    Where the site file says anything else than the registry, the registry follows: the record that is
+    served must have the hash that it holds. `change` is a number that no earlier change had, say the
+    newest block's.
     """
     groups = []
     for number, group in enumerate(site.groups, 1):
@@ -31,7 +33,7 @@ async def register_site(
                 deposit = deposit_signer(operator_secret, connector.evse_id).address
                 asset = new_asset(connector, number, deposit, meter_key)
                 counter = await owner.register(asset, f"register:{connector.evse_id}")
-                await _follow_price(owner, counter, connector, change)
+                await _follow(owner, counter, asset, change)
                 places.append(Place(counter, name, connector, deposit))
         groups.append(Group(group.name, group.capacity, tuple(places)))
     return Directory(tuple(groups))
@@ -92,7 +94,13 @@ def read_codes(data: Path) -> dict[str, str]:
     return codes
 
 
-async def _follow_price(owner: AssetOwner, counter: int, connector: Connector, change: int) -> None:
-    facts = await owner.registry.find(counter)
-    if facts is not None and facts.price != connector.price:
-        await owner.set_price(counter, connector.price, f"price:{counter}:{change}")
+async def _follow(owner: AssetOwner, counter: int, asset: NewAsset, change: int) -> None:
+    read = await owner.registry.read(counter)
+    if read is None:
+        return
+    stored, record_hash = read
+    wanted = asset.as_stored(owner.address)
+    if record_hash != asset.record_hash or replace(stored, price=wanted.price) != wanted:
+        await owner.update(counter, asset, f"update:{counter}:{change}")
+    elif stored.price != wanted.price:
+        await owner.set_price(counter, wanted.price, f"price:{counter}:{change}")

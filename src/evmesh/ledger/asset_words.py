@@ -57,6 +57,10 @@ class NewAsset:
     price: Price
     record_hash: bytes
 
+    def as_stored(self, owner: Address) -> "StoredAsset":
+        """Give what the registry would read once it holds this asset for `owner`."""
+        return StoredAsset.read(facts_word(self) | int.from_bytes(owner.to_bytes(), "big"), place_word(self))
+
 
 def facts_word(asset: NewAsset) -> int:
     """Give the facts word with an empty owner, which the contract fills in."""

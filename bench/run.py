@@ -99,6 +99,10 @@ def _kept(figure: Figure, before: dict[str, object]) -> dict[str, object]:
     return {"times_better_than": figure.baseline_name, "ratio": ratio}
 
 
+def _three_digits(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+
+
 def _print_table(results: dict[str, list[Figure]]) -> None:
     rows = [("figure", "ours", "baseline", "unit", "ratio", "against")]
     for name, figures in results.items():
@@ -108,7 +112,7 @@ def _print_table(results: dict[str, list[Figure]]) -> None:
                 f"{figure.value:,.4g}" if figure.value < 10_000 else f"{figure.value:,.0f}",
                 "" if figure.baseline is None else f"{figure.baseline:,.4g}",
                 figure.unit,
-                "" if figure.ratio is None else f"{figure.ratio:.3g}x",
+                "" if figure.ratio is None else f"{_three_digits(figure.ratio)}x",
                 figure.baseline_name,
             )
             for figure in figures

@@ -140,14 +140,16 @@ TAKES_TURNS = [(22_000, 70), (22_000, 70), (22_000, 102), (22_000, 137), (22_000
 @given(promised_steps(st.integers(10, 15)))
 @example((3, 24_028, [*TAKES_TURNS, (22_000, 4_706)], 15))  # six in turn beside one that needs the rest
 @example((3, 23_920, [(11_000, 2_475), (11_000, 2_475), (11_000, 392), (11_000, 268)], 15))
+@example((3, 11_000, [(11_000, 70), (11_000, 80), (11_000, 733), (11_000, 412), (11_000, 551)], 11))
 def test_what_admission_promises_of_a_step_is_delivered_in_full(step: Step) -> None:
     assert max(shortfalls(step)) <= 1, shortfalls(step)  # currents are rounded down
 
 
 @given(promised_steps(st.integers(1, 9)))
 @example((3, 14_998, [(11_000, 824), (11_000, 133), (11_000, 133)], 5))
+@example((3, 11_132, [(11_000, 207), (11_000, 70), (11_000, 462), (11_000, 117), (11_000, 484)], 8))
 def test_the_last_minutes_of_a_step_lack_less_than_a_minute_at_6_a(step: Step) -> None:
-    """Two cars that need 11 A for one minute each cannot share them with others as in a whole step.
+    """The fewer minutes are left, the less room there is to place one that needs 11 A for one of them.
 
     What then is missing, of all cars together, is planned again in the next step.
     """

@@ -23,8 +23,8 @@ UNSHOWN_POWER_PERCENT = 90
 take 6.6 kW where the outlet could give 7.4; a plan at full rating would leave them short at the end, and
 without a minute in which to make room for others."""
 
-_MINUTES = STEP_S // 60
-"""Slots of a step."""
+_MINUTES = range(10, STEP_S // 60 + 1)
+"""For which rests of a step, in minutes, the reserve is enough."""
 
 
 def reserve_wh(step_wh: Wh, capacity: W, ratings: Sequence[W], least: W) -> Wh:
@@ -52,22 +52,25 @@ def unusable(capacity: W, ratings: Sequence[W], least: W) -> W:
         carried += rating
         beside = capacity - carried
         if 0 < beside < 2 * least:
-            play = carried * _MINUTES * (100 - UNSHOWN_POWER_PERCENT) // 100
             starved = count == 1 and capacity < 3 * least  # beside 12 A it has not 6 A left
             once = carried if starved else 2 * least - beside
-            minutes = _minutes_to_use_up(play, len(largest) - count, least - beside, once)
-            worst = max(worst, (_MINUTES - minutes) * beside // _MINUTES)
+            for minutes in _MINUTES:
+                play = carried * minutes * (100 - UNSHOWN_POWER_PERCENT) // 100
+                used = _minutes_to_use_up(play, minutes, len(largest) - count, (least - beside, once))
+                idle = (minutes - used) * beside + (used * least if starved else 0) * (used < minutes)
+                worst = max(worst, idle // minutes)
     return W(worst)
 
 
-def _minutes_to_use_up(play: int, others: int, often: int, once: int) -> int:
-    """Give the fewest minutes in which others take the play (watt-minutes) of the largest.
+def _minutes_to_use_up(play: int, most: int, others: int, losses: tuple[int, int]) -> int:
+    """Give the fewest minutes, or `most`, in which others take the play (watt-minutes) of the largest.
 
-    Each of them can take up to 12 A in one minute (`once` of the play is lost), for what is less than
-    12 A in a minute cannot be had in two; in any more minutes 6 A (`often`).
+    Each of them can take up to 12 A in one minute, for what is less than 12 A in a minute cannot be
+    had in two; in any more minutes 6 A. `losses` are the play that is lost to 6 A and to 12 A.
     """
-    for minutes in range(1, _MINUTES):
+    often, once = losses
+    for minutes in range(1, most):
         for full in range(1, min(minutes, others) + 1):
             if full * once + (minutes - full) * often > play:
                 return minutes
-    return _MINUTES
+    return most

@@ -6,12 +6,14 @@ leaves as level a room to those after it as it can. Where a car still lacks some
 way: one that draws in a slot of its draws elsewhere instead.
 """
 
+from dataclasses import dataclass
+
 from evmesh.planning.board import MICROWATT_SECONDS_PER_WH, Board, DispatchConnector
 
 _MOST_PASSES = 4
 """A car that got its energy may have taken another's way out: once more, but not for ever."""
 
-_MOST_TRIES = 500
+_MOST_TRIES = 200
 """How many cars are asked to give way in one dispatch: some milliseconds."""
 
 
@@ -118,44 +120,75 @@ def _push(board: Board, one: DispatchConnector, slot: int, patience: _Patience) 
     if want <= 0 or current + want < one.min_current:
         return False
     least = min(want, max(_worth(board, one), one.min_current - current))
-    found: tuple[int, int, int, DispatchConnector] | None = None
+    best: _Move | None = None
     for other in board.connectors:
         if other is one or not board.currents[other.id][slot] or not patience.left:
             continue
         patience.left -= 1
         enough, all_of_it = board.missing(one, slot, least, other), board.missing(one, slot, want, other)
-        for to, move in _moves(board, other, slot, all_of_it) if all_of_it else ():
-            if move >= enough and (found is None or (all_of_it - min(move, all_of_it), move) < found[:2]):
-                found = all_of_it - min(move, all_of_it), move, to, other
-    if found is None:
+        for move in _moves(board, other, slot, all_of_it) if all_of_it else ():
+            if move.current >= enough and (best is None or move.rank(all_of_it) < best.rank(all_of_it)):
+                best = move
+    if best is None:
         return False
-    _, move, to, other = found
-    board.add(other, slot, -move)
-    board.add(other, to, move)
+    best.make(board, 1)
     more = min(want, board.room(one, slot))
     if more >= least:
         board.add(one, slot, more)
         return True
-    board.add(other, to, -move)
-    board.add(other, slot, move)
+    best.make(board, -1)
     return False
 
 
-def _moves(board: Board, other: DispatchConnector, slot: int, missing: int) -> list[tuple[int, int]]:
-    """Give slots, and what `other` could draw there of what it draws in `slot`: some of it, or all."""
-    drawn, currents = board.currents[other.id][slot], board.currents[other.id]
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A car draws less in one slot, and as much more in others."""
+
+    car: DispatchConnector
+    slot: int
+    current: int
+    to: tuple[tuple[int, int], ...]
+    """Slots, and how much more in each."""
+
+    def rank(self, missing: int) -> tuple[int, int, int]:
+        """Give the least for the best: what gives most of what is missing, and moves least."""
+        return max(0, missing - self.current), self.current, len(self.to)
+
+    def make(self, board: Board, sign: int) -> None:
+        """Make the move, or take it back."""
+        board.add(self.car, self.slot, -sign * self.current)
+        for slot, current in self.to:
+            board.add(self.car, slot, sign * current)
+
+
+def _moves(board: Board, car: DispatchConnector, slot: int, missing: int) -> list[_Move]:
+    """Give how a car could draw elsewhere what it draws in a slot: some of it, or all."""
+    drawn, currents = board.currents[car.id][slot], board.currents[car.id]
+    rooms = [
+        min(room, car.max_current - there) for room, there in zip(board.rooms(car), currents, strict=True)
+    ]
+    rooms[slot] = 0
+    some = min(missing, drawn - car.min_current)
     found = []
-    for to, room in enumerate(board.rooms(other)):
-        there = currents[to]
-        room = min(room, other.max_current - there)
-        if to == slot or room <= 0:
-            continue
-        some = min(missing, drawn - other.min_current, room)
-        if some > 0 and there + some >= other.min_current:
-            found.append((to, some))
-        if drawn <= room and there + drawn >= other.min_current:
-            found.append((to, drawn))
+    for current in (some, drawn) if some > 0 else (drawn,):
+        for to, room in enumerate(rooms):
+            part = min(current, room) if current == some else current
+            if 0 < part <= room and currents[to] + part >= car.min_current:
+                found.append(_Move(car, slot, part, ((to, part),)))
+        if parts := _spread(current, rooms, currents):
+            found.append(_Move(car, slot, current, parts))
     return found
+
+
+def _spread(current: int, rooms: list[int], currents: list[int]) -> tuple[tuple[int, int], ...]:
+    """Share a current out among slots in which the car draws anyway; nothing where it does not fit."""
+    parts = []
+    for to in sorted(range(len(rooms)), key=lambda to: (-rooms[to], to)):
+        part = min(current, rooms[to]) if currents[to] else 0
+        if part > 0:
+            parts.append((to, part))
+            current -= part
+    return tuple(parts) if not current else ()
 
 
 def _worth(board: Board, one: DispatchConnector) -> int:

@@ -73,6 +73,12 @@ def test_in_the_last_slot_nothing_is_kept_back_for_a_slot_that_does_not_come() -
     assert dispatch(cars, GroupLimit(per_line=Milliamp(12_626)), QUARTER).gap_wh <= 29
 
 
+def test_a_car_leaves_a_slot_to_one_that_has_none_and_draws_more_in_its_others() -> None:
+    cars = [car(f"{n}", wh, max_current=15_942) for n, wh in enumerate((70, 80, 733, 412, 551))]
+    found = dispatch(cars, GroupLimit(power=W(11_000)), 660)
+    assert set(found.shortfall_wh.values()) == {0}
+
+
 def test_a_current_below_the_least_is_never_given() -> None:
     found = dispatch([car("a", 60)], GroupLimit(), QUARTER)  # less than a slot of 6 A
     assert set(found.currents["a"]) == {0}

@@ -61,22 +61,28 @@ def untaken_wh(rating_w: int, measures: Sequence[Measured]) -> int:
 def outcome(asked_wh: int, got_wh: int, rating_w: int, measures: Sequence[Measured]) -> str:
     """Say in a sentence what was asked for, what was charged, and why it is less.
 
-    Less is the car's doing where all that is missing could have flowed while the car drew less than it
-    was allowed. Raises IntegrityFailure `demo.our_shortfall` where the measures do not show that.
+    Less is the car's doing where its battery was full at the end, or where all that is missing could have
+    flowed while the car drew less than it was allowed. Raises IntegrityFailure `demo.our_shortfall` where
+    the measures show neither.
     """
     said = f"asked {asked_wh:,} Wh, got {got_wh:,} Wh"
     if got_wh >= asked_wh:
         return said
     alone = [one for one in measures if one.takes_less]
     left = untaken_wh(rating_w, measures)
+    if measures and measures[-1].soc == 100:
+        return f"{said}: the car took less, its battery was full by {_full_at(measures):%H:%M} UTC"
     if left < asked_wh - got_wh:
         raise IntegrityFailure(
             "demo.our_shortfall",
             f"{said}, and only {left:,} Wh of that are missing because the car took less",
         )
     last = alone[-1]
-    battery = "its battery was full" if last.soc == 100 else f"its battery was at {last.soc} %"
     return (
         f"{said}: the car took less, from {alone[0].at:%H:%M} UTC on by {left:,} Wh;"
-        f" at {last.at:%H:%M} UTC {battery} and it drew {last.power_w:,} W"
+        f" at {last.at:%H:%M} UTC its battery was at {last.soc} % and it drew {last.power_w:,} W"
     )
+
+
+def _full_at(measures: Sequence[Measured]) -> datetime:
+    return next(one.at for one in measures if one.soc == 100)

@@ -41,7 +41,13 @@ def test_the_sentence_says_since_when_the_car_took_less_and_how_full_it_was() ->
         "asked 12,000 Wh, got 10,500 Wh: the car took less, from 09:10 UTC on by 1,666 Wh;"
         " at 10:00 UTC its battery was at 98 % and it drew 2,000 W"
     )
-    assert "its battery was full" in said([*TAPERS, snapshot(70, 0, 1_400, 10_500, soc=100)])
+
+
+def test_a_full_battery_explains_whatever_is_missing() -> None:
+    shown = [snapshot(0, 7_000, 7_000), snapshot(5, 0, 7_000, soc=100), snapshot(10, 0, 0, soc=100)]
+    assert said(shown, 900) == (
+        "asked 12,000 Wh, got 900 Wh: the car took less, its battery was full by 09:05 UTC"
+    )
 
 
 def test_all_that_was_asked_for_needs_no_reason() -> None:

@@ -37,6 +37,13 @@ const STATUS_TONES: Record<string, Tone> = {
 }
 
 export const isFinished = (session: Session): boolean => FINISHED.has(session.state)
+
+/** Give the sessions that are over, the one that ended last first. */
+export function finishedOf(sessions: Session[]): Session[] {
+  const end = (session: Session): string => session.stopped_at ?? session.started_at ?? session.arrival
+  return sessions.filter(isFinished).sort((one, other) => Date.parse(end(other)) - Date.parse(end(one)))
+}
+
 export const stateTone = (state: string): Tone => TONES[state] ?? 'calm'
 export const statusTone = (status: string): Tone => STATUS_TONES[status] ?? 'calm'
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { meteredPower, outline, planSteps } from '../cockpit/plan'
-import { endCause, isFinished, news, wayOf } from '../cockpit/sessions'
+import { endCause, finishedOf, isFinished, news, wayOf } from '../cockpit/sessions'
 import { recorded } from '../dev/recorded.ts'
 import type { Session } from '../kit/api-types'
 import de from '../kit/i18n/de.json'
@@ -111,6 +111,17 @@ describe('the way of a session', () => {
   it('is over when the receipt is final', () => {
     expect(isFinished(inState('metered'))).toBe(true)
     expect(isFinished(inState('suspended'))).toBe(false)
+  })
+
+  it('shows the one that ended last first', () => {
+    const ended = (id: string, at: string) => ({ ...inState('settled'), id, stopped_at: at })
+    const sessions = [
+      ended('early', '2026-06-01T08:00:00Z'),
+      inState('suspended'),
+      ended('late', '2026-06-01T15:40:00Z'),
+      ended('noon', '2026-06-01T13:23:00+02:00'),
+    ]
+    expect(finishedOf(sessions).map((session) => session.id)).toEqual(['late', 'noon', 'early'])
   })
 })
 

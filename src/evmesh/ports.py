@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
-from evmesh.domain.chain import Claim, DepositOrder, JournaledTransaction, Mined, Tab
+from evmesh.domain.chain import AuthorizedDeposit, Claim, DepositOrder, JournaledTransaction, Mined, Tab
 from evmesh.domain.evidence import NotaryLeaf, RefusalRecord, StoredPlan
 from evmesh.domain.ids import Address, ConnectorRef, SessionId, StationId
 from evmesh.domain.sessions import Effect, EffectKind, JournalRow, Session
@@ -61,6 +61,19 @@ class Signatures(Protocol):
         """Give the signer of a 64-byte (EIP-2098) or 65-byte (r, s, v) signature.
 
         Raises IntegrityFailure `signature.malformed` for a zero recovery and a high s too.
+        """
+
+
+class MeterSignatures(Protocol):
+    """Checks what meters sign with keys of their own, as OCMF carries it."""
+
+    def check(self, algorithm: str, key: bytes, payload: bytes, signature: bytes) -> None:
+        """Return where the owner of `key` signed `payload`.
+
+        `algorithm` is named as OCMF does (`ECDSA-secp256r1-SHA256`); `key` is a DER
+        SubjectPublicKeyInfo or a point of that curve (04 ‖ x ‖ y); `signature` is DER. Raises
+        IntegrityFailure `ocmf.false_signature` or `ocmf.other_curve`, InvalidInput `ocmf.bad_key`, and
+        Refused `ocmf.cannot_check` for an algorithm or a key's curve that cannot be checked here.
         """
 
 
@@ -126,6 +139,22 @@ class Escrow(Protocol):
 
     async def payout(self, key: str) -> Mined:
         """Move what was claimed to the operator's account."""
+
+
+class DriverRelay(Protocol):
+    """What the operator sends for drivers beside plain deposits, so that none of them needs gas.
+
+    Each is simulated first, and idempotent per `key`; raises Refused with the contract's reason.
+    """
+
+    async def deposit_authorized(self, order: AuthorizedDeposit, key: str) -> Mined:
+        """Relay a deposit by EIP-3009."""
+
+    async def begin_exit(self, payer: Address, epoch: int, signature: bytes, key: str) -> Mined:
+        """Relay a driver's signed Exit from the operator's tab."""
+
+    async def finish_exit(self, payer: Address, key: str) -> Mined:
+        """Return to a driver what the tab has left, after the window."""
 
 
 class Notary(Protocol):
@@ -210,6 +239,27 @@ class TelemetryBus(Protocol):
 
     def values(self) -> AsyncIterator[TelemetryValue]:
         """Follow every charger's values, retained ones first."""
+
+
+class FrameLine(Protocol):
+    """An open connection to where encrypted channels lie; raises Unavailable `broker.away` when it is cut."""
+
+    async def put(self, place: bytes, slot: int, packet: bytes) -> None:
+        """Keep a packet for readers now and later; it takes the place of the one in this slot before."""
+
+    async def forget(self, place: bytes, slots: int) -> None:
+        """Empty the first `slots` slots of a place."""
+
+    async def watch(self, place: bytes) -> None: ...
+
+    def packets(self) -> AsyncIterator[tuple[bytes, bytes]]:
+        """Give (place, packet): what lies at watched places, in any order, then what comes."""
+
+
+class FrameCarrier(Protocol):
+    """Carries the packets of channels, without being able to read or to link them."""
+
+    def open(self) -> AbstractAsyncContextManager[FrameLine]: ...
 
 
 class TelemetryStore(Protocol):

@@ -20,12 +20,13 @@ from evmesh.app.instants import instant
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Waiting
 from evmesh.app.snapshot import Snapshots
+from evmesh.domain.chain import Tab
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import SessionId
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import UNSECURED_TTL, Session
 from evmesh.domain.settlement import Settlement
-from evmesh.domain.signed_types import ChargeRequest, StopRequest, TopUp
+from evmesh.domain.signed_types import ChargeRequest, Exit, StopRequest, TopUp
 from evmesh.domain.station_code import code_of
 from evmesh.domain.trust import Trust
 from evmesh.domain.typed_data import TypedStruct
@@ -35,6 +36,7 @@ from evmesh.services.rewards import RewardBook
 from evmesh.verify.receipt import verify_receipt
 from evmesh.verify.schedule import verify_schedule
 from tests.drivers.changes import changed
+from tests.fakes.money import FakeRelay
 from tests.fakes.world import OPERATOR, SIGNATURES, Driver, World, dear_morning, open_world, running
 
 Json = dict[str, Any]
@@ -128,6 +130,8 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
                 requests=world.requests,
                 payments=world.payments,
                 escrow=world.escrow,
+                relay=FakeRelay(world.escrow),
+                payee=OPERATOR.payee.address,
                 snapshots=snapshots,
                 feed=feed,
                 site=site,
@@ -446,6 +450,49 @@ async def test_one_address_cannot_have_everything_relayed(served: Served, driver
     assert [one.status_code for one in answers] == [200, 200, 409]
     assert problem_of(answers[2], 409)["code"] == "relay.too_many"
     assert served.world.escrow.tabs[driver.address].ceiling == 2_000_000
+
+
+async def test_a_driver_fills_its_tab_by_authorization_leaves_it_and_gets_the_rest_back(
+    served: Served, driver: Driver
+) -> None:
+    escrow, who = served.world.escrow, {"payer": driver.address.text, "payee": OPERATOR.payee.address.text}
+    escrow.balances[driver.address] = 10_000_000
+    authorized = {
+        **who,
+        "value": "4000000",
+        "valid_after": 0,
+        "valid_before": 2**40,
+        "salt": "0x" + "22" * 32,
+        "signature": "0x" + "11" * 64,
+    }
+    filled = await served.post("/v1/relay", {"kind": "authorized", "order": authorized})
+    assert filled.status_code == 200, filled.text
+    again = await served.post("/v1/relay", {"kind": "authorized", "order": authorized})
+    assert again.json() == filled.json()
+    assert escrow.tabs[driver.address].ceiling == 4_000_000
+
+
+async def test_a_driver_leaves_a_tab_by_its_signature(served: Served, driver: Driver) -> None:
+    escrow, who = served.world.escrow, {"payer": driver.address.text, "payee": OPERATOR.payee.address.text}
+    escrow.tabs[driver.address] = Tab(spent=1_000_000, ceiling=4_000_000, exit_at=0, epoch=3)
+    word = {**who, "epoch": 3, "signature": signed(driver, Exit(OPERATOR.payee.address, 3))}
+    early = await served.post("/v1/relay", {"kind": "finish", "order": who})
+    assert problem_of(early, 409)["code"] == "tab.no_exit_begun"
+    elsewhere = await served.post("/v1/relay", {"kind": "finish", "order": {**who, "payee": "0x" + "9" * 40}})
+    assert problem_of(elsewhere, 409)["code"] == "relay.other_payee"
+    begun = await served.post("/v1/relay", {"kind": "exit", "order": word})
+    assert begun.status_code == 200, begun.text
+    assert escrow.tabs[driver.address].exit_at > 0
+    served.world.clock.move(timedelta(days=1))
+    finished = await served.post("/v1/relay", {"kind": "finish", "order": who})
+    assert finished.status_code == 200, finished.text
+    assert escrow.tabs[driver.address] == Tab(0, 0, 0, 4)
+    assert escrow.balances[driver.address] == 3_000_000
+
+
+async def test_a_body_of_no_known_kind_is_refused(served: Served) -> None:
+    refused = await served.post("/v1/relay", {"kind": "steal", "order": {}})
+    assert problem_of(refused, 400)["code"]
 
 
 # --- live

@@ -296,7 +296,7 @@ async def settled(place: Place, mined: Mined, **changes: Any) -> Check:
     named = TransactionRef(bytes.fromhex(mined.raw["transactionHash"][2:]), int(mined.raw["blockNumber"], 16))
     settlement = make_settlement(place.receipt, **{"transactions": (named,), **changes})
     facts = await read_settlement_facts(place.chain.url, settlement)
-    receipt = place.receipt.encode() if settlement.kind == "claim" else None
+    receipt = None if settlement.receipt_sha256 is None else place.receipt.encode()
     report = verify_settlement(settlement.encode(), SIGNATURES, receipt, chain=facts)
     assert {check.status for check in report.checks if check.name == "payee signature"} == {OK}
     return next(check for check in report.checks if check.name == "transactions")
@@ -309,7 +309,7 @@ async def test_a_settlement_names_the_claim_that_was_made(place: Place) -> None:
     assert (await settled(place, claim, transactions=unknown)).status is NOT_CHECKED
     deposit = place.token.send("mint", DRIVER.address.text, 1, sender=OPERATOR.address.text)
     assert (await settled(place, deposit)).code == "settlement.other_transaction"
-    assert (await settled(place, place.claim(BUDGET))).code == "settlement.moved_differs"
+    assert (await settled(place, place.claim(BUDGET))).code == "settlement.other_base"
     assert (await settled(place, claim, payer=THIEF.address)).code == "settlement.other_transaction"
 
 
@@ -328,8 +328,34 @@ async def test_a_refund_names_the_close_that_gave_everything_back(place: Place) 
             "settlement.other_transaction"
         )
     mined = close(place, 0)
-    assert (await settled(place, mined, **refund)).status is OK
+    assert (await settled(place, mined, **refund)).status is NOT_CHECKED
     assert (await settled(place, mined, **(refund | {"amount": 5}))).code == "settlement.moved_differs"
+
+
+async def test_one_claim_does_not_settle_the_next_session_of_the_same_due(place: Place) -> None:
+    first = place.claim()
+    due, voucher = place.receipt.due, place.receipt.vouchers[-1].cumulative
+    place.receipt = make_receipt_on(place.receipt.chain, asset=1, base=due, epoch=0)
+    assert place.receipt.due == due
+    assert (await settled(place, first)).code == "settlement.other_base"
+    assert (await settled(place, place.claim(2 * due, due + voucher))).status is OK
+
+
+async def test_a_claim_in_an_earlier_epoch_settles_nothing_now(place: Place) -> None:
+    claim = place.claim()
+    later = make_receipt_on(place.receipt.chain, asset=1, base=0, epoch=1)
+    with_claim, place.receipt = place.receipt, later
+    assert (await settled(place, claim)).code == "settlement.other_epoch"
+    place.receipt = with_claim
+    assert (await settled(place, claim)).status is OK
+
+
+async def test_the_refund_of_one_epoch_is_not_that_of_the_next(place: Place) -> None:
+    refund = close(place, 0)
+    returned = {"kind": "refund", "amount": FUNDS}
+    assert (await settled(place, refund, **returned)).status is OK
+    place.receipt = make_receipt_on(place.receipt.chain, asset=1, base=0, epoch=1)
+    assert (await settled(place, refund, **returned)).code == "settlement.other_epoch"
 
 
 def test_roles_have_keys_of_their_own() -> None:

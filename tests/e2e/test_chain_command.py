@@ -44,13 +44,16 @@ def test_a_chain_is_run_looked_at_and_stopped(tmp_path: Path) -> None:
     with running_chain(tmp_path) as process:
         found = status(tmp_path)
         assert (found["ok"], found["deployed"], found["chain_id"], found["assets"]) == (True, True, 4711, 0)
-        assert set(found["contracts"]) == {"registry", "charge_tab", "notary", "token"}
+        contracts = {"registry", "charge_tab", "notary", "token", "status", "flex", "flex_tab", "board"}
+        assert set(found["contracts"]) == contracts
         words = chain("status", "--data", str(tmp_path)).stdout
         assert found["contracts"]["charge_tab"] in words
 
         again = chain("run", "--data", str(tmp_path))
         assert again.returncode == 3
         assert "chain.already_running" in again.stderr
+        other = chain("deploy", "--rpc", found["rpc"], "--data", str(tmp_path), "--network", "iota-evm")
+        assert (other.returncode, "chain.other_network" in other.stderr) == (3, True)
         repeated = chain("deploy", "--rpc", found["rpc"], "--data", str(tmp_path), "--json")
         assert json.loads(repeated.stdout)["contracts"] == found["contracts"]
     assert process.returncode == 0

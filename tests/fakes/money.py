@@ -6,11 +6,11 @@ It passes `tests/contract/test_escrow_port.py`, as `ChargeTab` on a chain does.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from evmesh.domain.chain import Claim, DepositOrder, Mined, Tab
+from evmesh.domain.chain import AuthorizedDeposit, Claim, DepositOrder, Mined, Tab
 from evmesh.domain.errors import Refused, Unavailable
 from evmesh.domain.ids import Address
-from evmesh.domain.signed_types import TopUp, Voucher
-from evmesh.domain.typed_data import Domain, digest
+from evmesh.domain.signed_types import Exit, TopUp, Voucher
+from evmesh.domain.typed_data import Domain, TypedStruct, digest
 from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.ports import Clock
 
@@ -128,7 +128,7 @@ class FakeEscrow:
         self.tabs[claim.payer] = replace(tab, spent=claim.amount)
         return "settled"
 
-    def _signer(self, value: TopUp | Voucher, signature: bytes) -> Address:
+    def _signer(self, value: TypedStruct, signature: bytes) -> Address:
         return _SIGNATURES.recover(digest(self.domain, value, _SIGNATURES.keccak256), signature)
 
     def _reach(self) -> None:
@@ -145,3 +145,53 @@ class FakeEscrow:
             self.lose_answers -= 1
             raise Unavailable("chain.away", "the node went away before it answered")
         return mined
+
+
+@dataclass
+class FakeRelay:
+    """Implements the port `DriverRelay` over a FakeEscrow; it takes any authorization that fits."""
+
+    escrow: FakeEscrow
+    window_s: int = 86_400
+
+    async def deposit_authorized(self, order: AuthorizedDeposit, key: str) -> Mined:
+        bank = self.escrow
+        bank._reach()
+        if key in bank.by_key:
+            return bank.by_key[key]
+        tab = bank.tabs.get(order.payer, EMPTY)
+        if order.payee != bank.payee:
+            raise Refused("relay.other_payee", f"{order.payee} is not the operator here")
+        if tab.exit_at or bank.balances.get(order.payer, 0) < order.value:
+            raise Refused("token.balance_too_small", "an exit, or nothing to deposit")
+        bank.balances[order.payer] -= order.value
+        bank.tabs[order.payer] = replace(tab, ceiling=tab.ceiling + order.value)
+        return bank._mine(key)
+
+    async def begin_exit(self, payer: Address, epoch: int, signature: bytes, key: str) -> Mined:
+        bank = self.escrow
+        bank._reach()
+        if key in bank.by_key:
+            return bank.by_key[key]
+        if bank._signer(Exit(bank.payee, epoch), signature) != payer:
+            raise Refused("tab.exit_not_signed_by_payer", "not signed by the payer")
+        tab = bank.tabs.get(payer, EMPTY)
+        if tab.epoch != epoch:
+            raise Refused("tab.other_epoch", "another epoch")
+        if tab.exit_at or not tab.ceiling:
+            raise Refused("tab.nothing_to_leave", "begun, or nothing there")
+        bank.leave(payer, int(bank.clock.now().timestamp()) + self.window_s)
+        return bank._mine(key)
+
+    async def finish_exit(self, payer: Address, key: str) -> Mined:
+        bank = self.escrow
+        bank._reach()
+        if key in bank.by_key:
+            return bank.by_key[key]
+        tab = bank.tabs.get(payer, EMPTY)
+        if not tab.exit_at:
+            raise Refused("tab.no_exit_begun", "nobody began to leave")
+        if bank.clock.now().timestamp() < tab.exit_at:
+            raise Refused("tab.exit_too_early", "the window is open")
+        bank.finish_exit(payer)
+        return bank._mine(key)

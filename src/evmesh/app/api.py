@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from evmesh.app.api_models import RelayBody, RequestBody, StopBody, VoucherBody, unhex
+from evmesh.app.api_models import RequestBody, StopBody, VoucherBody, unhex
 from evmesh.app.api_page import api_page
 from evmesh.app.hosts import OwnHosts
 from evmesh.app.instants import instant
@@ -20,16 +20,17 @@ from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Waiting
 from evmesh.app.pages import POLICY, Pages
 from evmesh.app.problems import MAX_BODY_BYTES, Unexpected, install, problem
+from evmesh.app.relay import add_relay
 from evmesh.app.snapshot import Snapshots
 from evmesh.domain.errors import InvalidInput, Refused
-from evmesh.domain.ids import SessionId
+from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.money import parse_units
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import OCCUPYING, Session
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.trust import Trust
 from evmesh.ledger.quota import RelayQuota
-from evmesh.ports import Escrow
+from evmesh.ports import DriverRelay, Escrow
 from evmesh.services.directory import Directory
 from evmesh.services.payments import Payments
 from evmesh.services.receipts import plan_row
@@ -49,6 +50,8 @@ class ApiParts:
     requests: Requests
     payments: Payments
     escrow: Escrow
+    relay: DriverRelay
+    payee: Address
     snapshots: Snapshots
     feed: LiveFeed
     site: Callable[[], Awaitable[Json]]
@@ -73,6 +76,13 @@ def build_api(parts: ApiParts) -> FastAPI:
     install(app)
     _add_health(app, parts)
     _add_drivers(app, parts)
+    add_relay(
+        app,
+        escrow=parts.escrow,
+        relay=parts.relay,
+        payee=parts.payee,
+        relayed=parts.relayed,
+    )
     _add_views(app, parts)
     _add_evidence(app, parts)
 
@@ -152,17 +162,6 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
         """Stop on the driver's word."""
         session = await parts.payments.stop(SessionId.parse(id), body.at, unhex(body.signature))
         return await _shown(parts, session)
-
-    @app.post("/v1/relay")
-    async def relay(body: RelayBody, request: Request) -> Json:
-        """Send a deposit that the driver signed; the driver needs no gas."""
-        address = f"address {request.client.host if request.client else 'unknown'}"
-        parts.relayed.check(address)
-        order = body.order.to_domain()
-        key = f"deposit:{order.payer}:{order.epoch}:{order.ceiling}:{body.order.top_up_signature[2:18]}"
-        mined = await parts.escrow.deposit(order, key)
-        parts.relayed.take(address)  # counted only now: junk must not lock out whoever shares an address
-        return {"tx_hash": mined.tx_hash, "block": mined.block}
 
 
 def _add_views(app: FastAPI, parts: ApiParts) -> None:

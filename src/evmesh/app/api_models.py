@@ -1,10 +1,9 @@
 """What clients send, as the API's schema shows it. Money and uint96 are decimal strings."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evmesh.domain.chain import DepositOrder
 from evmesh.domain.ids import Address
 from evmesh.domain.money import parse_units
 from evmesh.domain.signed_types import ChargeRequest
@@ -69,39 +68,6 @@ class StopBody(Body):
 
     at: Unix
     signature: HexSignature
-
-
-class DepositValues(Body):
-    """A deposit that the payer signed."""
-
-    payer: HexAddress
-    payee: HexAddress
-    epoch: Annotated[int, Field(ge=0, lt=2**32)]
-    ceiling: Units
-    value: Units
-    deadline: Unix
-    permit_signature: HexSignature
-    top_up_signature: HexSignature
-
-    def to_domain(self) -> DepositOrder:
-        """Give the order that the escrow relays."""
-        return DepositOrder(
-            payer=Address.parse(self.payer),
-            payee=Address.parse(self.payee),
-            epoch=self.epoch,
-            ceiling=parse_units(self.ceiling, "order.ceiling"),
-            value=parse_units(self.value, "order.value"),
-            deadline=self.deadline,
-            permit_signature=unhex(self.permit_signature),
-            top_up_signature=unhex(self.top_up_signature),
-        )
-
-
-class RelayBody(Body):
-    """A transaction that we send for a driver, so that no driver needs gas."""
-
-    kind: Literal["deposit"]
-    order: DepositValues
 
 
 def unhex(text: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,12 +12,15 @@ import typer
 from evmesh.app.clock import WallClock
 from evmesh.app.errors import exit_on_error
 from evmesh.app.services import supervise
+from evmesh.domain.chain import Contracts
 from evmesh.domain.errors import InvalidInput, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.ledger.child_process import ChildRecord
-from evmesh.ledger.deploy import EXIT_WINDOW_S, Deployment, deploy, is_deployed, load_deployment
+from evmesh.ledger.deploy import EXIT_WINDOW_S, Deployment, deploy, is_deployed, load_deployment, wait_final
 from evmesh.ledger.embedded import EmbeddedChain, EmbeddedConfig
 from evmesh.ledger.keys import open_keys
+from evmesh.ledger.networks import NETWORKS, checked_network, require_token
+from evmesh.ledger.networks import network as network_named
 from evmesh.ledger.registry import AssetRegistry
 from evmesh.ledger.rpc import JsonRpc
 
@@ -51,8 +54,27 @@ def run_command(
 
 @app.command("deploy")
 def deploy_command(
-    rpc: Annotated[str, typer.Option(envvar="EVMESH_RPC", metavar="URL", help="the node")],
+    rpc: Annotated[
+        str | None,
+        typer.Option(envvar="EVMESH_RPC", metavar="URL", help="the node (without: the network's public one)"),
+    ] = None,
     data: DataDir = Path("data"),
+    network: Annotated[
+        str | None,
+        typer.Option(
+            envvar="EVMESH_NETWORK",
+            help=f"{', '.join(NETWORKS)}: the node has to serve it (without: told by the node's chain id)",
+        ),
+    ] = None,
+    confirmations: Annotated[
+        int | None,
+        typer.Option(
+            envvar="EVMESH_CONFIRMATIONS",
+            min=1,
+            max=1000,
+            help="blocks to wait for, the contracts' own counted (without: as the network asks)",
+        ),
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="the ERC-20 to pay with (without: a development token)"),
@@ -65,10 +87,14 @@ def deploy_command(
     """Make the contracts that are missing, by the deployer's account of the data directory."""
 
     async def make() -> Deployment:
-        async with JsonRpc(rpc) as node:
+        async with JsonRpc(rpc or _public_node(network)) as node:
+            profile = checked_network(network, await node.chain_id())
+            require_token(profile, token is not None)
             deployer = open_keys(data / "keys").deployer
             payment = None if token is None else Address.parse(token)
-            return await deploy(node, data, deployer, token=payment, window_s=window)
+            made = await deploy(node, data, deployer, token=payment, window_s=window)
+            await wait_final(node, made.contracts, confirmations or profile.confirmations)
+            return made
 
     with exit_on_error(json_output):
         deployment = asyncio.run(make())
@@ -161,6 +187,13 @@ def _running_node(data: Path) -> str:
     return f"http://127.0.0.1:{record.port}"
 
 
+def _public_node(name: str | None) -> str:
+    url = network_named(name).rpc if name else ""
+    if not url:
+        raise InvalidInput("chain.no_node", "no node is named", do="name one with --rpc URL")
+    return url
+
+
 def _contracts_json(deployment: Deployment) -> dict[str, Any]:
     contracts = deployment.contracts
     return {
@@ -171,7 +204,7 @@ def _contracts_json(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-_NAMES = ("registry", "charge_tab", "notary", "token")
+_NAMES = tuple(field.name for field in fields(Contracts) if field.name != "chain_id")
 
 
 def _show_contracts(deployment: Deployment) -> None:

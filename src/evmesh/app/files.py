@@ -1,4 +1,4 @@
-"""Reading the files that a command line or a site file names; `-` is stdin.
+"""Reading and writing the files that a command line or a site file names; `-` is stdin or stdout.
 
 Whatever the name leads to, reading ends: a file that is too long, a device that never ends, and a pipe
 into which nobody writes are refused in words.
@@ -8,12 +8,14 @@ import os
 import select
 import stat
 import sys
+import tempfile
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from evmesh.domain.errors import InvalidInput
 
 STDIN = "-"
+STDOUT = STDIN  # the same dash
 MAX_INPUT_BYTES: Final = 64 * 2**20
 """No problem, schedule, receipt or trust file, no prices and no sessions come near it."""
 
@@ -59,6 +61,32 @@ def require_one_stdin(*names: str | None) -> None:
     """Raise InvalidInput where more than one file is to come from stdin."""
     if names.count(STDIN) > 1:
         raise InvalidInput("file.stdin_twice", "stdin cannot be two files", do="name all but one of them")
+
+
+def write_output(name: str, content: bytes) -> None:
+    """Write whole or not at all: InvalidInput `file.unwritable` leaves what stood there before."""
+    if name == STDOUT:
+        sys.stdout.buffer.write(content + b"\n" if sys.stdout.isatty() else content)  # redirected: the bytes
+        sys.stdout.buffer.flush()
+        return
+    target = Path(name)
+    try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)  # a device or a pipe has nothing to keep whole
+            return
+        handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            Path(draft).chmod(0o644)
+            Path(draft).replace(target)
+        except OSError:
+            Path(draft).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InvalidInput(
+            "file.unwritable", f"{name}: {error.strerror}", do="check the folder and its rights"
+        ) from error
 
 
 def _read_stdin(most: int) -> bytes:

@@ -15,10 +15,11 @@ import structlog
 import typer
 import uvloop
 
-from evmesh.app import chain, plan, verify
+from evmesh.app import chain, plan, verify, wallet
 from evmesh.app.demo_text import evidence_lines
 from evmesh.app.errors import EXIT_INTERRUPTED, exit_on_error
 from evmesh.app.examples import example
+from evmesh.app.invoice import invoice_command
 from evmesh.app.streams import settle_streams
 from evmesh.domain.errors import IntegrityFailure
 
@@ -31,6 +32,8 @@ app = typer.Typer(
 app.add_typer(plan.app)
 app.add_typer(verify.app)
 app.add_typer(chain.app)
+app.command("invoice")(invoice_command)
+app.add_typer(wallet.app)
 
 
 STEPS_IN_A_CHARGE = 11

@@ -1,26 +1,23 @@
-"""`evmesh plan`: solve a planning problem from a file, and check an answer to one."""
+"""`evmesh plan`: solve a planning problem from a file, check an answer to one, and say why it is so."""
 
 import json
-import os
 import sys
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evmesh.app.errors import exit_on_error
-from evmesh.app.files import STDIN, read_input, require_one_stdin
+from evmesh.app.files import STDOUT, read_input, require_one_stdin, write_output
+from evmesh.app.plan_explain import as_object, explain, sentences
+from evmesh.app.plan_plot import plot_svg
 from evmesh.app.plan_tree import TREE_REASONS, TreeAnswer, is_tree, solve_tree_file, tree_holds
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
-from evmesh.domain.problem import parse_problem, problem_sha256
+from evmesh.domain.problem import Problem, parse_problem, problem_sha256
 from evmesh.domain.schedule import Refusal, Schedule, parse_schedule, write_schedule
 from evmesh.planning.admission import solve_with_candidate
 from evmesh.planning.optimiser import solve
 from evmesh.verify.schedule import Verdict, verify_schedule
 from evmesh.verify.tree import verify_tree
-
-STDOUT = STDIN  # the same dash
 
 app = typer.Typer(name="plan", help="Plan charging, and check plans.", no_args_is_help=True)
 
@@ -31,6 +28,10 @@ ScheduleFile = Annotated[
     str, typer.Argument(metavar="SCHEDULE", help="an evmesh.schedule/1 or /2 file; - is stdin")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout, failures too")]
+
+Plot = Annotated[
+    str | None, typer.Option("--plot", metavar="FILE.svg", help="draw the plan, too (not of trees of groups)")
+]
 
 REASONS = {
     "schedule.other_problem": "the schedule answers another problem than this file",
@@ -65,12 +66,15 @@ def solve_command(
     candidate: Annotated[
         str | None, typer.Option(metavar="ID", help="the request to make offers to when not all fit")
     ] = None,
+    plot: Plot = None,
     json_output: AsJson = False,
 ) -> None:
     """Write the cheapest schedule (exit 0), or the proof that there is none (exit 3)."""
     with exit_on_error(json_output):
+        _require_one_stdout(output, plot)
         raw = read_input(problem)
         if is_tree(raw):
+            _refuse_plot(plot)
             _finish_tree(solve_tree_file(raw, candidate), output, json_output)
             return
         parsed = parse_problem(raw)
@@ -79,7 +83,8 @@ def solve_command(
             answer = solve(parsed, sha256=sha256)
         else:
             answer = solve_with_candidate(parsed, candidate, sha256=sha256)
-        _write(output, write_schedule(answer))
+        write_output(output, write_schedule(answer))
+        _draw(plot, parsed, answer)
         if json_output and output != STDOUT:
             typer.echo(json.dumps(_summary(answer, output)))
         elif isinstance(answer, Refusal):
@@ -111,8 +116,54 @@ def verify_command(problem: ProblemFile, schedule: ScheduleFile, json_output: As
         raise typer.Exit(IntegrityFailure.exit_code)
 
 
+@app.command("explain")
+def explain_command(
+    problem: ProblemFile,
+    schedule: ScheduleFile,
+    request: Annotated[str, typer.Option(metavar="ID", help="the request whose plan is to be explained")],
+    plot: Plot = None,
+    json_output: AsJson = False,
+) -> None:
+    """Say why one request's plan is as it is, or why it is refused, from the certificate alone.
+
+    The certificate is checked first; nothing is said about one that does not hold (exit 6). Trees of
+    groups (evmesh.problem/2) are not explained.
+    """
+    with exit_on_error(json_output):
+        require_one_stdin(problem, schedule)
+        _require_one_stdout(STDOUT, plot)
+        answer, raw = read_input(schedule), read_input(problem)
+        verdict = verify_schedule(raw, answer)
+        if not verdict.ok:
+            raise _failure(verdict, REASONS)
+        parsed, given = parse_problem(raw), parse_schedule(answer)
+        facts = explain(parsed, given, request)
+        _draw(plot, parsed, given)
+        if json_output:
+            typer.echo(json.dumps(as_object(parsed, facts)))
+        else:
+            typer.echo("\n".join(sentences(parsed, facts)))
+
+
+def _require_one_stdout(output: str, plot: str | None) -> None:
+    if plot == output == STDOUT:
+        raise InvalidInput("file.stdout_twice", "the plot and the answer cannot both go to stdout")
+
+
+def _refuse_plot(plot: str | None) -> None:
+    if plot is not None:
+        raise InvalidInput(
+            "plan.no_plot", "trees of groups are not drawn", do="leave --plot out", path="plot"
+        )
+
+
+def _draw(plot: str | None, problem: Problem, answer: Schedule | Refusal) -> None:
+    if plot is not None:
+        write_output(plot, plot_svg(problem, answer))
+
+
 def _finish_tree(answer: TreeAnswer, output: str, json_output: bool) -> None:
-    _write(output, answer.content)
+    write_output(output, answer.content)
     if json_output and output != STDOUT:
         typer.echo(json.dumps({**answer.summary, "output": output}))
     elif not answer.ok:
@@ -161,29 +212,3 @@ def _summary(answer: Schedule | Refusal, output: str) -> dict[str, object]:
     if isinstance(answer, Schedule):
         return {"ok": True, "status": "optimal", "objective": str(answer.objective), "output": output}
     return {"ok": False, "status": "infeasible", "deficit_wh": answer.deficit_wh, "output": output}
-
-
-def _write(name: str, content: bytes) -> None:
-    """Write whole or not at all: a failure leaves what stood there before."""
-    if name == STDOUT:
-        sys.stdout.buffer.write(content + b"\n" if sys.stdout.isatty() else content)  # redirected: the bytes
-        sys.stdout.buffer.flush()
-        return
-    target = Path(name)
-    try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(content)  # a device or a pipe has nothing to keep whole
-            return
-        handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(draft).chmod(0o644)
-            Path(draft).replace(target)
-        except OSError:
-            Path(draft).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InvalidInput(
-            "file.unwritable", f"{name}: {error.strerror}", do="check the folder and its rights"
-        ) from error

@@ -215,6 +215,8 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 requests=requests,
                 payments=payments,
                 escrow=escrow,
+                relay=escrow,
+                payee=operator.payee.address,
                 snapshots=snapshots,
                 feed=feed,
                 site=view.snapshot,

@@ -106,7 +106,7 @@ def _moves_of(tab: _Tab, log: Json, call: Json, hash: str) -> list[TabMove]:
     if topics[0] == _CLOSED:
         epoch, amount, returned = decode_values(("uint256",) * 3, data(log, "data"))
         agreed = _word(sent, _AGREED_WORD) if sent[:4] in _CLOSE_AGREED else None
-        move = TabMove(amount, agreed, closes=True, returned=returned, transaction=hash)
+        move = TabMove(amount, agreed, closes=True, returned=returned, transaction=hash, epoch=epoch)
         return [move] if tab.epoch in (None, epoch) else []
     claimed, settled = decode_values(("uint256", "uint256"), data(log, "data"))
     words = 3 if sent[:4] in _CLAIM else 4 if sent[:4] in _CLAIM_REFILL else 0
@@ -117,6 +117,7 @@ def _moves_of(tab: _Tab, log: Json, call: Json, hash: str) -> list[TabMove]:
             cumulative=row[2] >> 96 & _MASK96,
             before=(row[2] & _MASK96) - claimed if len(rows) == 1 else None,
             transaction=hash,
+            epoch=row[2] >> 192,
         )
         for row in rows
         if tab.epoch in (None, row[2] >> 192) and _signed(tab, row)

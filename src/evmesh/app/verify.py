@@ -1,32 +1,38 @@
-"""`evmesh verify`: check a receipt, a settlement or a reward from files, and from a node if one is named."""
+"""`evmesh verify`: check a receipt, a settlement, a reward or a meter's records, from files and a node."""
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from typing import Annotated, Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import typer
 
 from evmesh.app.errors import exit_on_error
 from evmesh.app.files import read_input, read_optional, require_one_stdin
 from evmesh.app.receipt_facts import read_chain_facts, read_settlement_facts
-from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput
+from evmesh.app.verdict import read_document, report_lines, show
+from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput, ProtocolViolation, Unavailable
+from evmesh.domain.ocmf_signature import MAX_KEY_BYTES, parse_public_key
 from evmesh.domain.receipt import Receipt
+from evmesh.domain.reward import Reward
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.trust import Trust
+from evmesh.ledger.meter_signatures import EcdsaMeterSignatures
 from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.verify.case import PlanFiles
 from evmesh.verify.followups import verify_reward, verify_settlement
+from evmesh.verify.ocmf import OcmfReport, verify_ocmf
 from evmesh.verify.receipt import verify_receipt
-from evmesh.verify.report import Check, Report, Status
+from evmesh.verify.report import Status
 
 app = typer.Typer(name="verify", help="Check what evmesh claims, without trusting it.", no_args_is_help=True)
 
 D = TypeVar("D")
 F = TypeVar("F")
-_MOST_NAMES: Final = 8
-_LABELS: Final = {Status.OK: "ok", Status.FAILED: "FAILED", Status.NOT_CHECKED: "not checked"}
+_HEX_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){48,}")
+"""A point of the smallest curve has 49 bytes, so that no name of a file is taken for a key."""
 
 TrustFile = Annotated[
     str | None, typer.Option("--trust", metavar="FILE", help="an evmesh.trust/1 file: whose keys are known")
@@ -55,11 +61,11 @@ def receipt_command(
     """Check a receipt: exit 0 if nothing is false, 6 if something is. What was not checked is said."""
     with exit_on_error(json_output):
         require_one_stdin(file, trust, problem, schedule)
-        raw, known = read_input(file), _trust(trust)
+        raw, known = read_document(file, Receipt.FORMAT), _trust(trust)
         plan = _plan_files(problem, schedule)
-        facts = None if rpc is None else _ask(rpc, raw, Receipt.parse, read_chain_facts)
-        report = verify_receipt(raw, EthereumSignatures(), known, plan, facts)
-        _show(report, "receipt", json_output)
+        asked = _ask(rpc, raw, Receipt.parse, read_chain_facts)
+        report = verify_receipt(raw, EthereumSignatures(), known, plan, asked.facts)
+        show(report, "receipt", json_output, asked.failure)
 
 
 @app.command("settlement")
@@ -75,10 +81,10 @@ def settlement_command(
     """Check the settlement of a receipt: exit 0 if nothing is false, 6 if something is."""
     with exit_on_error(json_output):
         require_one_stdin(file, receipt, trust)
-        raw, receipt_raw = read_input(file), read_optional(receipt)
-        facts = None if rpc is None else _ask(rpc, raw, Settlement.parse, read_settlement_facts)
-        report = verify_settlement(raw, EthereumSignatures(), receipt_raw, _trust(trust), facts)
-        _show(report, "settlement", json_output)
+        raw, receipt_raw, known = _followup(file, Settlement.FORMAT, receipt, trust)
+        asked = _ask(rpc, raw, Settlement.parse, read_settlement_facts)
+        report = verify_settlement(raw, EthereumSignatures(), receipt_raw, known, asked.facts)
+        show(report, "settlement", json_output, asked.failure)
 
 
 @app.command("reward")
@@ -91,38 +97,63 @@ def reward_command(
     """Check the reward for a receipt's flexibility: exit 0 if nothing is false, 6 if something is."""
     with exit_on_error(json_output):
         require_one_stdin(file, receipt, trust)
-        raw, receipt_raw = read_input(file), read_optional(receipt)
-        report = verify_reward(raw, EthereumSignatures(), receipt_raw, _trust(trust))
-        _show(report, "reward", json_output)
+        raw, receipt_raw, known = _followup(file, Reward.FORMAT, receipt, trust)
+        report = verify_reward(raw, EthereumSignatures(), receipt_raw, known)
+        show(report, "reward", json_output)
 
 
-def report_json(report: Report) -> str:
-    """Give the report as the one object that `--json` prints."""
-    return json.dumps(
-        {"ok": report.ok, "checks": [check.to_json() for check in report.checks]}, ensure_ascii=False
-    )
+@app.command("ocmf")
+def ocmf_command(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="the OCMF records of one charge, in order; - is stdin"),
+    ],
+    key: Annotated[
+        str | None, typer.Option(metavar="HEX|FILE", help="the meter's public key (hex, base64, PEM, DER)")
+    ] = None,
+    json_output: AsJson = False,
+) -> None:
+    """Check what a meter signed, and apart from that whether it makes sense: exit 0 if nothing is false."""
+    with exit_on_error(json_output):
+        require_one_stdin(*files, key)
+        raws, public_key = [read_input(file) for file in files], _public_key(key)
+        found = verify_ocmf(raws, public_key, EcdsaMeterSignatures())
+        if json_output:
+            typer.echo(ocmf_json(found))
+        else:
+            for line in (*report_lines(found.report), *_two_answers(found)):
+                typer.echo(line)
+        if not found.report.ok:
+            raise typer.Exit(IntegrityFailure.exit_code)
 
 
-def report_lines(report: Report) -> list[str]:
-    """Give a line for each check; what was not checked for one and the same reason shares a line."""
-    lines, said = list[str](), set[str]()
-    for check in report.checks:
-        if check.status is not Status.NOT_CHECKED:
-            lines.append(check_line(check))
-        elif check.what not in said:
-            said.add(check.what)
-            same = [one.name for one in report.checks if (one.status, one.what) == (check.status, check.what)]
-            name = ", ".join(same) if len(same) <= _MOST_NAMES else f"the other {len(same)} checks"
-            lines.append(check_line(replace(check, name=name)))
-    return lines
+def ocmf_json(found: OcmfReport) -> str:
+    """Give both answers on a meter's records as the one object that `--json` prints."""
+    answers = {"signature": found.signed.value, "plausible": found.plausible.value}
+    checks = [check.to_json() for check in found.report.checks]
+    energy = {"energy_mwh": None if found.energy is None else str(found.energy)}
+    return json.dumps({"ok": found.report.ok, **answers, **energy, "checks": checks}, ensure_ascii=False)
 
 
-def check_line(check: Check) -> str:
-    """Give a check as one line for a person."""
-    words = f"{_LABELS[check.status]:<12}{check.name}: {check.what}"
-    if check.status is not Status.FAILED:
-        return words
-    return f"{words} ({check.code}{' at ' + check.path if check.path else ''})"
+def _two_answers(found: OcmfReport) -> tuple[str, ...]:
+    if any(check.status is Status.FAILED for check in found.form):
+        return ("this is NOT a record that can be read",)
+    signed = {Status.OK: "is true", Status.FAILED: "is FALSE", Status.NOT_CHECKED: "was not checked"}
+    plausible = {
+        Status.OK: f"plausible: {found.energy} mWh",
+        Status.FAILED: "NOT plausible",
+        Status.NOT_CHECKED: "not a whole charge, and were checked as far as they go",
+    }
+    return f"the signature {signed[found.signed]}", f"the readings are {plausible[found.plausible]}"
+
+
+def _public_key(given: str | None) -> bytes | None:
+    """Read a meter's key: hexadecimal on the command line, else the name of a file."""
+    if given is None:
+        return None
+    if _HEX_KEY.fullmatch(given):
+        return parse_public_key(given.encode())
+    return parse_public_key(read_input(given, MAX_KEY_BYTES))
 
 
 def _trust(name: str | None) -> Trust | None:
@@ -139,30 +170,36 @@ def _plan_files(problem: str | None, schedule: str | None) -> PlanFiles | None:
     raise InvalidInput("verify.half_a_plan", "a plan is two files", do="give --problem and --schedule")
 
 
+def _followup(
+    name: str, format: str, receipt: str | None, trust: str | None
+) -> tuple[bytes, bytes | None, Trust | None]:
+    """Read a document that follows a receipt, the receipt, and whom to trust."""
+    raw = read_document(name, format)
+    receipt_raw = None if receipt is None else read_document(receipt, Receipt.FORMAT)
+    return raw, receipt_raw, _trust(trust)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked(Generic[F]):
+    """What a node said; None where none was asked or it gave no answer, which `failure` tells."""
+
+    facts: F | None = None
+    failure: EvmeshError | None = None
+
+
 def _ask(
-    url: str, raw: bytes, parse: Callable[[bytes], D], read: Callable[[str, D], Coroutine[Any, Any, F]]
-) -> F | None:
+    url: str | None,
+    raw: bytes,
+    parse: Callable[[bytes], D],
+    read: Callable[[str, D], Coroutine[Any, Any, F]],
+) -> _Asked[F]:
+    if url is None:
+        return _Asked()
     try:
         document = parse(raw)
     except EvmeshError:
-        return None  # the report says why it cannot be read
-    return asyncio.run(read(url, document))
-
-
-def _show(report: Report, what: str, json_output: bool) -> None:
-    if json_output:
-        typer.echo(report_json(report))
-    else:
-        for line in report_lines(report):
-            typer.echo(line)
-        typer.echo(_verdict(report, what))
-    if not report.ok:
-        raise typer.Exit(IntegrityFailure.exit_code)
-
-
-def _verdict(report: Report, what: str) -> str:
-    if failed := report.failed():
-        return f"this {what} is FALSE: {', '.join(check.name for check in failed)}"
-    left = sum(check.status is Status.NOT_CHECKED for check in report.checks)
-    rest = f"; {left} checks could not be made" if left else ""
-    return f"nothing in this {what} is false{rest}"
+        return _Asked()  # the report says why it cannot be read
+    try:
+        return _Asked(asyncio.run(read(url, document)))
+    except (Unavailable, ProtocolViolation) as failure:
+        return _Asked(failure=failure)

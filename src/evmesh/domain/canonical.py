@@ -41,9 +41,12 @@ def parse_canonical_json(raw: bytes) -> Json:
     except RecursionError as error:
         raise InvalidInput("document.too_deep", "the file nests too deeply") from error
     if canonical != raw:
+        line_end = raw.rstrip(b"\r\n") == canonical
         raise InvalidInput(
             "document.not_canonical",
-            "the file is not in canonical form (RFC 8785), so its bytes are not those that were signed",
+            "there is a newline at the end, which was not signed: the file is not as it was issued"
+            if line_end
+            else "the file is not in canonical form (RFC 8785), so its bytes are not those that were signed",
             do="use the file as it was issued: do not reformat it, and add no line at its end",
         )
     return document

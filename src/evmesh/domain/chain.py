@@ -65,6 +65,22 @@ class DepositOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthorizedDeposit:
+    """A deposit by EIP-3009 that the payer signed and anybody may send, within (valid_after, valid_before).
+
+    The authorization's nonce is made of `payee` and the 32 bytes of `salt`, so it is good for one payee.
+    """
+
+    payer: Address
+    payee: Address
+    value: int
+    valid_after: int
+    valid_before: int
+    salt: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class JournaledTransaction:
     """A signed transaction as it goes over the wire."""
 

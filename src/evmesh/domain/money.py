@@ -20,6 +20,7 @@ MAX_UNITS = 2**96 - 1
 """What one word of the escrow can hold."""
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,28}")
+_AMOUNT = re.compile(r"(?P<whole>[0-9]{1,40})(?:\.(?P<decimals>[0-9]{1,40}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,6 +72,44 @@ def parse_units(text: object, path: str = "") -> int:
             "money.not_units", f"{text!r} is not an amount", do='write whole units, e.g. "1250000"', path=path
         )
     return int(text)
+
+
+def parse_amount(text: str, path: str = "") -> int:
+    """Read what a person types, e.g. `12.5`, as token units; nothing is rounded.
+
+    Raises InvalidInput `money.negative`, `money.too_many_decimals`, `money.out_of_range` (past
+    2^96 - 1 units), `money.zero`, or `money.not_an_amount`.
+    """
+    typed = text.strip()
+    if re.fullmatch(r"-[0-9.]+", typed):
+        raise InvalidInput("money.negative", f"{typed[:60]} is less than nothing", path=path)
+    match = _AMOUNT.fullmatch(typed)
+    if match is None:
+        raise InvalidInput(
+            "money.not_an_amount",
+            f"{typed[:60]!r} is not an amount",
+            do="write digits with a point before the decimals, e.g. 12.5",
+            path=path,
+        )
+    decimals = (match["decimals"] or "").rstrip("0")
+    if len(decimals) > TOKEN_DECIMALS:
+        raise InvalidInput(
+            "money.too_many_decimals",
+            f"{typed[:60]} has more than {TOKEN_DECIMALS} decimals",
+            do=f"the smallest amount is {format_units(1)}",
+            path=path,
+        )
+    units: int = int(match["whole"]) * 10**TOKEN_DECIMALS + int(decimals.ljust(TOKEN_DECIMALS, "0"))
+    if units > MAX_UNITS:
+        raise InvalidInput(
+            "money.out_of_range",
+            f"{typed[:60]} is more than a tab can hold",
+            do=f"the most is {format_units(MAX_UNITS)}",
+            path=path,
+        )
+    if not units:
+        raise InvalidInput("money.zero", "nothing would be moved", do="name more than nothing", path=path)
+    return units
 
 
 def format_units(units: int) -> str:

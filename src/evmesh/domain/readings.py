@@ -113,6 +113,14 @@ def most_growth(rating: W, elapsed: timedelta) -> Wh:
     return Wh(energy_from_watts(most, max(0, int(elapsed.total_seconds()))) + _MARGIN)
 
 
+def most_between(rating: W, start: datetime, end: datetime) -> Wh:
+    """Give the most that a register can grow from one reading to another, which carry whole seconds.
+
+    From the first reading of a charge on, so that who bills allows what the check of the curve allows.
+    """
+    return most_growth(rating, end.replace(microsecond=0) - start.replace(microsecond=0))
+
+
 def without_overshoot(readings: Sequence[Reading]) -> list[Reading]:
     """Give a session's readings without those above its last: there the meter had shown too much."""
     return [reading for reading in readings if reading.register <= readings[-1].register]

@@ -94,11 +94,14 @@ class Settlement(SignedDocument):
 
 
 def read_transactions(members: StrictFields) -> tuple[TransactionRef, ...]:
-    """Read the member `transactions`."""
-    return tuple(
-        TransactionRef.read(StrictFields(item, path))
-        for item, path in members.array("transactions", MAX_TRANSACTIONS)
-    )
+    """Read the member `transactions`; each is named once, or what it moved would count twice."""
+    found = dict[bytes, TransactionRef]()
+    for item, path in members.array("transactions", MAX_TRANSACTIONS):
+        one = TransactionRef.read(StrictFields(item, path))
+        if one.hash in found:
+            raise InvalidInput("document.bad_value", "the transaction is named twice", path=f"{path}.hash")
+        found[one.hash] = one
+    return tuple(found.values())
 
 
 def _hash(text: str) -> bytes:

@@ -26,6 +26,7 @@ FLEX_CAP: Final = 10_000_000_000
 """Token units: how much FLEX an operator promises at first; it moves the cap itself."""
 MINED_WITHIN_S: Final = 120
 
+_FINAL_POLL_S: Final = 0.25
 _GAS_MARGIN_PERCENT: Final = 120
 _NAMES: Final = tuple(field.name for field in fields(Contracts) if field.name != "chain_id")
 
@@ -93,6 +94,28 @@ async def deploy(
     return deployment
 
 
+async def wait_final(rpc: JsonRpc, contracts: Contracts, confirmations: int) -> None:
+    """Return once the newest block has so many, itself counted, and the contracts are still there.
+
+    Raises Unavailable `chain.not_mined` where blocks do not come, IntegrityFailure
+    `chain.reorganised` where the chain took the contracts back.
+    """
+    until, waited = await rpc.block_number() + confirmations - 1, 0.0
+    while await rpc.block_number() < until:
+        if waited > MINED_WITHIN_S:
+            raise Unavailable(
+                "chain.not_mined",
+                f"the contracts have fewer than {confirmations} confirmations yet",
+                do="deploy again later: what is there is found again",
+            )
+        await asyncio.sleep(_FINAL_POLL_S)
+        waited += _FINAL_POLL_S
+    if not await is_deployed(rpc, contracts):
+        raise IntegrityFailure(
+            "chain.reorganised", "the chain has taken the contracts back", do="deploy again"
+        )
+
+
 def load_deployment(directory: Path) -> Deployment:
     """Read `contracts.json`; raises InvalidInput `chain.no_contracts` or `chain.bad_contracts`."""
     path = directory / "contracts.json"
@@ -136,7 +159,7 @@ async def is_deployed(rpc: JsonRpc, contracts: Contracts) -> bool:
     addresses = [*(address for _, address in named), contracts.token]
     codes = await rpc.batch([("eth_getCode", (address.text, "latest")) for address in addresses])
     return codes[-1] != "0x" and all(
-        _is_code_of(name, code) for (name, _), code in zip(named, codes[:-1], strict=True)
+        is_code_of(name, code) for (name, _), code in zip(named, codes[:-1], strict=True)
     )
 
 
@@ -174,7 +197,7 @@ class _Maker:
         return address
 
     async def _is_there(self, name: str, address: Address) -> bool:
-        return _is_code_of(name, await self._rpc.call("eth_getCode", address.text, "latest"))
+        return is_code_of(name, await self._rpc.call("eth_getCode", address.text, "latest"))
 
     async def _send(self, nonce: int, code: bytes) -> None:
         sender = self._signer.address.text
@@ -193,7 +216,7 @@ class _Maker:
             raise
 
 
-def _is_code_of(name: str, code: str) -> bool:
+def is_code_of(name: str, code: str) -> bool:
     """Compare with the artifact; immutables stand behind the code that all copies share."""
     return code.startswith(artifact(name)["bytecode_runtime"])
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from evmesh.domain.chain import Claim, DepositOrder, Mined, Tab
+from evmesh.domain.chain import AuthorizedDeposit, Claim, DepositOrder, Mined, Tab
 from evmesh.domain.errors import InvalidInput, Refused
 from evmesh.domain.ids import Address
 from evmesh.domain.money import format_units
@@ -30,10 +30,26 @@ _DEPOSIT: Final = (
     "deposit_with_permit(address,address,uint256,uint256,uint256,uint256,uint256,"
     "uint256,uint256,uint8,bytes32,bytes32)"
 )
+_DEPOSIT_AUTHORIZED: Final = (
+    "deposit_with_authorization(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)"
+)
 _CLOSE: Final = "close(address,address,uint256,uint256,uint256,uint256,uint256)"
 _CLAIMED: Final = event_topic("Claimed(address,uint256,uint256)")
 _CLAIM: Final = "claim(uint256[3][])"
 _CLOSE_HOLDS: Final = timedelta(days=1)
+
+
+def exit_call(payee: Address, payer: Address, epoch: int, signature: bytes) -> bytes:
+    """Give the call by which anybody begins the exit that the payer signed."""
+    words = compact_words(compacted(signature))
+    return encode_call(
+        "begin_exit_signed(address,address,uint256,uint256,uint256)", payee, payer, epoch, *words
+    )
+
+
+def finish_call(payee: Address, payer: Address) -> bytes:
+    """Give the call by which anybody has what is left returned to the payer, after the window."""
+    return encode_call("finish_exit(address,address)", payee, payer)
 
 
 class TabReader:
@@ -112,6 +128,32 @@ class ChargeTab(TabReader):
         )
         return await self._relayer.submit(key, self.contract, data)
 
+    async def deposit_authorized(self, order: AuthorizedDeposit, key: str) -> Mined:
+        """Relay a driver's deposit by EIP-3009; simulated first, so that only what is signed is counted.
+
+        Raises Refused with the contract's or the token's reason, `relay.deposit_too_small`, or
+        `relay.too_many`.
+        """
+        v, r, s = _permit_parts(order.signature)
+        data = encode_call(
+            _DEPOSIT_AUTHORIZED,
+            order.payee,
+            order.payer,
+            order.value,
+            order.valid_after,
+            order.valid_before,
+            order.salt,
+            v,
+            r,
+            s,
+        )
+        if await self._relayer.is_new(key):
+            self._require_own(order.payee)
+            self._require_worth(order.value)
+            await self._relayer.simulate(self.contract, data)
+            self._quota.take(order.payer.text)
+        return await self._relayer.submit(key, self.contract, data)
+
     async def claim(self, claims: Sequence[Claim], key: str) -> Mined:
         """Claim for the operator; idempotent per `key`.
 
@@ -165,18 +207,12 @@ class ChargeTab(TabReader):
         self._require_signed(leaving, signature, payer, "tab: exit not signed by payer")
         if await self._relayer.is_new(key):
             self._quota.take(payer.text)
-        data = encode_call(
-            "begin_exit_signed(address,address,uint256,uint256,uint256)",
-            self._signer.address,
-            payer,
-            epoch,
-            *compact_words(compacted(signature)),
-        )
+        data = exit_call(self._signer.address, payer, epoch, signature)
         return await self._relayer.submit(key, self.contract, data)
 
     async def finish_exit(self, payer: Address, key: str) -> Mined:
         """Return to a driver what the tab has left, after the window."""
-        data = encode_call("finish_exit(address,address)", self._signer.address, payer)
+        data = finish_call(self._signer.address, payer)
         return await self._relayer.submit(key, self.contract, data)
 
     async def _settled_nothing(self, mined: Mined) -> bool:
@@ -190,21 +226,26 @@ class ChargeTab(TabReader):
 
     def _check_order(self, order: DepositOrder, tab: Tab) -> None:
         """Refuse what we do not pay gas for. Signed first: nobody uses up another's quota."""
-        if order.payee != self._signer.address:
-            raise Refused(
-                "relay.other_payee", f"{order.payee} is not the operator here", do="ask its relayer"
-            )
+        self._require_own(order.payee)
         top_up = TopUp(order.payee, order.epoch, order.ceiling, order.deadline)
         self._require_signed(top_up, order.top_up_signature, order.payer, "tab: top-up not signed by payer")
         ceiling = tab.ceiling if order.epoch == tab.epoch else 0
-        if 0 < order.ceiling - ceiling < self._quota.policy.min_deposit:
+        if order.ceiling > ceiling:
+            self._require_worth(order.ceiling - ceiling)
+        self._quota.take(order.payer.text)
+
+    def _require_own(self, payee: Address) -> None:
+        if payee != self._signer.address:
+            raise Refused("relay.other_payee", f"{payee} is not the operator here", do="ask its relayer")
+
+    def _require_worth(self, value: int) -> None:
+        least = self._quota.policy.min_deposit
+        if value < least:
             raise Refused(
                 "relay.deposit_too_small",
-                f"the relayer pays for deposits of {format_units(self._quota.policy.min_deposit)} and more",
-                do=f"raise the tab by {format_units(self._quota.policy.min_deposit)} at least, or send the "
-                "deposit yourself",
+                f"the relayer pays for deposits of {format_units(least)} and more",
+                do=f"raise the tab by {format_units(least)} at least, or send the deposit yourself",
             )
-        self._quota.take(order.payer.text)
 
     def _require_signed(self, value: TypedStruct, signature: bytes, signer: Address, reason: str) -> None:
         if self._signatures.recover(digest(self._domain, value, keccak256), signature) != signer:

@@ -6,10 +6,11 @@ from typing import ClassVar
 
 from evmesh.domain.chain import Mined
 from evmesh.domain.ids import Address
-from evmesh.domain.typed_data import Domain, StructType, TypedStruct
-from evmesh.ledger.abi import decode_values, encode_call
+from evmesh.domain.typed_data import Domain, StructType, TypedStruct, Value
+from evmesh.ledger.abi import decode_values, encode_call, encode_values
 from evmesh.ledger.relayer import Relayer
 from evmesh.ledger.rpc import JsonRpc
+from evmesh.ledger.signatures import keccak256
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,39 @@ class Permit(TypedStruct):
     value: int
     nonce: int
     deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveWithAuthorization(TypedStruct):
+    """EIP-3009: `receiver` may take `value` from `sender`, once. Signed under the token's domain."""
+
+    TYPE: ClassVar[StructType] = StructType.parse(
+        "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,"
+        "uint256 validBefore,bytes32 nonce)"
+    )
+
+    sender: Address
+    receiver: Address
+    value: int
+    valid_after: int
+    valid_before: int
+    nonce: bytes
+
+    def values(self) -> tuple[Value, ...]:
+        """Give the members in order; `from` cannot be a name in Python."""
+        return (
+            self.sender,
+            self.receiver,
+            self.value,
+            self.valid_after,
+            self.valid_before,
+            self.nonce,
+        )
+
+
+def deposit_nonce(payee: Address, salt: bytes) -> bytes:
+    """Give the nonce of a deposit's authorization: keccak256(abi.encode(payee, salt))."""
+    return keccak256(encode_values(("address", "bytes32"), payee, salt))
 
 
 class Token:

@@ -3,27 +3,29 @@
 It signs and reads and never sends: a driver needs no gas.
 """
 
-from evmesh.domain.chain import Contracts, DepositOrder
+from evmesh.domain.chain import AuthorizedDeposit, Contracts, DepositOrder, Tab
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import Address
 from evmesh.domain.money import MAX_UNITS, format_units
-from evmesh.domain.signed_types import TopUp
+from evmesh.domain.receipt_parts import ChainRef
+from evmesh.domain.signed_types import Exit, TopUp
 from evmesh.domain.typed_data import Domain, digest
 from evmesh.ledger.escrow import TabReader
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import keccak256
-from evmesh.ledger.token import Permit, Token
+from evmesh.ledger.token import Permit, ReceiveWithAuthorization, Token, deposit_nonce
 from evmesh.ports import Signer
 
 
 class LocalWallet:
     """The key stays in the signer."""
 
-    def __init__(self, signer: Signer, rpc: JsonRpc, contracts: Contracts) -> None:
+    def __init__(self, signer: Signer, rpc: JsonRpc, contracts: Contracts | ChainRef) -> None:
         self._signer = signer
         self._contracts = contracts
         self._token = Token(rpc, contracts.token, contracts.chain_id)
         self._tabs = TabReader(rpc, contracts.charge_tab)
+        self._escrow = Domain(contracts.chain_id, contracts.charge_tab)
 
     @property
     def address(self) -> Address:
@@ -47,22 +49,15 @@ class LocalWallet:
         leaving this tab.
         """
         if not 0 < ceiling <= MAX_UNITS:
-            raise Refused("wallet.out_of_range", f"a tab cannot hold {ceiling} units", do="deposit less")
+            raise _out_of_range(ceiling)
         tab = await self._tabs.tab(payee, self.address)
         value = ceiling - tab.ceiling
         if value <= 0:
             return None
         value = max(value, least)
         ceiling = tab.ceiling + value
-        if tab.exit_at:
-            raise Refused("tab.exit_begun", "you are leaving this tab", do="finish the exit first")
-        balance = await self.balance()
-        if balance < value:
-            raise Refused(
-                "wallet.too_little",
-                f"the wallet holds {format_units(balance)}, and {format_units(value)} are needed",
-                do=f"send {format_units(value - balance)} to {self.address}",
-            )
+        _require_staying(tab)
+        await self.require_balance(value)
         top_up = TopUp(payee=payee, epoch=tab.epoch, ceiling=ceiling, deadline=deadline)
         permit = Permit(
             owner=self.address,
@@ -71,7 +66,6 @@ class LocalWallet:
             nonce=await self._token.permit_nonce(self.address),
             deadline=deadline,
         )
-        escrow = Domain(self._contracts.chain_id, self._contracts.charge_tab)
         return DepositOrder(
             payer=self.address,
             payee=payee,
@@ -80,5 +74,51 @@ class LocalWallet:
             value=value,
             deadline=deadline,
             permit_signature=self.sign(digest(await self._token.domain(), permit, keccak256)),
-            top_up_signature=self.sign(digest(escrow, top_up, keccak256)),
+            top_up_signature=self.sign(digest(self._escrow, top_up, keccak256)),
         )
+
+    async def authorized_deposit(
+        self, payee: Address, value: int, valid_before: int, salt: bytes
+    ) -> AuthorizedDeposit:
+        """Sign an EIP-3009 authorization that raises the tab by `value`; `salt` is never used twice.
+
+        Raises Refused `wallet.out_of_range`, `wallet.too_little` or `tab.exit_begun`.
+        """
+        tab = await self._tabs.tab(payee, self.address)
+        if not 0 < value <= MAX_UNITS - tab.ceiling:
+            raise _out_of_range(value)
+        _require_staying(tab)
+        await self.require_balance(value)
+        authorization = ReceiveWithAuthorization(
+            sender=self.address,
+            receiver=self._contracts.charge_tab,
+            value=value,
+            valid_after=0,
+            valid_before=valid_before,
+            nonce=deposit_nonce(payee, salt),
+        )
+        signature = self.sign(digest(await self._token.domain(), authorization, keccak256))
+        return AuthorizedDeposit(self.address, payee, value, 0, valid_before, salt, signature)
+
+    def sign_exit(self, payee: Address, epoch: int) -> bytes:
+        """Sign that the tab is to be left, which anybody may send; nothing takes it back."""
+        return self.sign(digest(self._escrow, Exit(payee=payee, epoch=epoch), keccak256))
+
+    async def require_balance(self, value: int) -> None:
+        """Raise Refused `wallet.too_little` where the wallet does not hold so many token units."""
+        balance = await self.balance()
+        if balance < value:
+            raise Refused(
+                "wallet.too_little",
+                f"the wallet holds {format_units(balance)}, and {format_units(value)} are needed",
+                do=f"send {format_units(value - balance)} to {self.address}",
+            )
+
+
+def _require_staying(tab: Tab) -> None:
+    if tab.exit_at:
+        raise Refused("tab.exit_begun", "you are leaving this tab", do="finish the exit first")
+
+
+def _out_of_range(units: int) -> Refused:
+    return Refused("wallet.out_of_range", f"a tab cannot hold {units} units", do="deposit less")

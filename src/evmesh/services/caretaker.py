@@ -15,7 +15,7 @@ from evmesh.ports import Clock
 from evmesh.services.live import LiveState
 from evmesh.services.payments import Payments, find
 from evmesh.services.registers import end_of
-from evmesh.services.starts import UNHEARD, WITHDRAWN, refund_once_heard
+from evmesh.services.starts import NO_ROOM, UNHEARD, WITHDRAWN, is_untold, refund_once_heard
 from evmesh.services.stations import StationEvents
 from evmesh.services.transitions import Transitions, Work
 
@@ -130,7 +130,7 @@ class Caretaker:
         if session.deadline is not None and session.deadline <= now:
             event = _ON_TIMEOUT.get(session.state)
             if session.state is State.STARTING:
-                cause = session.cause if WITHDRAWN in session.flags else _CAUSES[session.state]
+                cause = await _why_not_begun(work, session)
                 return await refund_once_heard(work, self._live, session, cause, flag=UNHEARD)
             if event is not None:
                 return await work.apply(session, event, _CAUSES[session.state])
@@ -194,3 +194,11 @@ class Caretaker:
             return False
         since = self._free_since.setdefault(session.id, now)
         return max(since, self._live.metered_at.get(session.id, since)) + GHOST_AFTER <= now
+
+
+async def _why_not_begun(work: Work, session: Session) -> str:
+    if WITHDRAWN in session.flags:
+        return session.cause
+    if session.cause == NO_ROOM and await is_untold(work, session):
+        return NO_ROOM
+    return _CAUSES[session.state]

@@ -19,6 +19,7 @@ from evmesh.ports import ChargePoint, Escrow, Notary
 from evmesh.services.directory import Operator
 from evmesh.services.payments import find
 from evmesh.services.settlements import Settlements
+from evmesh.services.starts import NO_ROOM, WITHDRAWN
 from evmesh.services.transitions import Transitions, Work
 
 _log = structlog.get_logger(__name__)
@@ -48,8 +49,6 @@ _TAB_IS_GONE = "claim.other_epoch"
 
 FOREIGN_HEAD = "notary.foreign_head"
 """The newest head that our notary key has anchored is not one of our tree."""
-
-_NO_ROOM = "cabinet.no_room"
 
 Finish = Callable[[Work, Session], Awaitable[None]]
 """What an effect changes once it is done, in the transaction that closes it."""
@@ -142,6 +141,8 @@ class Effects:
                     await self._send(effect)
                 except Unavailable as error:
                     self._delay(effect, error)
+                    if error.code == NO_ROOM:
+                        await self._note_no_room(effect)
                     if effect.kind not in _TO_STATION:
                         self._chain_away_until = self._retry_at[effect.number]
                     break  # the others would meet the same
@@ -153,7 +154,7 @@ class Effects:
             self._running.difference_update(effect.number for effect in effects)
 
     def _delay(self, effect: Effect, error: EvmeshError) -> None:
-        if error.code == _NO_ROOM:  # others are about to make room: that takes moments, or it never comes
+        if error.code == NO_ROOM:  # others are about to make room: that takes moments, or it never comes
             self._retry_at[effect.number] = asyncio.get_running_loop().time() + _RETRY_S[0]
             _log.debug("effect.waits_for_room", session=effect.session.text)
             return
@@ -168,6 +169,18 @@ class Effects:
             what=error.what,
             retry_in_s=wait_s,
         )
+
+    async def _note_no_room(self, effect: Effect) -> None:
+        """Say at the session what its start waits for, once."""
+        async with self._transitions.read() as unit:
+            session = await unit.session(effect.session)
+        if session is None or session.cause == NO_ROOM:
+            return
+        async with self._transitions.begin() as work:
+            session = await find(work, effect.session)
+            if session.state is State.STARTING and WITHDRAWN not in session.flags:
+                await work.unit.touch_session(replace(session, cause=NO_ROOM))
+                _log.warning("start.no_room", session=session.id.text, connector=str(session.terms.connector))
 
     async def _park(self, effect: Effect, error: EvmeshError) -> None:
         """Set one effect aside, in sight of an auditor: the others go on."""
@@ -214,7 +227,7 @@ class Effects:
     def _require_room(self, session: Session) -> None:
         """Look at the cabinet once more: what others may draw may have changed since the plan was made."""
         if not self._may_begin(session):
-            raise Unavailable(_NO_ROOM, f"the cabinet has no room yet for {session.terms.connector}")
+            raise Unavailable(NO_ROOM, f"the cabinet has no room yet for {session.terms.connector}")
 
     async def _remote_start(self, effect: Effect, session: Session) -> Finish:
         accepted = await self._stations.remote_start(session.terms.connector, session.id_tag)

@@ -3,7 +3,7 @@
 Everything here comes back by itself after a restart, with the next meter values.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -105,7 +105,12 @@ class LiveState:
         self.awake: set[StationId] = set()
         """Stations that booted or told a status on their present line, so that they take commands."""
         self.unknown: set[ConnectorRef] = set()
-        """Connectors on which a transaction runs that is no session's: they draw what they like."""
+        """Connectors on which a transaction runs that is no session's: they draw what they like.
+
+    It is over when its station says that it stopped, does not know it when told to stop it, says that the
+    connector is available, or begins a session's transaction there. One that no group has, by a number that
+    the station made up, takes nobody's room.
+    """
         self.strays: dict[ConnectorRef, int] = {}
         """Which transaction it is, by the station's id of it; the keys are those of `unknown`."""
         self.metered_at: dict[SessionId, datetime] = {}
@@ -212,6 +217,10 @@ class LiveState:
         """Note a transaction that runs and should not."""
         self.unknown.add(ref)
         self.strays[ref] = transaction_id
+
+    def taken(self, outlets: Iterable[Connector]) -> W:
+        """Give what of a cabinet is taken where nobody can steer: those connectors' ratings."""
+        return W(sum(one.rating for one in outlets if one.ref in self.unknown))
 
     def drop_stray(self, ref: ConnectorRef) -> None:
         """Note that no such transaction runs on a connector."""

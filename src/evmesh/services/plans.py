@@ -96,13 +96,16 @@ class Planner:
     async def admit(
         self, unit: Unit, group: Group, now: datetime, candidate: Session
     ) -> "Admission | RefusedRequest":
-        """Decide about one more session; the plan of a yes is not stored yet."""
+        """Decide about one more session; the plan of a yes is not stored yet.
+
+        What draws and cannot be steered may go on for ever: its power is no part of what is promised.
+        """
         promised = await self._promised(unit, group, now)
         mine = self._view(candidate, now, Wh(0), candidate.terms.departure)
         if mine is None:
             raise ValueError(f"session {candidate.id} is at no place of group {group.name}")
         grid = self._grid(now, [one.session for one in promised] + [candidate], LOOK_AHEAD)
-        served, _ = self._serve(group, grid, promised)
+        served, _ = self._serve(self._steered(group), grid, promised)
         problem = served.problem
         answer = admit(problem, self._request(mine, grid))
         if isinstance(answer, RefusedRequest):
@@ -186,6 +189,10 @@ class Planner:
         last = max((one.terms.departure for one in sessions), default=start)
         steps = max(1, -((start - last - more) // timedelta(seconds=STEP_S)))
         return TimeGrid(start, STEP_S, steps)
+
+    def _steered(self, group: Group) -> Group:
+        taken = self._live.taken(place.connector for place in group.places)
+        return replace(group, capacity=W(max(0, group.capacity - taken)))
 
     def _problem(self, group: Group, grid: TimeGrid) -> Problem:
         return Problem(grid, _promisable(group, self._supply(group, grid), grid.steps), ())

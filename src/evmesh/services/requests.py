@@ -25,13 +25,14 @@ from evmesh.domain.station_code import ALPHABET
 from evmesh.domain.stations import ConnectorStatus
 from evmesh.domain.time_grid import STEP_S
 from evmesh.domain.typed_data import digest, hash_struct
-from evmesh.domain.units import Wh
+from evmesh.domain.units import MIN_CURRENT, Wh, watts_from_current
 from evmesh.planning.admission import RefusedRequest
 from evmesh.ports import Escrow, Randomness, Signatures
 from evmesh.services.directory import Directory, Operator, Place
 from evmesh.services.live import LiveState
 from evmesh.services.plans import START_ALLOWANCE, Plan, Planner, parse_plan, request_of, step_start
 from evmesh.services.reservations import Reservations, time_to_pay
+from evmesh.services.starts import NO_ROOM
 from evmesh.services.transitions import Transitions, Work
 
 LONGEST_STAY = timedelta(days=7)
@@ -300,6 +301,18 @@ class Requests:
                 path="request.departure",
             )
 
+    def _check_room(self, place: Place) -> None:
+        """Refuse where charges that nobody can steer leave the cabinet not even the least current."""
+        group = self._directory.groups[place.connector.group]
+        taken = self._live.taken(one.connector for one in group.places)
+        least = watts_from_current(MIN_CURRENT, place.connector.phases)
+        if taken and taken + least > group.capacity:
+            raise Refused(
+                NO_ROOM,
+                f"charges that cannot be steered may draw {taken} of the cabinet's {group.capacity} W",
+                do="choose another charge point, or wait until they have ended",
+            )
+
     async def _check_free(self, work: Work, place: Place, payer: Address) -> None:
         live = self._live.connector(place.connector.ref)
         if place.connector.ref.station not in self._live.online or live.status in _OUT_OF_SERVICE:
@@ -314,6 +327,7 @@ class Requests:
                 f"a car stands at {place.connector.evse_id}",
                 do="choose another charge point, or wait until it has left",
             )
+        self._check_room(place)
         for session in await work.unit.sessions(open_only=True):
             if session.terms.connector == place.connector.ref and session.state in OCCUPYING:
                 raise Refused(

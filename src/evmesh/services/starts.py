@@ -20,6 +20,9 @@ HEARD_AFTER: Final = timedelta(minutes=2)
 
 _LOOK_AGAIN: Final = timedelta(seconds=30)
 
+NO_ROOM: Final = "cabinet.no_room"
+"""What nobody steers draws all that the cabinet carries, so the station was never told to start."""
+
 UNHEARD: Final = "station.unheard"
 """The start ran out of time while the station could not be asked."""
 
@@ -45,13 +48,19 @@ async def refund_once_heard(
     return waiting
 
 
+async def is_untold(work: Work, session: Session) -> bool:
+    """Tell whether the start was never sent to the station."""
+    pending = await work.unit.pending_effects()
+    untried = {one.session for one in pending if one.kind is EffectKind.REMOTE_START and not one.attempts}
+    return session.id in untried
+
+
 async def _cannot_have_begun(work: Work, live: LiveState, session: Session) -> bool:
     """Tell whether the station never had the start, has told since what it did, or never will."""
     if work.now >= end_of(session):
         return True
-    for effect in await work.unit.pending_effects():
-        if (effect.session, effect.kind) == (session.id, EffectKind.REMOTE_START) and not effect.attempts:
-            return True
+    if await is_untold(work, session):
+        return True
     connector = session.terms.connector
     if connector.station not in live.online:
         return False

@@ -14,15 +14,7 @@ from evmesh.domain.errors import EvmeshError, Unavailable
 from evmesh.domain.ids import ConnectorRef, SessionId, StationId
 from evmesh.domain.money import cost_of
 from evmesh.domain.readings import Reading, ReadingContext, is_register
-from evmesh.domain.sessions import (
-    NO_CAR_TIMEOUT,
-    PLUGGED,
-    RESERVATION_TTL,
-    Event,
-    Session,
-    State,
-    StopCause,
-)
+from evmesh.domain.sessions import PLUGGED, Event, Session, State, StopCause
 from evmesh.domain.stations import (
     BootInfo,
     ConnectorStatus,
@@ -38,16 +30,29 @@ from evmesh.services.live import LiveState
 from evmesh.services.meter_log import MeterLog
 from evmesh.services.promises import kept_flags
 from evmesh.services.receipts import Receipts
-from evmesh.services.registers import UNBILLED, UNPAID, WENT_BACK, billed, end_of, oddity, storable
+from evmesh.services.registers import (
+    CLOCK,
+    JUMPED,
+    UNBILLED,
+    UNPAID,
+    WENT_BACK,
+    billed,
+    dated,
+    end_of,
+    ended_at,
+    is_above_rating,
+    is_before_told,
+    is_known,
+    oddity,
+    start_by,
+    storable,
+)
 from evmesh.services.requests import Requests
 from evmesh.services.starts import WITHDRAWN
 from evmesh.services.state_feed import StateFeed
 from evmesh.services.transitions import Transitions, Work
 
 _log = structlog.get_logger(__name__)
-_CLOCK_SKEW = timedelta(minutes=5)
-"""A sample that claims to be further ahead than this is dated by its arrival."""
-
 _STOP_SAMPLES = 200
 """About how many samples of a StopTransaction are kept: they draw the curve, the stop itself bills."""
 
@@ -117,7 +122,10 @@ class StationEvents:
         live.status, live.error = status, error
         if status is ConnectorStatus.AVAILABLE:  # nothing is plugged in, so nothing can run
             self._live.drop_stray(connector)
-        if place := self._directory.by_ref(connector):
+        place = self._directory.by_ref(connector)
+        if place is None and connector.connector > 0:  # 0 is the station as a whole
+            _log.warning("status.unknown_connector", connector=str(connector), status=status, error=error)
+        if place is not None:
             await self._feed.status(place, status, min(at, work.now))
 
     async def authorize(self, station: StationId, id_tag: str) -> bool:
@@ -157,8 +165,10 @@ class StationEvents:
         self, work: Work, session: Session, start: StartedTransaction, transaction_id: int
     ) -> None:
         place = self._directory.by_asset(session.terms.asset)
-        at = min(start.at, work.now + _CLOCK_SKEW)
         before = await work.unit.meter_register(start.connector)
+        if is_before_told(session, start.at):
+            session = replace(session, flags=session.flags_and(CLOCK))
+        at = min(dated(session, start.at, work.now), start_by(session))
         flags = session.flags
         if before is not None and start.meter_start < before[1]:
             flags = session.flags_and(WENT_BACK)
@@ -229,13 +239,16 @@ class StationEvents:
         register = sample.register
         if register is None:
             return session
-        at = min(sample.at, work.now + _CLOCK_SKEW)
+        at = dated(session, sample.at, work.now)
         before = await work.unit.meter_register(connector)
-        if before is not None and (at < before[0] or (at == before[0] and register <= before[1])):
+        if is_known(session, before, at, register):
             return session  # sent again
         place = self._directory.by_ref(connector)
         longest = work.now - session.created_at if session else None
-        odd = oddity(before, at, register, place.connector.rating if place else None, longest)
+        rating = place.connector.rating if place else None
+        odd = oddity(before, at, register, rating, longest)
+        if odd is None and session is not None and is_above_rating(session, at, register, rating):
+            odd = JUMPED
         if odd is not None:
             return await _flagged(work, session, odd)
         await work.unit.set_register(connector, at, register)
@@ -275,7 +288,7 @@ class StationEvents:
                 running = await self._keep_sample(work, connector, running, sample)
             await work.unit.stop_transaction(stop)
             if running is not None:
-                await self._bill(work, running, replace(stop, at=min(stop.at, work.now + _CLOCK_SKEW)))
+                await self._bill(work, running, stop)
             elif session is not None and stop.meter_stop > (session.meter_last or 0):
                 await _flagged(work, session, UNBILLED)
             elif session is None and stop.meter_stop > transaction.start.meter_start:
@@ -291,11 +304,12 @@ class StationEvents:
     async def _bill(self, work: Work, session: Session, stop: StoppedTransaction) -> None:
         before = await work.unit.meter_register(session.terms.connector)
         rating = self._directory.by_asset(session.terms.asset).connector.rating
-        due = billed(session, stop, before, rating, work.now)
+        at = ended_at(session, dated(session, stop.at, work.now), before, work.now)
+        due = billed(session, replace(stop, at=at), before, rating, work.now)
         if due.flag:
             session = replace(session, flags=session.flags_and(due.flag))
         cause = session.cause if session.state is State.STOPPING else _cause_of(stop.reason)
-        await self.meter(work, session, stop.at, due.register, cause)
+        await self.meter(work, session, at, due.register, cause)
 
     def place_of(self, session: Session) -> Place:
         """Give where a session is."""
@@ -346,7 +360,7 @@ def _in_time(session: Session | None, start: StartedTransaction) -> bool:
     """Tell whether it began by the offer's last start: no receipt holds for a later one."""
     if session is None:
         return False
-    return start.at <= session.created_at + RESERVATION_TTL + NO_CAR_TIMEOUT
+    return start.at <= start_by(session)
 
 
 async def _follow_status(work: Work, session: Session, status: ConnectorStatus) -> None:

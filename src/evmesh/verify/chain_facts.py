@@ -37,7 +37,7 @@ class TabMove:
 
     `total` is what the tab had spent after it, `before` what before it, where that is known.
     `cumulative` is what the payer had signed for it; None where that cannot be read. `returned` is what
-    a close gave back to the payer.
+    a close gave back to the payer. `epoch` is the tab's, which a close ends.
     """
 
     total: int
@@ -46,6 +46,7 @@ class TabMove:
     closes: bool = False
     returned: int = 0
     transaction: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

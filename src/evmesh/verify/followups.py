@@ -108,7 +108,7 @@ _SETTLEMENT_CHECKS: Final[tuple[tuple[str, Callable[[FollowUp[Settlement]], Find
     ("payee signature", _payee_signature),
     ("trusted payee", _trusted),
     ("receipt", _names_receipt),
-    ("amount", settlement_checks.amount),
+    ("stated amount", settlement_checks.stated_amount),
     ("transactions", settlement_checks.transactions),
 )
 _REWARD_CHECKS: Final[tuple[tuple[str, Callable[[FollowUp[Reward]], Finding]], ...]] = (

@@ -4,7 +4,7 @@ What was not checked is never called ok. A report is ok where something was chec
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from evmesh.domain.canonical import Json
@@ -64,6 +64,19 @@ class NotChecked:
 
 
 OFFLINE = NotChecked("no node was asked")
+
+
+def without_node(report: Report, why: str) -> Report:
+    """Give a report that was made offline, with the reason for which no node could be asked."""
+    return Report(
+        tuple(
+            replace(check, what=why)
+            if check.status is Status.NOT_CHECKED and check.what == OFFLINE.why
+            else check
+            for check in report.checks
+        )
+    )
+
 
 Finding = str | NotChecked
 """What a check found: in words where it holds, or why it was not made. What is false is raised."""

@@ -1,13 +1,21 @@
-"""Check where a settlement says that the money went: beside its receipt, and in the transactions it names."""
+"""Check where a settlement says that the money went: beside its receipt, and in the transactions it names.
 
+Only the receipt's offer says where on the tab the session begins, so without it a movement of the
+right amount may be another session's: that is never called ok.
+"""
+
+from evmesh.domain.receipt import Receipt
 from evmesh.domain.settlement import Settlement
-from evmesh.verify.chain_facts import MinedCall, SettlementFacts
+from evmesh.verify.chain_facts import SettlementFacts, TabMove
 from evmesh.verify.followup_case import NO_RECEIPT, FollowUp
 from evmesh.verify.report import OFFLINE, Finding, NotChecked, require
 
+_Moves = list[tuple[str, TabMove | None]]
+"""The moves of the named transactions, each with its path; None for a transaction that is not there."""
 
-def amount(case: FollowUp[Settlement]) -> Finding:
-    """Check that a claim or a loss is of what was due, and that nothing was refunded of a charge."""
+
+def stated_amount(case: FollowUp[Settlement]) -> Finding:
+    """Check that it speaks of what was due, and of no refund of a charge; nothing has to have moved."""
     receipt, document = case.receipt(), case.document
     require(
         bool(document.transactions) or document.amount == 0 or document.kind == "loss",
@@ -25,19 +33,20 @@ def amount(case: FollowUp[Settlement]) -> Finding:
             f"the receipt bills {receipt.energy} Wh: a charge ends in a claim",
             "kind",
         )
-        return f"{document.amount} refunded"
+        return f"the document says {document.amount} refunded, and nothing was billed"
     require(
         document.amount == receipt.due,
         "settlement.amount_differs",
         f"{document.kind} of {document.amount}, {receipt.due} due",
         "amount",
     )
-    lost = document.kind == "loss"
-    return f"{document.amount} due and not collected" if lost else f"{document.amount} claimed, as due"
+    if document.kind == "loss":
+        return f"the document says {document.amount} due and not collected, and that is what is due"
+    return f"the document says {document.amount}, which is what is due"
 
 
 def transactions(case: FollowUp[Settlement]) -> Finding:
-    """Check that the named transactions moved this amount of this payer's tab, in the named blocks."""
+    """Check that the named transactions moved this session's amount of this payer's tab."""
     document, facts = case.document, case.chain
     if facts is None:
         return OFFLINE
@@ -55,11 +64,22 @@ def transactions(case: FollowUp[Settlement]) -> Finding:
     )
     if document.kind == "loss":
         return _lost(case, facts)
-    total = 0
+    moves, receipt = _named_moves(document, facts), case.receipt()
+    if receipt is not None:
+        _require_epoch(moves, receipt.offer.epoch)
+    if document.kind == "refund":
+        return _refunded(document, receipt, moves)
+    return _claimed(document, receipt, moves)
+
+
+def _named_moves(document: Settlement, facts: SettlementFacts) -> _Moves:
+    """Give what the named transactions did, each being in its block and of the settlement's kind."""
+    found: _Moves = []
     for number, (named, call) in enumerate(zip(document.transactions, facts.calls, strict=True)):
         path = f"transactions[{number}]"
         if call is None:
-            return NotChecked(f"the node does not have {path}")
+            found.append((path, None))
+            continue
         require(
             call.block == named.block,
             "settlement.other_block",
@@ -67,20 +87,92 @@ def transactions(case: FollowUp[Settlement]) -> Finding:
             f"{path}.block",
         )
         require(call.succeeded, "settlement.failed_transaction", "it failed", path)
-        moved = _returned(call) if document.kind == "refund" else _claimed(call)
-        if moved is None:
-            return NotChecked(
-                f"{path} moved more than one tab, and its call does not tell how much of this one"
-            )
-        require(moved > 0, "settlement.other_transaction", f"it is no {document.kind} of this tab", path)
-        total += moved
+        own = [(path, move) for move in call.moves if _is_of(document, move)]
+        require(bool(own), "settlement.other_transaction", f"it is no {document.kind} of this tab", path)
+        found += own
+    return found
+
+
+def _is_of(document: Settlement, move: TabMove) -> bool:
+    """A refund is a close that took nothing; a claim raises the total."""
+    if document.kind == "refund":
+        return move.closes and not move.cumulative and move.returned > 0
+    return move.before is None or move.total > move.before
+
+
+def _require_epoch(moves: _Moves, epoch: int) -> None:
+    for path, move in moves:
+        require(
+            move is None or move.epoch == epoch,
+            "settlement.other_epoch",
+            f"it is of the tab's epoch {move.epoch if move else 0}, the offer of {epoch}",
+            path,
+        )
+
+
+def _claimed(document: Settlement, receipt: Receipt | None, moves: _Moves) -> Finding:
+    """The total went from base to base + due without a gap; without the receipt, by the amount."""
+    at = None if receipt is None else receipt.offer.base
+    moved, unknown = 0, ""
+    for path, move in moves:
+        if move is None:
+            at, unknown = None, f"the node does not have {path}"
+            continue
+        require(
+            at is None or move.before in (None, at),
+            "settlement.other_base",
+            f"it begins where the tab had spent {move.before}; this settlement's part begins at {at}",
+            path,
+        )
+        if move.before is None:
+            unknown = unknown or f"{path} does not tell how much it took of this tab"
+        moved += move.total - (move.before or 0)
+        at = move.total
+    end = None if receipt is None else receipt.offer.base + receipt.due
     require(
-        total == document.amount,
+        None in (at, end) or at == end,
         "settlement.moved_differs",
-        f"the transactions moved {total}",
+        f"the transactions left the tab at {at}, where {end} was owed",
+        "transactions",
+    )
+    if unknown:
+        return NotChecked(unknown)
+    return _summed(document, receipt, moved)
+
+
+def _refunded(document: Settlement, receipt: Receipt | None, moves: _Moves) -> Finding:
+    """The tab was closed where the offer found it, and gave this amount back."""
+    closes = [(path, move) for path, move in moves if move is not None]
+    for path, move in closes:
+        require(
+            receipt is None or move.total >= receipt.offer.base,
+            "settlement.other_base",
+            f"it closed a tab that had spent {move.total}, less than the offer begins at",
+            path,
+        )
+    absent = [path for path, move in moves if move is None]
+    if absent:
+        return NotChecked(f"the node does not have {absent[0]}")
+    found = _summed(document, receipt, sum(move.returned for _, move in closes))
+    later = [path for path, move in closes if receipt is not None and move.total > receipt.offer.base]
+    if later:
+        return NotChecked(
+            f"{later[0]} closed the tab after more had been claimed of it than the offer begins at"
+        )
+    return found
+
+
+def _summed(document: Settlement, receipt: Receipt | None, moved: int) -> Finding:
+    require(
+        moved == document.amount,
+        "settlement.moved_differs",
+        f"the transactions moved {moved}",
         "amount",
     )
-    return f"{total} moved, in {len(facts.calls)} transactions"
+    words = f"{moved} moved, in {len(document.transactions)} transactions"
+    if receipt is None:
+        return NotChecked(f"{words}; whether for this session, only its receipt can tell")
+    return f"{words}, in this session's part of the tab"
 
 
 def _lost(case: FollowUp[Settlement], facts: SettlementFacts) -> Finding:
@@ -94,17 +186,7 @@ def _lost(case: FollowUp[Settlement], facts: SettlementFacts) -> Finding:
         f"the tab is still in epoch {facts.epoch}: it can be claimed",
         "kind",
     )
-    return f"the tab was closed since, and is in epoch {facts.epoch}"
-
-
-def _claimed(call: MinedCall) -> int | None:
-    """Give how far a call raised the tab's total; None where a call of many rows does not say."""
-    rises = [None if move.before is None else move.total - move.before for move in call.moves]
-    known = [rise for rise in rises if rise is not None]
-    return sum(known) if len(known) == len(rises) else None
-
-
-def _returned(call: MinedCall) -> int | None:
-    """Give what a call returned to the payer; a close that also took something is no refund."""
-    closes = [move for move in call.moves if move.closes]
-    return sum(move.returned for move in closes if not move.cumulative)
+    return NotChecked(
+        f"the tab was closed since, and is in epoch {facts.epoch}: nothing can be claimed any more; "
+        "whether it had been before, the receipt's check of the settlement reads from the logs"
+    )

@@ -24,6 +24,9 @@ def folder(tmp_path: Path) -> Path:
         "schedule.json": files.schedule,
         "settlement.json": make_settlement(RECEIPT).encode(),
         "reward.json": make_reward(RECEIPT).encode(),
+        "so-far.json": b'{"day": "2026-03-01", "final": false,\n "rewards": [1.5]}\n',
+        "number.json": b'{"format": 1}',
+        "list.json": b"[]",
     }.items():
         (tmp_path / name).write_bytes(content)
     return tmp_path
@@ -45,11 +48,12 @@ def test_a_true_receipt_exits_0_and_prints_a_line_for_each_check(folder: Path) -
 
 
 def test_what_cannot_be_read_is_said_once(folder: Path) -> None:
-    result = run(folder, "receipt", "-", stdin=b"{}")
+    stdin = b'{"format":"evmesh.receipt/1"}'
+    result = run(folder, "receipt", "-", stdin=stdin)
     assert result.exit_code == 6
     assert result.output.splitlines() == [
-        "ok          canonical form: 2 bytes of canonical JSON",
-        "FAILED      shape: the key 'format' is missing (document.missing_key at format)",
+        f"ok          canonical form: {len(stdin)} bytes of canonical JSON",
+        "FAILED      shape: the key 'session' is missing (document.missing_key at session)",
         "not checked the other 26 checks: the receipt cannot be read",
         "this receipt is FALSE: shape",
     ]
@@ -103,6 +107,12 @@ def test_the_plan_files_are_used(folder: Path) -> None:
         (("receipt", "receipt.json", "--problem", "problem.json"), 2, "verify.half_a_plan"),
         (("receipt", "-", "--trust", "-"), 2, "file.stdin_twice"),
         (("receipt", "receipt.json", "--rpc", NOBODY), 4, "chain.away"),
+        (("settlement", "settlement.json", "--receipt", "receipt.json", "--rpc", NOBODY), 4, "chain.away"),
+        (("settlement", "receipt.json"), 2, "document.other_format"),
+        (("settlement", "settlement.json", "--receipt", "reward.json"), 2, "document.other_format"),
+        (("reward", "so-far.json"), 2, "document.other_format"),
+        (("reward", "number.json"), 2, "document.other_format"),
+        (("receipt", "list.json"), 2, "document.other_format"),
     ],
 )
 def test_what_cannot_be_looked_at_is_an_error_of_its_own_class(
@@ -116,7 +126,48 @@ def test_what_cannot_be_looked_at_is_an_error_of_its_own_class(
 
 
 def test_a_receipt_that_cannot_be_read_is_false_even_where_the_node_is_away(folder: Path) -> None:
-    assert run(folder, "receipt", "-", "--rpc", NOBODY, stdin=b"{}").exit_code == 6
+    assert run(folder, "receipt", "-", "--rpc", NOBODY, stdin=b"{").exit_code == 6
+
+
+@pytest.mark.parametrize("kind", ["receipt", "settlement"])
+def test_a_node_that_is_away_stops_no_check_that_needs_none(folder: Path, kind: str) -> None:
+    offline = run(folder, kind, f"{kind}.json").output.splitlines()
+    result = run(folder, kind, f"{kind}.json", "--rpc", NOBODY)
+    assert result.exit_code == 4
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if line.startswith("ok")] == [
+        line for line in offline if line.startswith("ok")
+    ]
+    assert not any("no node was asked" in line for line in lines)
+    assert any(NOBODY in line for line in lines if line.startswith("not checked"))
+    assert "chain.away" in result.stderr
+    answer = json.loads(run(folder, kind, f"{kind}.json", "--rpc", NOBODY, "--json").stdout)
+    assert (answer["ok"], answer["code"]) == (False, "chain.away")
+    assert {"ok", "not_checked"} == {check["status"] for check in answer["checks"]}
+
+
+def test_what_is_false_is_said_before_that_the_node_is_away(folder: Path) -> None:
+    result = run(folder, "receipt", "forged.json", "--rpc", NOBODY)
+    assert (result.exit_code, result.output.splitlines()[-1]) == (6, "this receipt is FALSE: payee signature")
+    answer = json.loads(run(folder, "receipt", "forged.json", "--rpc", NOBODY, "--json").stdout)
+    assert (answer["ok"], "code" in answer) == (False, False)
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\n\n"])
+def test_a_newline_at_the_end_is_said_in_words(folder: Path, line_end: bytes) -> None:
+    for kind, check in (("receipt", "canonical form"), ("settlement", "form"), ("reward", "form")):
+        result = run(folder, kind, "-", stdin=(folder / f"{kind}.json").read_bytes() + line_end)
+        assert result.exit_code == 6
+        first = result.output.splitlines()[0]
+        assert first.startswith(f"FAILED      {check}: there is a newline at the end")
+    spaced = run(folder, "receipt", "-", stdin=RECEIPT.encode() + b" ")
+    assert "newline" not in spaced.output
+
+
+def test_another_document_is_named_and_not_called_false(folder: Path) -> None:
+    found = run(folder, "reward", "so-far.json").output
+    assert "this is not an evmesh.reward/1 document: it names no format" in found
+    assert "FALSE" not in found
 
 
 def test_settlement_and_reward_are_checked_beside_their_receipt(folder: Path) -> None:
@@ -126,4 +177,4 @@ def test_settlement_and_reward_are_checked_beside_their_receipt(folder: Path) ->
         unchecked = [line for line in beside.output.splitlines() if line.startswith("not checked")]
         assert unchecked == ["not checked transactions: no node was asked"] * (kind == "settlement")
         assert run(folder, kind, f"{kind}.json", "--receipt", "forged.json").exit_code == 6
-        assert run(folder, kind, "receipt.json").exit_code == 6
+        assert run(folder, kind, "receipt.json").exit_code == 2

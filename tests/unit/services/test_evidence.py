@@ -27,9 +27,9 @@ async def charge(world: World, driver: Driver, bay: int = 0, wh: int = 3_000) ->
     session = await world.charging(driver, world.places[bay], wh)
     first = session.meter_start or 0
     for part in (1, 2, 3):
-        world.clock.move(timedelta(seconds=90))
+        world.clock.move(timedelta(seconds=200))
         await world.measure(session, first + part * 400)
-    world.clock.move(timedelta(seconds=30))
+    world.clock.move(timedelta(seconds=50))
     return await world.end(session, first + 1_301)
 
 
@@ -50,7 +50,7 @@ async def test_a_receipt_holds_offline_with_trust_and_the_plans_files(world: Wor
     receipt = Receipt.parse(raw)
     assert (receipt.energy, receipt.due) == (1_301, session.due)
     assert receipt.due == 1_301 * 350_000 // 1000
-    assert receipt.curve == ((0, 1_000), (90, 1_400), (180, 1_800), (270, 2_200), (300, 2_301))
+    assert receipt.curve == ((0, 1_000), (200, 1_400), (400, 1_800), (600, 2_200), (650, 2_301))
 
 
 @pytest.mark.parametrize("bays", [(0,), (0, 2), (2, 0, 1)])

@@ -13,7 +13,7 @@ from evmesh.domain.sessions import Session, State
 from evmesh.domain.stations import ConnectorStatus, MeterSample, StartedTransaction
 from evmesh.domain.units import Wh
 from evmesh.services.promises import SHORT
-from evmesh.services.registers import JUMPED, UNBILLED, WENT_BACK
+from evmesh.services.registers import CLOCK, JUMPED, UNBILLED, WENT_BACK
 from evmesh.verify.receipt import verify_receipt
 from tests.fakes.world import PRICE, SIGNATURES, Driver, World
 
@@ -95,7 +95,48 @@ async def test_a_stations_clock_cannot_make_time_for_energy(world: World, driver
     session = await world.now(session)
     world.clock.move(MINUTE)
     await sample(world, session, 900_000)
-    assert ((await world.now(session)).delivered, (await world.now(session)).flags) == (0, (JUMPED,))
+    assert ((await world.now(session)).delivered, (await world.now(session)).flags) == (0, (CLOCK, JUMPED))
+
+
+async def test_what_one_value_may_be_off_is_not_granted_anew_with_every_sample(
+    world: World, driver: Driver
+) -> None:
+    session = await world.charging(driver, world.places[0], 20_000)
+    for number in range(1, 16):
+        world.clock.move(timedelta(seconds=1))
+        await sample(world, session, 1_000 + 200 * number)
+    world.clock.move(timedelta(seconds=5))
+    await world.events.stopped(world.stop_of(await world.now(session), 4_000))
+    metered = await world.now(session)
+    assert (metered.delivered, metered.flags) == (200, (JUMPED,))
+    assert await receipt_holds(world, metered)
+
+
+async def test_a_start_from_before_the_station_was_told_is_dated_by_its_arrival(
+    world: World, driver: Driver
+) -> None:
+    session = await world.pay(driver, await world.promised(driver, world.places[0]))
+    slow, arrived = timedelta(seconds=5_000), world.clock.now()
+    assert (await world.begin(session, at=arrived - slow)).accepted
+    session = await world.now(session)
+    assert (session.started_at, session.flags) == (arrived, (CLOCK,))
+    for register in (1_100, 1_200):
+        world.clock.move(MINUTE)
+        await world.measure(session, register, at=world.clock.now() - slow)
+        assert (await world.now(session)).delivered == register - 1_000
+    await world.measure(session, 1_100, at=arrived + MINUTE - slow)  # sent again
+    world.clock.move(MINUTE)
+    metered = await world.end(session, 1_300, at=world.clock.now() - slow)
+    assert (metered.delivered, metered.flags) == (300, (CLOCK,))
+    assert metered.stopped_at == arrived + 3 * MINUTE
+    assert await receipt_holds(world, metered)
+
+
+async def test_a_clock_that_is_a_little_slow_is_no_wrong_clock(world: World, driver: Driver) -> None:
+    session = await world.pay(driver, await world.promised(driver, world.places[0]))
+    assert (await world.begin(session, at=world.at(seconds=-40))).accepted
+    session = await world.now(session)
+    assert (session.started_at, session.flags) == (world.at(seconds=-40), ())
 
 
 async def test_an_end_that_jumps_is_billed_at_the_last_true_register(world: World, driver: Driver) -> None:

@@ -156,14 +156,14 @@ def entry_of(reading: Reading, index: int, /, **changes: Any) -> MeterEntry:
     return replace(entry, **changes)
 
 
-def filed(start: MeterEntry, stop: MeterEntry) -> dict[str, Any]:
-    """File two leaves in a log of 13 and prove them: the receipt's `start`, `stop` and `tree`."""
-    leaves = [sha256(b"leaf %d" % number).digest() for number in range(LEAVES)]
+def filed(start: MeterEntry, stop: MeterEntry, size: int = LEAVES) -> dict[str, Any]:
+    """File two leaves in a log and prove them: the receipt's `start`, `stop` and `tree`."""
+    leaves = [sha256(b"leaf %d" % number).digest() for number in range(size)]
     for entry in (start, stop):
         leaves[entry.index] = leaf_of(entry)
     log = MerkleLog(leaves)
     proven = [replace(entry, proof=tuple(log.inclusion_proof(entry.index))) for entry in (start, stop)]
-    tree = TreeHead(NOTARY.address, METER_STREAM, LEAVES, log.root())
+    tree = TreeHead(NOTARY.address, METER_STREAM, size, log.root())
     return {"start": proven[0], "stop": proven[1], "tree": tree}
 
 

@@ -1,7 +1,8 @@
 """What an operator who holds the payee's, the notary's and the gateway's keys can still not write.
 
 Every receipt here is signed as it stands by the very keys that may sign, the driver's request is the
-driver's, and trust file, plan files and chain are all at hand: each lies in one thing.
+driver's, and trust file, plan files and chain are all at hand: each lies in one thing. Settlements
+and rewards are in `test_dishonest_followups.py`.
 """
 
 from collections.abc import Callable

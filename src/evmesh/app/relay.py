@@ -1,0 +1,154 @@
+"""The relayer's endpoint: what a driver signed, sent with the operator's gas."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Request
+from pydantic import Field
+
+from evmesh.app.api_models import Body, Hex32, HexAddress, HexSignature, Units, Unix, unhex
+from evmesh.domain.chain import AuthorizedDeposit, DepositOrder, Mined
+from evmesh.domain.errors import Refused
+from evmesh.domain.ids import Address
+from evmesh.domain.money import parse_units
+from evmesh.ledger.quota import RelayQuota
+from evmesh.ports import DriverRelay, Escrow
+
+Epoch = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class DepositValues(Body):
+    """A deposit that the payer signed."""
+
+    payer: HexAddress
+    payee: HexAddress
+    epoch: Annotated[int, Field(ge=0, lt=2**32)]
+    ceiling: Units
+    value: Units
+    deadline: Unix
+    permit_signature: HexSignature
+    top_up_signature: HexSignature
+
+    def to_domain(self) -> DepositOrder:
+        """Give the order that the escrow relays."""
+        return DepositOrder(
+            payer=Address.parse(self.payer),
+            payee=Address.parse(self.payee),
+            epoch=self.epoch,
+            ceiling=parse_units(self.ceiling, "order.ceiling"),
+            value=parse_units(self.value, "order.value"),
+            deadline=self.deadline,
+            permit_signature=unhex(self.permit_signature),
+            top_up_signature=unhex(self.top_up_signature),
+        )
+
+
+class AuthorizedValues(Body):
+    """A deposit by EIP-3009 that the payer signed; the authorization holds from `valid_after` on."""
+
+    payer: HexAddress
+    payee: HexAddress
+    value: Units
+    valid_after: Unix
+    valid_before: Unix
+    salt: Hex32
+    signature: HexSignature
+
+    def to_domain(self) -> AuthorizedDeposit:
+        """Give the order that the escrow relays."""
+        return AuthorizedDeposit(
+            payer=Address.parse(self.payer),
+            payee=Address.parse(self.payee),
+            value=parse_units(self.value, "order.value"),
+            valid_after=self.valid_after,
+            valid_before=self.valid_before,
+            salt=unhex(self.salt),
+            signature=unhex(self.signature),
+        )
+
+
+class ExitValues(Body):
+    """A driver's signed word to leave its tab."""
+
+    payer: HexAddress
+    payee: HexAddress
+    epoch: Epoch
+    signature: HexSignature
+
+
+class FinishValues(Body):
+    """Whose tab is to be paid back, when its window is over: nobody has to sign that."""
+
+    payer: HexAddress
+    payee: HexAddress
+
+
+class DepositBody(Body):
+    """Deposit by permit."""
+
+    kind: Literal["deposit"]
+    order: DepositValues
+
+
+class AuthorizedBody(Body):
+    """Deposit by authorization."""
+
+    kind: Literal["authorized"]
+    order: AuthorizedValues
+
+
+class ExitBody(Body):
+    """Begin to leave a tab."""
+
+    kind: Literal["exit"]
+    order: ExitValues
+
+
+class FinishBody(Body):
+    """Finish leaving a tab."""
+
+    kind: Literal["finish"]
+    order: FinishValues
+
+
+RelayBody = Annotated[DepositBody | AuthorizedBody | ExitBody | FinishBody, Field(discriminator="kind")]
+"""A transaction that we send for a driver."""
+
+
+def add_relay(
+    app: FastAPI, *, escrow: Escrow, relay: DriverRelay, payee: Address, relayed: RelayQuota
+) -> None:
+    """Add the route; `relayed` counts what was sent for each network address, `payee` is the operator."""
+
+    async def sent(body: RelayBody) -> Mined:
+        match body:
+            case DepositBody(order=values):
+                order = values.to_domain()
+                key = f"deposit:{order.payer}:{order.epoch}:{order.ceiling}:{values.top_up_signature[2:18]}"
+                return await escrow.deposit(order, key)
+            case AuthorizedBody(order=values):
+                paid = values.to_domain()
+                return await relay.deposit_authorized(paid, f"authorized:{paid.payer}:{paid.salt.hex()}")
+            case ExitBody(order=values):
+                payer = _at_ours(values.payer, values.payee, payee)
+                signature = unhex(values.signature)
+                key = f"exit:{payer}:{values.epoch}"
+                return await relay.begin_exit(payer, values.epoch, signature, key)
+            case FinishBody(order=values):
+                payer = _at_ours(values.payer, values.payee, payee)
+                epoch = (await escrow.tab(payee, payer)).epoch
+                return await relay.finish_exit(payer, f"finish:{payer}:{epoch}")
+
+    @app.post("/v1/relay")
+    async def relay_route(body: RelayBody, request: Request) -> dict[str, Any]:
+        """Send what the driver signed; the driver needs no gas."""
+        address = f"address {request.client.host if request.client else 'unknown'}"
+        relayed.check(address)
+        mined = await sent(body)
+        relayed.take(address)  # counted only now: junk must not lock out whoever shares an address
+        return {"tx_hash": mined.tx_hash, "block": mined.block}
+
+
+def _at_ours(payer: str, payee: str, ours: Address) -> Address:
+    if Address.parse(payee) != ours:
+        raise Refused("relay.other_payee", f"{payee} is not the operator here", do="ask its relayer")
+    return Address.parse(payer)

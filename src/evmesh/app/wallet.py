@@ -1,0 +1,278 @@
+"""`evmesh wallet`: a driver's keys and money on the driver's own device."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from evmesh.app.errors import exit_on_error
+from evmesh.app.files import read_input
+from evmesh.app.wallet_home import By, WalletHome, password_from
+from evmesh.domain.errors import InvalidInput
+from evmesh.domain.ids import Address
+from evmesh.domain.money import format_units, parse_amount
+
+if TYPE_CHECKING:
+    from evmesh.app.wallet_place import Place, Where
+
+app = typer.Typer(
+    name="wallet", help="Keep a driver's keys on this device, and move money with them.", no_args_is_help=True
+)
+Json = dict[str, Any]
+
+_MAX_WORDS: Final = 4096
+_AMOUNTS: Final = {"ignore_unknown_options": True}
+"""So that -5 reaches us, who say what is wrong with it."""
+
+_STEPS: Final = {
+    "begun": "you are leaving; until {until} the operator may claim what you signed: call this again then",
+    "waiting": "you are leaving; the rest can be had back from {until} on",
+    "finished": "you have left, and the rest is back in the wallet",
+}
+
+Home = Annotated[
+    Path,
+    typer.Option("--wallet", envvar="EVMESH_WALLET", metavar="DIR", help="where the keystore is"),
+]
+HOME: Final = Path.home() / ".evmesh" / "wallet"
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="EVMESH_WALLET_PASSWORD_FILE",
+        metavar="FILE",
+        help="its first line is the password (without: EVMESH_WALLET_PASSWORD, or you are asked)",
+    ),
+]
+Rpc = Annotated[
+    str | None,
+    typer.Option(envvar="EVMESH_RPC", metavar="URL", help="a node of the chain (without: its public one)"),
+]
+Operator = Annotated[
+    str | None, typer.Option(envvar="EVMESH_OPERATOR", metavar="URL", help="the operator's platform")
+]
+Payee = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="the operator, where the wallet knows several")
+]
+DataDir = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="a platform that runs on this machine, for both")
+]
+Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="with at most 6 decimals, e.g. 12.5")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout, failures too")]
+
+
+@app.command("new")
+def new_command(
+    wallet: Home = HOME,
+    password_file: PasswordFile = None,
+    words: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="restore from these words; - is stdin (without: new ones)"),
+    ] = None,
+    json_output: AsJson = False,
+) -> None:
+    """Make a key on this device, or restore one from its words, and keep it under a password."""
+    from evmesh.ledger.seed import new_words, secret_of
+
+    with exit_on_error(json_output):
+        home = WalletHome(wallet)
+        home.require_free()
+        text = new_words(secrets.token_bytes) if words is None else _typed(words)
+        secret = secret_of(text)
+        address = home.create(secret, password_from(password_file, twice=True))
+        made = {"address": address.text, "keystore": str(home.keystore)}
+        if words is None:
+            made["words"] = text
+        if json_output:
+            _say(made, json_output, ())
+            return
+        typer.echo(f"account   {address}\nkeystore  {home.keystore}")
+        if words is None:
+            typer.echo(
+                f"\nwrite these words down, in this order, and show them to nobody:\n\n  {text}\n\n"
+                "they are shown once; who has them has the money, and without them a lost keystore is gone"
+            )
+
+
+@app.command("show")
+def show_command(wallet: Home = HOME, json_output: AsJson = False) -> None:
+    """Show the account, and the operators that it has dealt with; needs no password and no node."""
+    with exit_on_error(json_output):
+        home = WalletHome(wallet)
+        known = {
+            payee.text: {"chain_id": trust.chain.chain_id, "charge_tab": trust.chain.charge_tab.text}
+            for payee, trust in home.operators().items()
+        }
+        account = home.address().text
+        if json_output:
+            _say({"address": account, "keystore": str(home.keystore), "operators": known}, json_output, ())
+            return
+        typer.echo(f"account   {account}\nkeystore  {home.keystore}")
+        for payee, chain in known.items():
+            typer.echo(f"operator  {payee} on chain {chain['chain_id']}")
+
+
+@app.command("balance")
+def balance_command(
+    wallet: Home = HOME,
+    rpc: Rpc = None,
+    operator: Operator = None,
+    payee: Payee = None,
+    data: DataDir = None,
+    json_output: AsJson = False,
+) -> None:
+    """Show what the wallet holds, and what is in its tab at an operator; needs no password."""
+    from evmesh.app.wallet_moves import holdings
+
+    with exit_on_error(json_output):
+        home = WalletHome(wallet)
+
+        async def look(place: "Place") -> Json:
+            found = await holdings(place, home.address())
+            return {"address": home.address().text, "payee": place.payee.text, **found.to_json()}
+
+        found = _run(home, _where(rpc, operator, payee, data), look)
+        tab = found["tab"]
+        lines = [
+            f"in the wallet  {_shown(found['tokens'])}",
+            f"in the tab     {_shown(tab['left'])}   at {found['payee']}",
+        ]
+        if tab["exit_at"]:
+            lines.append(
+                f"leaving        from {tab['exit_at']} on it can be had back with `evmesh wallet exit`"
+            )
+        _say(found, json_output, lines)
+
+
+@app.command("deposit", context_settings=_AMOUNTS)
+def deposit_command(
+    amount: Amount,
+    by: Annotated[
+        By, typer.Option(help="what is signed: an EIP-2612 permit or an EIP-3009 authorization")
+    ] = By.PERMIT,
+    wallet: Home = HOME,
+    password_file: PasswordFile = None,
+    rpc: Rpc = None,
+    operator: Operator = None,
+    payee: Payee = None,
+    data: DataDir = None,
+    json_output: AsJson = False,
+) -> None:
+    """Put money into the tab at an operator, or more on top; the operator's relayer sends it, free of gas."""
+    from evmesh.app.wallet_moves import deposit
+
+    with exit_on_error(json_output):
+        home, units = WalletHome(wallet), parse_amount(amount)
+        home.address()
+        where = _where(rpc, operator, payee, data)
+        signer = home.unlock(password_from(password_file))
+        done = _run(home, where, lambda place: deposit(place, home, signer, units, by))
+        _say(
+            done,
+            json_output,
+            [f"deposited {_shown(done['deposited'])}; {_shown(done['in_tab'])} are in the tab", _hash(done)],
+        )
+
+
+@app.command("transfer", context_settings=_AMOUNTS)
+def transfer_command(
+    to: Annotated[str, typer.Argument(metavar="ADDRESS", help="an account, or a station's deposit address")],
+    amount: Amount,
+    wallet: Home = HOME,
+    password_file: PasswordFile = None,
+    rpc: Rpc = None,
+    operator: Operator = None,
+    payee: Payee = None,
+    data: DataDir = None,
+    json_output: AsJson = False,
+) -> None:
+    """Send tokens to an account. This costs gas of the wallet's own."""
+    from evmesh.app.wallet_moves import recipient, transfer
+
+    with exit_on_error(json_output):
+        home, units, receiver = WalletHome(wallet), parse_amount(amount), recipient(to)
+        home.address()
+        where = _where(rpc, operator, payee, data)
+        signer = home.unlock(password_from(password_file))
+        done = _run(home, where, lambda place: transfer(place, home, signer, receiver, units))
+        _say(done, json_output, [f"sent {_shown(done['sent'])} to {done['to']}", _hash(done)])
+
+
+@app.command("exit")
+def exit_command(
+    own_gas: Annotated[
+        bool, typer.Option("--own-gas", help="send it from the wallet's own account, past the operator")
+    ] = False,
+    sign_only: Annotated[
+        bool, typer.Option("--sign-only", help="print the signed call, for anybody to send")
+    ] = False,
+    wallet: Home = HOME,
+    password_file: PasswordFile = None,
+    rpc: Rpc = None,
+    operator: Operator = None,
+    payee: Payee = None,
+    data: DataDir = None,
+    json_output: AsJson = False,
+) -> None:
+    """Leave an operator's tab: the first call begins, one after the window has the rest paid back.
+
+    Without --operator, or with --own-gas, it is sent from the wallet's own account. What was begun cannot be
+    taken back.
+    """
+    from evmesh.app.wallet_moves import leave, signed_exit
+
+    with exit_on_error(json_output):
+        home = WalletHome(wallet)
+        home.address()
+        where = _where(rpc, operator, payee, data)
+        signer = home.unlock(password_from(password_file))
+        if sign_only:
+            call = _run(home, where, lambda place: signed_exit(place, signer))
+            typer.echo(json.dumps({"ok": True, **call} if json_output else call))
+            return
+        done = _run(home, where, lambda place: leave(place, home, signer, own_gas=own_gas))
+        words = _STEPS[done["step"]].format(**done)
+        rest = str(done.get("returned") or done["left"])
+        _say(done, json_output, [words, f"the rest  {_shown(rest)}", _hash(done)])
+
+
+def _where(rpc: str | None, operator: str | None, payee: str | None, data: Path | None) -> "Where":
+    from evmesh.app.wallet_place import Where
+
+    return Where(rpc, operator, None if payee is None else Address.parse(payee), data)
+
+
+def _run(home: WalletHome, where: "Where", work: "Callable[[Place], Awaitable[Json]]") -> Json:
+    from evmesh.app.wallet_place import open_place
+
+    async def opened() -> Json:
+        async with open_place(home, where) as place:
+            return await work(place)
+
+    return asyncio.run(opened())
+
+
+def _typed(name: str) -> str:
+    try:
+        return read_input(name, _MAX_WORDS).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput("seed.malformed", "these are not the words of a seed: they are no text") from error
+
+
+def _say(report: Json, json_output: bool, lines: list[str] | tuple[str, ...]) -> None:
+    if json_output:
+        typer.echo(json.dumps({"ok": True, **report}))
+        return
+    for line in filter(None, lines):
+        typer.echo(line)
+
+
+def _shown(units: str) -> str:
+    return format_units(int(units))
+
+
+def _hash(done: Json) -> str:
+    return f"transaction  {done['transaction']}" if done.get("transaction") else ""

@@ -1,0 +1,105 @@
+"""An invoice: a receipt as an accountant wants it, with the seller's name and a number.
+
+Every amount is the receipt's own or follows from it here, in whole token units. Number and day of
+issue are the operator's: a receipt does not know how many invoices there were before.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+from evmesh.domain.errors import InvalidInput
+from evmesh.domain.money import cost_of
+from evmesh.domain.readings import Reading
+from evmesh.domain.receipt import Receipt, receipt_hash
+from evmesh.domain.units import Wh
+
+VAT_WHOLE: Final = 10_000
+"""VAT rates are hundredths of a per cent: 1900 is 19 %."""
+
+_NUMBER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9/._-]{0,30}[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Seller:
+    """Who sells the energy, as the law wants it on an invoice.
+
+    `currency` is what one million units of the token are called; `vat` is in hundredths of a per
+    cent, None where none is shown.
+    """
+
+    name: str
+    address: tuple[str, ...]
+    tax_id: str
+    contact: str
+    currency: str
+    time_zone: str
+    vat: int | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """One receipt, billed. Says nothing on whether the receipt is true: verify it first."""
+
+    number: str
+    issued: date
+    seller: Seller
+    receipt: Receipt
+    receipt_sha256: bytes
+    start: Reading
+    stop: Reading
+
+    @classmethod
+    def of(cls, raw: bytes, seller: Seller, number: str, issued: date) -> "Invoice":
+        """Bill the receipt of which these are the bytes.
+
+        Raises InvalidInput `invoice.bad_number`, and where the receipt cannot be read.
+        """
+        if not _NUMBER.fullmatch(number):
+            raise InvalidInput(
+                "invoice.bad_number",
+                f"{number[:60]!r} is not an invoice number",
+                do="write 1 to 32 letters, digits and / . _ - between them, e.g. 2026-0001",
+                path="number",
+            )
+        receipt = Receipt.parse(raw)
+        start, stop = Reading.parse(receipt.start.payload), Reading.parse(receipt.stop.payload)
+        return cls(number, issued, seller, receipt, receipt_hash(raw), start, stop)
+
+    @property
+    def energy(self) -> Wh:
+        """What the meter counted, from the two registers."""
+        return Wh(self.stop.register - self.start.register)
+
+    @property
+    def duration(self) -> timedelta:
+        """From the first reading to the last."""
+        return self.stop.at - self.start.at
+
+    @property
+    def cost(self) -> int:
+        """The price of the energy, in token units."""
+        return cost_of(self.energy, self.receipt.price)
+
+    @property
+    def forgone(self) -> int:
+        """What the budget did not cover and nobody owes."""
+        return self.cost - self.total
+
+    @property
+    def total(self) -> int:
+        """What is owed, VAT included."""
+        return self.receipt.due
+
+    @property
+    def net(self) -> int:
+        """The total without VAT, rounded half up to a token unit."""
+        parts = VAT_WHOLE + (self.seller.vat or 0)
+        return (2 * self.total * VAT_WHOLE + parts) // (2 * parts)
+
+    @property
+    def vat_amount(self) -> int:
+        """The VAT in the total: net and VAT add up to it exactly."""
+        return self.total - self.net

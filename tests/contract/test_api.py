@@ -203,7 +203,7 @@ async def test_a_charge_from_the_code_to_the_receipt(served: Served, driver: Dri
         "ceiling": "1750000",
         "value": "1750000",
         "deadline": 2**40,
-        "permit_signature": "0x" + "11" * 65,
+        "permit_signature": "0x" + "11" * 64 + "1b",
         "top_up_signature": signed(driver, top_up),
     }
     relayed = await served.post("/v1/relay", {"kind": "deposit", "order": order})
@@ -443,7 +443,7 @@ async def test_one_address_cannot_have_everything_relayed(served: Served, driver
             "ceiling": str(ceiling),
             "value": "1000000",
             "deadline": 2**40,
-            "permit_signature": "0x" + "11" * 65,
+            "permit_signature": "0x" + "11" * 64 + "1b",
             "top_up_signature": signed(driver, TopUp(OPERATOR.payee.address, 0, ceiling, 2**40)),
         }
         answers.append(await served.post("/v1/relay", {"kind": "deposit", "order": order}))
@@ -610,6 +610,48 @@ async def test_a_request_in_hand_is_counted_as_waiting_work(served: Served, driv
                 await asyncio.sleep(0.005)
     assert (await asked).status_code == 201
     assert served.waiting.oldest_s == 0
+
+
+async def test_a_slow_body_is_no_work_and_is_given_up(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_module, "BODY_WITHIN_S", 0.3)
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.client.base_url.port)
+    writer.write(b"POST /v1/requests HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 60000\r\n\r\n{")
+    waited = []
+    async with asyncio.timeout(10):
+        answered = asyncio.create_task(reader.readuntil(b"\r\n"))
+        while not answered.done():
+            waited.append(served.waiting.oldest_s)
+            await asyncio.sleep(0.01)
+    writer.close()
+    assert b" 408 " in answered.result()
+    assert set(waited) == {0}
+
+
+@pytest.mark.parametrize("v", [0, 27])
+async def test_a_signature_of_65_bytes_is_the_same_as_its_64(served: Served, driver: Driver, v: int) -> None:
+    wish = served.world.wish(driver, served.world.places[0], 5_000)
+    compact = driver.sign(wish)
+    long = compact[:32] + bytes([compact[32] & 0x7F]) + compact[33:] + bytes([v + (compact[32] >> 7)])
+    body = {"station": served.world.places[0].code, "request": as_json(wish), "signature": "0x" + long.hex()}
+    promise = (await served.post("/v1/requests", body)).json()
+    again = (await served.post("/v1/requests", {**body, "signature": "0x" + compact.hex()})).json()
+    assert again["session"] == promise["session"]
+    kept = await served.session(promise["session"])
+    assert kept.request_signature == compact
+
+
+async def test_a_signature_whose_v_is_none_is_refused(served: Served, driver: Driver) -> None:
+    body = served.body(driver)
+    body["signature"] += "05"
+    problem_of(await served.post("/v1/requests", body), 400)
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1999-12-31", "2100-01-01", "9999-12-31"])
+async def test_a_day_of_another_century_has_no_rewards(served: Served, day: str) -> None:
+    answer = await served.client.get("/v1/groups/yard/rewards", params={"day": day})
+    assert problem_of(answer, 400)["code"] == "reward.day"
 
 
 async def test_a_port_that_is_taken_is_said_to_be(served: Served) -> None:

@@ -1,5 +1,6 @@
 """The HTTP API: thin routes over the services. OpenAPI at /docs, the page at /."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
@@ -11,15 +12,17 @@ from fastapi import Path as InPath
 from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import ClientDisconnect
 
-from evmesh.app.api_models import RequestBody, StopBody, VoucherBody, unhex
+from evmesh.app.api_models import RequestBody, StopBody, VoucherBody, signature_bytes
 from evmesh.app.api_page import api_page
+from evmesh.app.config import FIRST_INSTANT, LAST_INSTANT
 from evmesh.app.hosts import OwnHosts
 from evmesh.app.instants import instant
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Waiting
 from evmesh.app.pages import POLICY, Pages
-from evmesh.app.problems import MAX_BODY_BYTES, Unexpected, install, problem
+from evmesh.app.problems import BODY_WITHIN_S, MAX_BODY_BYTES, Unexpected, install, problem
 from evmesh.app.relay import add_relay
 from evmesh.app.snapshot import Snapshots
 from evmesh.domain.errors import InvalidInput, Refused
@@ -94,7 +97,15 @@ def build_api(parts: ApiParts) -> FastAPI:
             return problem(
                 InvalidInput("api.too_large", f"a body has a known length of at most {MAX_BODY_BYTES} bytes")
             )
-        with parts.waiting.one():
+        try:
+            async with asyncio.timeout(BODY_WITHIN_S):
+                await request.body()  # kept for whoever reads it next
+        except TimeoutError:
+            error = InvalidInput("api.slow_body", f"the body did not arrive within {BODY_WITHIN_S} s")
+            return problem(error, status=408)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        with parts.waiting.one():  # counted from here: platform time must not wait for a slow line
             return await call_next(request)
 
     app.add_middleware(OwnHosts)
@@ -142,7 +153,7 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
         answer = await parts.requests.request(
             body.station,
             body.request.to_domain(),
-            unhex(body.signature),
+            signature_bytes(body.signature),
             source=request.client.host if request.client else "",
         )
         if isinstance(answer, NotPromised):
@@ -153,14 +164,17 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
     async def vouchers(id: str, body: VoucherBody) -> Json:
         """Secure the money; the station is told to start."""
         session = await parts.payments.voucher(
-            SessionId.parse(id), body.epoch, parse_units(body.cumulative, "cumulative"), unhex(body.signature)
+            SessionId.parse(id),
+            body.epoch,
+            parse_units(body.cumulative, "cumulative"),
+            signature_bytes(body.signature),
         )
         return await _shown(parts, session)
 
     @app.post("/v1/sessions/{id}/stop")
     async def stop(id: str, body: StopBody) -> Json:
         """Stop on the driver's word."""
-        session = await parts.payments.stop(SessionId.parse(id), body.at, unhex(body.signature))
+        session = await parts.payments.stop(SessionId.parse(id), body.at, signature_bytes(body.signature))
         return await _shown(parts, session)
 
 
@@ -236,6 +250,8 @@ def _add_evidence(app: FastAPI, parts: ApiParts) -> None:
     @app.get("/v1/groups/{name}/rewards")
     async def rewards(name: str, day: date) -> Json:
         """What the flexibility of a group's day earned so far: computed, not final, not paid."""
+        if not FIRST_INSTANT.date() <= day < LAST_INSTANT.date():
+            raise InvalidInput("reward.day", f"{day} is not a day of this century", path="day")
         return {"group": name, "day": day.isoformat(), "rewards": await parts.rewards(name, day)}
 
     @app.get("/v1/trust")

@@ -4,9 +4,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evmesh.domain.errors import IntegrityFailure, InvalidInput
 from evmesh.domain.ids import Address
 from evmesh.domain.money import parse_units
 from evmesh.domain.signed_types import ChargeRequest
+from evmesh.ledger.signatures import compacted
 
 Hex32 = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
 HexSignature = Annotated[str, Field(pattern=r"^0x([0-9a-f]{128}|[0-9a-f]{130})$")]
@@ -68,6 +70,19 @@ class StopBody(Body):
 
     at: Unix
     signature: HexSignature
+
+
+def signature_bytes(text: str) -> bytes:
+    """Give a checked signature in the one form that we keep, 64 bytes (EIP-2098).
+
+    Wallets return 65, with v at the end. Raises InvalidInput `signature.malformed` where v is none.
+    """
+    try:
+        return compacted(unhex(text))
+    except IntegrityFailure as error:
+        raise InvalidInput(
+            error.code, error.what, do="send r, s and v of 27 or 28, or r and s with the parity (EIP-2098)"
+        ) from error
 
 
 def unhex(text: str) -> bytes:

@@ -11,6 +11,7 @@ from typing import Final
 
 from evmesh.app.config import FIRST_INSTANT, LAST_INSTANT, SiteConfig, load_site, load_tariff
 from evmesh.app.files import read_file
+from evmesh.app.registration import CODES
 from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput
 from evmesh.sim.visits import Visit, parse_visits
 
@@ -78,6 +79,7 @@ def check_databases(data: Path) -> None:
         path = data / name
         if path.exists():
             _check_database(path, table)
+    _check_state_is_there(data)
 
 
 def _check_visit(visit: Visit, connectors: set[str]) -> None:
@@ -99,6 +101,21 @@ def _check_visit(visit: Visit, connectors: set[str]) -> None:
     years = range(FIRST_INSTANT.year, LAST_INSTANT.year)
     if any(at.year not in years for at in (visit.arrival, visit.stated_departure, visit.departure)):
         raise InvalidInput("sessions.bad_time", "a time is not of this century", path=where)
+
+
+def _check_state_is_there(data: Path) -> None:
+    """Raise IntegrityFailure `store.lost` where a directory that has run has no sessions any more.
+
+    The codes are written when the state has been: a first start that was broken off has neither.
+    """
+    state = data / "state.db"
+    if (data / CODES).exists() and not (state.exists() and state.stat().st_size):
+        raise IntegrityFailure(
+            "store.lost",
+            f"{state} is {'empty' if state.exists() else 'missing'}, but this directory has run before:"
+            " its sessions and what is owed for them would be gone",
+            do="restore it from a backup; to begin anew, delete the whole directory, keys and chain too",
+        )
 
 
 def _check_database(path: Path, table: str) -> None:
@@ -140,5 +157,7 @@ def _damaged(path: Path, why: str) -> EvmeshError:
     return IntegrityFailure(
         "store.damaged",
         f"{path} is damaged: {why}",
-        do="restore it from a backup, or name another directory with --data",
+        do="restore it from a backup, or name another directory with --data"
+        if path.name != "telemetry.db"
+        else f"delete {path}: only the graphs of the past are lost",
     )

@@ -13,6 +13,8 @@ from evmesh.domain.errors import EvmeshError, InvalidInput
 
 _log = structlog.get_logger(__name__)
 MAX_BODY_BYTES = 64 * 1024
+BODY_WITHIN_S = 10
+"""Of the machine's own time: a body is small, and its sender has it ready."""
 
 
 class Problem(JSONResponse):

@@ -15,6 +15,9 @@ from evmesh.ledger.registry import AssetOwner
 from evmesh.services.directory import Directory, Group, Place
 from evmesh.store.places import PlaceBook
 
+CODES = "codes.json"
+"""In the data directory: each connector's code by its name."""
+
 
 async def register_site(
     site: SiteConfig, owner: AssetOwner, operator_secret: bytes, meter_key: Address, change: int
@@ -83,14 +86,14 @@ def asset_record(connector: Connector, meter_key: Address) -> bytes:
 
 def write_codes(data: Path, directory: Directory) -> None:
     """Print the stickers: `DIR/codes.json` has each connector's code by its name."""
-    fresh = data / "codes.json.new"
+    fresh = data / f"{CODES}.new"
     fresh.write_text(json.dumps({place.name: place.code for place in directory.places}, indent=2) + "\n")
-    fresh.replace(data / "codes.json")
+    fresh.replace(data / CODES)
 
 
 def read_codes(data: Path) -> dict[str, str]:
     """Read the stickers."""
-    codes: dict[str, str] = json.loads((data / "codes.json").read_text())
+    codes: dict[str, str] = json.loads((data / CODES).read_text())
     return codes
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Request
 from pydantic import Field
 
-from evmesh.app.api_models import Body, Hex32, HexAddress, HexSignature, Units, Unix, unhex
+from evmesh.app.api_models import Body, Hex32, HexAddress, HexSignature, Units, Unix, signature_bytes, unhex
 from evmesh.domain.chain import AuthorizedDeposit, DepositOrder, Mined
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import Address
@@ -37,8 +37,8 @@ class DepositValues(Body):
             ceiling=parse_units(self.ceiling, "order.ceiling"),
             value=parse_units(self.value, "order.value"),
             deadline=self.deadline,
-            permit_signature=unhex(self.permit_signature),
-            top_up_signature=unhex(self.top_up_signature),
+            permit_signature=signature_bytes(self.permit_signature),
+            top_up_signature=signature_bytes(self.top_up_signature),
         )
 
 
@@ -62,7 +62,7 @@ class AuthorizedValues(Body):
             valid_after=self.valid_after,
             valid_before=self.valid_before,
             salt=unhex(self.salt),
-            signature=unhex(self.signature),
+            signature=signature_bytes(self.signature),
         )
 
 
@@ -130,7 +130,7 @@ def add_relay(
                 return await relay.deposit_authorized(paid, f"authorized:{paid.payer}:{paid.salt.hex()}")
             case ExitBody(order=values):
                 payer = _at_ours(values.payer, values.payee, payee)
-                signature = unhex(values.signature)
+                signature = signature_bytes(values.signature)
                 key = f"exit:{payer}:{values.epoch}"
                 return await relay.begin_exit(payer, values.epoch, signature, key)
             case FinishBody(order=values):

@@ -131,7 +131,7 @@ class _Thread:
             raise IntegrityFailure(
                 "telemetry.store_damaged",
                 f"the time series is damaged: {error}",
-                do="restore it from a backup",
+                do="delete the file: only the graphs of the past are lost",
             ) from error
 
     def close(self) -> None:

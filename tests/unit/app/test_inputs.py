@@ -161,6 +161,27 @@ def test_a_database_that_is_cut_short_or_of_another_program_is_said(tmp_path: Pa
         check_databases(tmp_path)
 
 
+@pytest.mark.parametrize("emptied", [True, False])
+def test_a_directory_that_has_run_does_not_begin_anew_without_its_sessions(
+    tmp_path: Path, emptied: bool
+) -> None:
+    (tmp_path / "codes.json").write_text("{}")
+    if emptied:
+        (tmp_path / "state.db").touch()
+    with pytest.raises(IntegrityFailure, match=r"store\.lost"):
+        check_databases(tmp_path)
+    (tmp_path / "state.db").unlink(missing_ok=True)
+    database(tmp_path / "state.db", "alembic_version")
+    check_databases(tmp_path)
+
+
+def test_a_damaged_time_series_may_be_thrown_away(tmp_path: Path) -> None:
+    (tmp_path / "telemetry.db").write_bytes(b"not a database at all")
+    with pytest.raises(IntegrityFailure, match="telemetry") as damaged:
+        check_databases(tmp_path)
+    assert damaged.value.do == f"delete {tmp_path / 'telemetry.db'}: only the graphs of the past are lost"
+
+
 def test_an_empty_data_directory_has_nothing_to_complain_of(tmp_path: Path) -> None:
     open_directory(tmp_path / "new" / "one")
     check_databases(tmp_path / "new" / "one")

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Show that a newcomer's machine is enough: clone the committed state into a bare Debian and run make there.
 #
-#   scripts/fresh-clone.sh [--keep] [TARGET...]        (TARGET: test)
+#   scripts/fresh-clone.sh [--keep] [TARGET | VARIABLE=VALUE...]        (test)
+#   scripts/fresh-clone.sh test 'PYTEST_ARGS=-q tests/e2e/demo tests/e2e/kill'
 #
 # The bare Debian is a debootstrap minbase of this machine's release with python3, git, make and ca-certificates, an
 # empty HOME, and no pip, uv, node, curl or compiler. That takes root, about 4 GB in $TMPDIR and a Debian mirror ($MIRROR).
@@ -28,7 +29,7 @@ say "commit $commit"
 # What reaches the registries from here shall reach them from there.
 pass_on() {
     for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY \
-        UV_DEFAULT_INDEX UV_INDEX_URL PIP_INDEX_URL CI PYTEST_ARGS; do
+        UV_DEFAULT_INDEX UV_INDEX_URL PIP_INDEX_URL CI; do
         eval "value=\${$name-}"
         [ -z "$value" ] || printf '%s=%s\n' "$name" "$value"
     done

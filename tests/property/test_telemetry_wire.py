@@ -9,17 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evmesh.domain.errors import ProtocolViolation
-from evmesh.domain.telemetry import TelemetryValue
+from evmesh.domain.telemetry import OperationState, TelemetryValue
 from evmesh.telemetry.ranges import Ack, Acks, ack_topic, decode_ack, encode_ack, ranges_of
-from evmesh.telemetry.topics import (
-    OperationState,
-    Reading,
-    decode,
-    encode,
-    from_microseconds,
-    microseconds,
-    value_topic,
-)
+from evmesh.telemetry.topics import Reading, decode, encode, from_microseconds, microseconds, value_topic
 
 names = st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True)
 instants = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis asks for naive bounds

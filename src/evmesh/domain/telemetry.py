@@ -2,6 +2,43 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+
+
+class ValueName(StrEnum):
+    """The values of the generic charger state; the unit is said here and nowhere on the wire."""
+
+    OPERATION_STATE = "OperationState"
+    TOTAL_ENERGY_CONSUMPTION = "TotalEnergyConsumption"  # Wh, lifetime import register
+    POWER_OUTPUT = "PowerOutput"  # W, positive into the car
+    OUTPUT_CURRENT = "OutputCurrent"  # mA on the most loaded phase, measured
+    MAXIMUM_OUTPUT_CURRENT = "MaximumOutputCurrent"  # mA, the limit in force
+    CONNECTED_VEHICLE = "ConnectedVehicle"  # what the car calls itself; null without a car
+    SESSION_ENERGY = "SessionEnergy"  # Wh since plug-in
+    STATE_OF_CHARGE = "StateOfCharge"  # whole percent
+    AVAILABILITY = "Availability"
+    GENERATED_POWER = "GeneratedPower"  # W that a PV inverter feeds in
+    GENERATED_ENERGY = "GeneratedEnergy"  # Wh, lifetime register of a PV inverter
+    BATTERY_POWER = "BatteryPower"  # W, positive into a stationary battery
+    AVAILABLE_ENERGY = "AvailableEnergy"  # Wh that a stationary battery can give now
+
+
+class OperationState(StrEnum):
+    """What a charger is doing."""
+
+    UNKNOWN = "unknown"
+    OFF = "off"
+    IDLE = "idle"
+    CHARGING = "charging"
+    SCHEDULED_DOWNTIME = "scheduled_downtime"
+    UNSCHEDULED_DOWNTIME = "unscheduled_downtime"
+
+
+class Availability(StrEnum):
+    """Whether a charger, or a publisher, can be heard."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
 
 
 @dataclass(frozen=True, slots=True)

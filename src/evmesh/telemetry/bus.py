@@ -13,7 +13,7 @@ from typing import Final
 from aiomqtt import Client, MqttError, Will
 
 from evmesh.domain.errors import ProtocolViolation
-from evmesh.domain.telemetry import TelemetryValue
+from evmesh.domain.telemetry import Availability, TelemetryValue, ValueName
 from evmesh.ports import Clock
 from evmesh.telemetry.connection import (
     IN_FLIGHT,
@@ -31,9 +31,7 @@ from evmesh.telemetry.presence import Presence
 from evmesh.telemetry.topics import (
     PUBLISHER_FILTER,
     VALUE_FILTER,
-    Availability,
     Reading,
-    ValueName,
     decode,
     encode,
     is_publisher_topic,

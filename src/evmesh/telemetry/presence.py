@@ -8,8 +8,8 @@ the very run of the publisher that said so is there; otherwise it is offline.
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from evmesh.domain.telemetry import TelemetryValue
-from evmesh.telemetry.topics import Availability, Reading, ValueName, publisher_of
+from evmesh.domain.telemetry import Availability, TelemetryValue, ValueName
+from evmesh.telemetry.topics import Reading, publisher_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,12 @@ import re
 import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
 
 from evmesh.domain.errors import InvalidInput, ProtocolViolation
-from evmesh.domain.telemetry import TelemetryValue
+from evmesh.domain.telemetry import Availability, OperationState, TelemetryValue, ValueName
 
 VALUE_FILTER: Final = "chargers/+/+"
 PUBLISHER_FILTER: Final = "publishers/+/Availability"
@@ -32,38 +31,6 @@ _PUBLISHERS: Final = "publishers"
 _NAME: Final = re.compile(r"[a-z0-9-]{1,64}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INT64: Final = 2**63
-
-
-class ValueName(StrEnum):
-    """The values of the generic charger state; the unit is said here and nowhere on the wire."""
-
-    OPERATION_STATE = "OperationState"
-    TOTAL_ENERGY_CONSUMPTION = "TotalEnergyConsumption"  # Wh, lifetime import register
-    POWER_OUTPUT = "PowerOutput"  # W, positive into the car
-    OUTPUT_CURRENT = "OutputCurrent"  # mA on the most loaded phase, measured
-    MAXIMUM_OUTPUT_CURRENT = "MaximumOutputCurrent"  # mA, the limit in force
-    CONNECTED_VEHICLE = "ConnectedVehicle"  # what the car calls itself; null without a car
-    SESSION_ENERGY = "SessionEnergy"  # Wh since plug-in
-    STATE_OF_CHARGE = "StateOfCharge"  # whole percent
-    AVAILABILITY = "Availability"
-
-
-class OperationState(StrEnum):
-    """What a charger is doing."""
-
-    UNKNOWN = "unknown"
-    OFF = "off"
-    IDLE = "idle"
-    CHARGING = "charging"
-    SCHEDULED_DOWNTIME = "scheduled_downtime"
-    UNSCHEDULED_DOWNTIME = "unscheduled_downtime"
-
-
-class Availability(StrEnum):
-    """Whether a charger, or a publisher, can be heard."""
-
-    ONLINE = "online"
-    OFFLINE = "offline"
 
 
 _WORDS: Final[dict[str, frozenset[str]]] = {

@@ -1,0 +1,63 @@
+"""What a device is to the gateway: something that is read, and may be told a limit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from evmesh.domain.telemetry import ValueName
+from evmesh.domain.units import Milliamp
+
+Value = int | str | None
+Picture = Mapping[ValueName, Value]
+"""What one poll found. A value that the device has, and that is not sure, is None; others are not there."""
+
+
+class Grade(StrEnum):
+    """How well a driver is proven."""
+
+    BRONZE = "bronze"
+    """It reads."""
+    SILVER = "silver"
+    """It recovers alone from all that a line can do."""
+    GOLD = "gold"
+    """As silver, against a simulator that was written from the datasheet and not from the driver."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a device says about itself, as far as it does."""
+
+    make: str
+    model: str
+    serial: str = ""
+    version: str = ""
+
+
+class Device(Protocol):
+    """One piece of hardware on its own line.
+
+    Every method raises Unavailable `device.away` where nothing (or nothing whole) comes back in time, and
+    ProtocolViolation `device.nonsense` for an answer that breaks the device's protocol.
+    """
+
+    @property
+    def values(self) -> frozenset[ValueName]:
+        """Which values this device can tell at all."""
+
+    async def identify(self) -> Identity: ...
+
+    async def read(self) -> Picture:
+        """Ask for everything once."""
+
+    async def close(self) -> None: ...
+
+
+class LimitedDevice(Device, Protocol):
+    """A device whose current can be limited."""
+
+    async def limit(self, current: Milliamp) -> None:
+        """Let at most so much flow on each phase, 0 for none; returns once the device confirms it.
+
+        Raises Refused `device.limit_refused` where it holds another value afterwards.
+        """

@@ -65,19 +65,22 @@ def test_every_numbered_reading_is_acknowledged_once_and_no_other(batch: list[Re
         acks.add(reading)
     said = [
         (ack.charger, ack.boot, first)
-        for ack in acks.take()
+        for ack in acks.take(NOW)
         for first, last in decode_ack(ack_topic(ack.charger), encode_ack(ack)).ranges
         if first == last or last - first < 100
     ]
     wanted = {(r.value.charger, r.boot, r.seq) for r in batch if r.boot is not None and r.seq}
     assert {(charger, boot, first) for charger, boot, first in said} <= wanted
     assert {key[:2] for key in wanted} == {key[:2] for key in said}
-    assert acks.take() == []
+    assert acks.take(NOW) == []
 
 
 def test_an_acknowledgement_is_what_the_design_says() -> None:
     ack = Ack("cp-1", "platform-1", ranges_of([1, 2, 3, 7]))
     assert encode_ack(ack) == b'{"boot":"platform-1","ranges":[[1,3],[7,7]]}'
+    timed = replace(ack, at=NOW)
+    assert encode_ack(timed) == b'{"boot":"platform-1","ranges":[[1,3],[7,7]],"at":"2026-06-01T08:00:00Z"}'
+    assert decode_ack("ack/cp-1", encode_ack(timed)) == timed
     assert ack_topic("cp-1") == "ack/cp-1"
 
 

@@ -21,6 +21,8 @@ class ValueName(StrEnum):
     GENERATED_ENERGY = "GeneratedEnergy"  # Wh, lifetime register of a PV inverter
     BATTERY_POWER = "BatteryPower"  # W, positive into a stationary battery
     AVAILABLE_ENERGY = "AvailableEnergy"  # Wh that a stationary battery can give now
+    READINGS_LOST = "ReadingsLost"  # readings that a gateway had no room to keep, in all
+    CLOCK_SKEW = "ClockSkew"  # ms that a gateway's clock is ahead of the ingest's
 
 
 class OperationState(StrEnum):
@@ -49,3 +51,46 @@ class TelemetryValue:
     name: str
     at: datetime
     value: int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedValue:
+    """A value with its number in one run (`boot`) of its publisher: (charger, boot, seq) is its identity."""
+
+    value: TelemetryValue
+    boot: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What is in the database of one run of one charger's publisher."""
+
+    charger: str
+    boot: str
+    ranges: tuple[tuple[int, int], ...]
+    """Each (first, last), both included; ascending, with a gap between any two."""
+    at: datetime | None = None
+    """When it was said, by the ingest's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a charger is told: `set/{what}`. `value` is in the unit of that value."""
+
+    charger: str
+    what: str
+    id: str
+    expires_at: datetime
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What became of a command; `code` is empty where it was done."""
+
+    charger: str
+    what: str
+    id: str
+    code: str = ""
+    why: str = ""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from evmesh.domain.telemetry import ValueName
 from evmesh.domain.units import Milliamp
@@ -53,6 +53,7 @@ class Device(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
 class LimitedDevice(Device, Protocol):
     """A device whose current can be limited."""
 

@@ -132,7 +132,7 @@ class Ingest:
         self.connected = True
         while True:
             await asyncio.sleep(self._ack_every_s)
-            said = [(ack_topic(ack.charger), encode_ack(ack)) for ack in self._acks.take()]
+            said = [(ack_topic(ack.charger), encode_ack(ack)) for ack in self._acks.take(self._clock.now())]
             await publish_all(client, said, retain=False)
 
     def _read(self, messages: list[Message]) -> _Batch:

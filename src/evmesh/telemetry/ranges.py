@@ -7,29 +7,22 @@ may share the work and each has stored only its own part.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
 
 from evmesh.domain.errors import ProtocolViolation
+from evmesh.domain.telemetry import Ack
 from evmesh.telemetry.topics import Reading, checked_name
 
 ACK_FILTER: Final = "ack/+"
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """What is stored of one run of one charger's publisher."""
-
-    charger: str
-    boot: str
-    ranges: tuple[tuple[int, int], ...]
-    """Each (first, last), both included; ascending, with a gap between any two."""
-
-
-class _AckPayload(msgspec.Struct, forbid_unknown_fields=True):
+class _AckPayload(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     boot: str
     ranges: list[tuple[Annotated[int, msgspec.Meta(ge=0)], Annotated[int, msgspec.Meta(ge=0)]]]
+    at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 _decoder: Final = msgspec.json.Decoder(_AckPayload)
@@ -42,7 +35,7 @@ def ack_topic(charger: str) -> str:
 
 def encode_ack(ack: Ack) -> bytes:
     """Write the payload."""
-    return msgspec.json.encode(_AckPayload(ack.boot, list(ack.ranges)))
+    return msgspec.json.encode(_AckPayload(ack.boot, list(ack.ranges), ack.at))
 
 
 def decode_ack(topic: str, payload: bytes) -> Ack:
@@ -56,7 +49,7 @@ def decode_ack(topic: str, payload: bytes) -> Ack:
         raise ProtocolViolation("telemetry.bad_payload", str(error), path=topic) from error
     if any(first > last for first, last in fields.ranges):
         raise ProtocolViolation("telemetry.bad_payload", "a range ends before it begins", path=topic)
-    return Ack(charger, fields.boot, tuple(fields.ranges))
+    return Ack(charger, fields.boot, tuple(fields.ranges), fields.at)
 
 
 def ranges_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
@@ -81,7 +74,7 @@ class Acks:
         if reading.boot is not None and reading.seq:
             self._stored.setdefault((reading.value.charger, reading.boot), set()).add(reading.seq)
 
-    def take(self) -> list[Ack]:
-        """Give all, and forget them."""
+    def take(self, now: datetime) -> list[Ack]:
+        """Give all, said at `now`, and forget them."""
         stored, self._stored = self._stored, {}
-        return [Ack(charger, boot, ranges_of(numbers)) for (charger, boot), numbers in stored.items()]
+        return [Ack(charger, boot, ranges_of(numbers), now) for (charger, boot), numbers in stored.items()]

@@ -1,0 +1,154 @@
+"""The gateway: polls its devices, keeps what they say, and sends it up until the database has it."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from evmesh.domain.errors import Unavailable
+from evmesh.domain.telemetry import CommandResult, TelemetryValue, ValueName
+from evmesh.edge.outbox import Outbox
+from evmesh.edge.poller import Poller
+from evmesh.ports import Clock, Uplink, UplinkLine
+
+_log = structlog.get_logger(__name__)
+BATCH: Final = 200
+"""Readings that are read from the disk and published at a time."""
+
+MOST_UNHEARD: Final = 5_000
+"""Readings that may be under way without the database's word, which bounds what is sent twice."""
+
+AGAIN_AFTER_S: Final = 30.0
+"""When what nobody has acknowledged is sent again on a connection that stands."""
+
+SKEW_TOLD: Final = timedelta(seconds=1)
+"""How much a clock's skew must have changed to be told again."""
+
+FIRST_DELAY_S: Final = 0.2
+LONGEST_DELAY_S: Final = 15.0
+
+
+class Gateway:
+    """A service that joins devices, outbox and uplink.
+
+    Reading goes on while the uplink is away, and sending while a device hangs.
+    """
+
+    name = "edge-gateway"
+
+    def __init__(
+        self,
+        gateway: str,
+        pollers: Sequence[Poller],
+        outbox: Outbox,
+        uplink: Uplink,
+        clock: Clock,
+        *,
+        longest_delay_s: float = LONGEST_DELAY_S,
+        again_after_s: float = AGAIN_AFTER_S,
+    ) -> None:
+        self._gateway = gateway
+        self._pollers = {poller.name: poller for poller in pollers}
+        self._outbox = outbox
+        self._uplink = uplink
+        self._clock = clock
+        self._longest_delay_s = longest_delay_s
+        self._again_after_s = again_after_s
+        self._skew: timedelta | None = None
+        self._sent_at = clock.now()
+        self._waiting = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._unheard = 0
+        self.connected = False
+
+    async def put(self, values: Sequence[TelemetryValue]) -> None:
+        """Keep readings; durable when this returns, and then sent."""
+        await self._outbox.put(values)
+        self._waiting.set()
+
+    async def run(self) -> None:
+        """Run for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._stay_connected())
+            for poller in self._pollers.values():
+                group.create_task(poller.run())
+
+    async def _stay_connected(self) -> None:
+        loop = asyncio.get_running_loop()
+        delay = FIRST_DELAY_S
+        while True:
+            began = loop.time()
+            try:
+                await self._while_connected()
+            except* Unavailable as errors:
+                _log.warning("edge.uplink_away", why=str(errors.exceptions[0]), retry_s=delay)
+            self.connected = False
+            if loop.time() - began > self._longest_delay_s:
+                delay = FIRST_DELAY_S
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, self._longest_delay_s)
+
+    async def _while_connected(self) -> None:
+        async with self._uplink.open([self._gateway, *self._pollers]) as line, asyncio.TaskGroup() as group:
+            self.connected = True
+            group.create_task(self._send(line))
+            group.create_task(self._hear(line))
+            group.create_task(self._obey(line))
+
+    async def _send(self, line: UplinkLine) -> None:
+        """Send all that waits, from the oldest; and all of it again after a silence."""
+        after = 0
+        self._unheard = 0
+        while True:
+            self._waiting.clear()
+            self._heard.clear()
+            found = await self._outbox.take(after, BATCH) if self._unheard < MOST_UNHEARD else []
+            if found:
+                self._sent_at = self._clock.now()
+                await line.send([one.reading for one in found])
+                after = found[-1].number
+                self._unheard += len(found)
+                continue
+            try:
+                async with asyncio.timeout(self._again_after_s):
+                    await self._something()
+            except TimeoutError:
+                if self._unheard:
+                    after = self._unheard = 0
+
+    async def _something(self) -> None:
+        """Return when there is more to send, and room to send it."""
+        if self._unheard >= MOST_UNHEARD:
+            await self._heard.wait()
+        else:
+            await self._waiting.wait()
+
+    async def _hear(self, line: UplinkLine) -> None:
+        async for ack in line.acks():
+            gone = await self._outbox.stored(ack)
+            self._unheard = max(0, self._unheard - gone)
+            self._heard.set()
+            if ack.at is not None and gone:
+                await self._note_skew(self._clock.now() - ack.at)
+
+    async def _note_skew(self, skew: timedelta) -> None:
+        """Tell how far our clock is from the ingest's, by when its word arrives; too late makes it small."""
+        if self._skew is not None and abs(skew - self._skew) <= SKEW_TOLD:
+            return
+        self._skew = skew
+        told = TelemetryValue(
+            self._gateway, ValueName.CLOCK_SKEW, self._clock.now(), skew // timedelta(milliseconds=1)
+        )
+        await self.put([told])
+
+    async def _obey(self, line: UplinkLine) -> None:
+        async for command in line.commands():
+            poller = self._pollers.get(command.charger)
+            if poller is None:
+                why = "this gateway has no such charger"
+                result = CommandResult(command.charger, command.what, command.id, "command.no_charger", why)
+            else:
+                result = await poller.obey(command)
+            await line.answer(result)

@@ -1,14 +1,15 @@
 """The gateway: polls its devices, keeps what they say, and sends it up until the database has it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from itertools import groupby
 from typing import Final
 
 import structlog
 
 from evmesh.domain.errors import Unavailable
-from evmesh.domain.telemetry import CommandResult, TelemetryValue, ValueName
+from evmesh.domain.telemetry import CommandResult, NumberedValue, TelemetryValue, ValueName
 from evmesh.edge.outbox import Outbox
 from evmesh.edge.poller import Poller
 from evmesh.ports import Clock, Uplink, UplinkLine
@@ -22,6 +23,11 @@ MOST_UNHEARD: Final = 5_000
 
 AGAIN_AFTER_S: Final = 30.0
 """When what nobody has acknowledged is sent again on a connection that stands."""
+
+ASK_AGAIN_S: Final = 300.0
+"""How long readings stay here that the broker does not take, before they are tried again."""
+
+PUBLISH_REFUSED: Final = "broker.publish_refused"
 
 SKEW_TOLD: Final = timedelta(seconds=1)
 """How much a clock's skew must have changed to be told again."""
@@ -48,6 +54,7 @@ class Gateway:
         *,
         longest_delay_s: float = LONGEST_DELAY_S,
         again_after_s: float = AGAIN_AFTER_S,
+        ask_again_s: float = ASK_AGAIN_S,
     ) -> None:
         self._gateway = gateway
         self._pollers = {poller.name: poller for poller in pollers}
@@ -57,7 +64,9 @@ class Gateway:
         self._longest_delay_s = longest_delay_s
         self._again_after_s = again_after_s
         self._skew: timedelta | None = None
-        self._sent_at = clock.now()
+        self._refused: dict[str, float] = {}
+        self._ask_again_s = ask_again_s
+        self._sending: str | None = None
         self._waiting = asyncio.Event()
         self._heard = asyncio.Event()
         self._unheard = 0
@@ -83,7 +92,10 @@ class Gateway:
             try:
                 await self._while_connected()
             except* Unavailable as errors:
-                _log.warning("edge.uplink_away", why=str(errors.exceptions[0]), retry_s=delay)
+                found = list(_leaves(errors))
+                _log.warning("edge.uplink_away", why=found[0].describe(), retry_s=delay)
+                if any(error.code == PUBLISH_REFUSED for error in found):
+                    self._note_refusal()
             self.connected = False
             if loop.time() - began > self._longest_delay_s:
                 delay = FIRST_DELAY_S
@@ -106,10 +118,8 @@ class Gateway:
             self._heard.clear()
             found = await self._outbox.take(after, BATCH) if self._unheard < MOST_UNHEARD else []
             if found:
-                self._sent_at = self._clock.now()
-                await line.send([one.reading for one in found])
+                self._unheard += await self._send_some(line, [one.reading for one in found])
                 after = found[-1].number
-                self._unheard += len(found)
                 continue
             try:
                 async with asyncio.timeout(self._again_after_s):
@@ -117,6 +127,26 @@ class Gateway:
             except TimeoutError:
                 if self._unheard:
                     after = self._unheard = 0
+
+    async def _send_some(self, line: UplinkLine, readings: Sequence[NumberedValue]) -> int:
+        """Send, charger by charger; gives how many went. One that the broker refuses keeps no other back."""
+        now = asyncio.get_running_loop().time()
+        self._refused = {name: until for name, until in self._refused.items() if until > now}
+        sent = 0
+        for charger, group in groupby(readings, key=lambda one: one.value.charger):
+            if charger in self._refused:
+                continue
+            some = list(group)
+            self._sending = charger
+            await line.send(some)
+            sent += len(some)
+        return sent
+
+    def _note_refusal(self) -> None:
+        """Leave alone the charger whose readings the broker did not take."""
+        if self._sending is not None:
+            self._refused[self._sending] = asyncio.get_running_loop().time() + self._ask_again_s
+            _log.error("edge.not_allowed", charger=self._sending, gateway=self._gateway)
 
     async def _something(self) -> None:
         """Return when there is more to send, and room to send it."""
@@ -152,3 +182,11 @@ class Gateway:
             else:
                 result = await poller.obey(command)
             await line.answer(result)
+
+
+def _leaves(group: BaseExceptionGroup[Unavailable]) -> Iterator[Unavailable]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -5,17 +5,19 @@ never be acknowledged on a later one.
 """
 
 import asyncio
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from pathlib import Path
+from typing import Any, Final, Literal, cast
 
 import structlog
-from aiomqtt import Client, Message, MqttError, Will
+from aiomqtt import Client, Message, MqttError, ProtocolVersion, Will
 from paho.mqtt.reasoncodes import ReasonCode
 
-from evmesh.domain.errors import Refused
+from evmesh.domain.errors import InvalidInput, Refused
 
 KEEPALIVE_S: Final = 15
 CALL_TIMEOUT_S: Final = 10.0
@@ -30,6 +32,29 @@ log = structlog.get_logger("evmesh.telemetry")
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: whom to trust, and the certificate and key that say who we are."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """Give a context for TLS 1.2 and newer. Raises InvalidInput `tls.bad_files`."""
+        try:
+            made = ssl.create_default_context(cafile=self.authority)
+            made.minimum_version = ssl.TLSVersion.TLSv1_2
+            made.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidInput(
+                "tls.bad_files",
+                f"{self.authority}, {self.certificate} and {self.key} are no keys to the broker: {error}",
+                do="make them with `evmesh edge enrol`",
+            ) from error
+        return made
+
+
+@dataclass(frozen=True, slots=True)
 class MqttConfig:
     """Where the broker is. Delays are between attempts to reach it, doubled each time up to the longest."""
 
@@ -39,6 +64,9 @@ class MqttConfig:
     longest_delay_s: float = LONGEST_DELAY_S
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     """For the broker's answer. A connection that is cut before it came is only noticed by this."""
+    tls: TlsFiles | None = None
+    version: Literal[4, 5] = 4
+    """4 is MQTT 3.1.1, which everything speaks; with 5 a broker says why it does not take a message."""
 
 
 class Inbox(asyncio.Queue[Message]):
@@ -105,7 +133,9 @@ def open_client(
         config.host,
         config.port,
         identifier=identifier,
-        clean_session=not persistent,
+        protocol=ProtocolVersion(config.version),
+        clean_session=None if config.version == 5 else not persistent,
+        tls_context=None if config.tls is None else config.tls.context(),
         will=will,
         keepalive=KEEPALIVE_S,
         timeout=config.connect_timeout_s,
@@ -201,6 +231,31 @@ def acknowledge(client: Client, messages: Iterable[Message]) -> None:
     for message in messages:
         if message.qos:
             client._client.ack(message.mid, message.qos)
+
+
+@dataclass(slots=True)
+class Refusals:
+    """How many messages the broker has refused on a connection."""
+
+    count: int = 0
+
+
+def count_refusals(client: Client) -> Refusals:
+    """Count what the broker does not take; it says so with MQTT 5 only.
+
+    aiomqtt takes a refusal for a confirmation; the paho client inside knows better.
+    """
+    refusals = Refusals()
+    confirmed: Any = client._client.on_publish
+
+    def on_publish(inner: Any, data: Any, mid: int, code: ReasonCode, properties: Any) -> None:
+        if code.is_failure:
+            refusals.count += 1
+            log.error("mqtt.publish_refused", reason=str(code))
+        confirmed(inner, data, mid, code, properties)
+
+    client._client.on_publish = on_publish
+    return refusals
 
 
 async def publish_all(client: Client, messages: Sequence[tuple[str, bytes]], *, retain: bool) -> None:

@@ -28,6 +28,7 @@ from evmesh.telemetry.connection import (
     Inbox,
     MqttConfig,
     connected,
+    count_refusals,
     log,
     open_client,
     publish_all,
@@ -87,6 +88,7 @@ class MqttLine:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._refusals = count_refusals(client)
         self._acks: asyncio.Queue[Ack] = asyncio.Queue(INBOX)
         self._commands: asyncio.Queue[Command] = asyncio.Queue(INBOX)
 
@@ -118,7 +120,19 @@ class MqttLine:
         try:
             await publish_all(self._client, messages, retain=retain)  # which never forgets a cancellation
         except* MqttError as errors:
-            raise _away(errors.exceptions[0]) from None
+            raise self._cut(errors.exceptions[0]) from None
+        if self._refusals.count:
+            raise self._cut(None)
+
+    def _cut(self, error: BaseException | None) -> Unavailable:
+        """Say why the line is of no more use: some brokers cut it after they refused a message."""
+        if not self._refusals.count:
+            return _away(error)
+        return Unavailable(
+            "broker.publish_refused",
+            f"the broker refused {self._refusals.count} messages",
+            do="let this gateway write to its chargers' topics: `evmesh edge enrol` writes the list",
+        )
 
     async def listen(self) -> None:
         """Sort what arrives, until the connection is cut."""
@@ -126,7 +140,7 @@ class MqttLine:
             async for message in self._client.messages:
                 await self._sort(message)
         except MqttError as error:
-            raise _away(error) from error
+            raise self._cut(error) from error
 
     async def _sort(self, message: Message) -> None:
         topic, payload = message.topic.value, message.payload
@@ -177,5 +191,5 @@ class MqttUplink:
         return encode(Reading(value, self._boot, seq))
 
 
-def _away(error: BaseException) -> Unavailable:
+def _away(error: BaseException | None) -> Unavailable:
     return Unavailable("broker.away", f"the broker is away: {error}", do="look at the uplink")

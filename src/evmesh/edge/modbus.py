@@ -5,6 +5,7 @@ request: a late answer is then never taken for the answer to another question.
 """
 
 import asyncio
+import termios
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from types import TracebackType
@@ -123,7 +124,7 @@ class ModbusLine:
         try:
             async with asyncio.timeout(self._timeout_s):
                 is_open = await client.connect()
-        except (ModbusException, TimeoutError, OSError):
+        except (ModbusException, TimeoutError, OSError, termios.error):  # the last: a port without parity
             is_open = False
         if not is_open:
             client.close()

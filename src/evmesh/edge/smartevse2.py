@@ -56,8 +56,7 @@ class _Terminal(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.pilot: str | None = None
-        self.error: str = ""
-        self.is_lost = False
+        self.lost = asyncio.Event()
         self._text = ""
         self._end = ""
         self._whole: asyncio.Future[str] | None = None
@@ -74,7 +73,7 @@ class _Terminal(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what the pilot was: it may change unheard."""
-        self.is_lost = True
+        self.lost.set()
         self.pilot = None
         if self._whole is not None and not self._whole.done():
             self._whole.set_exception(ConnectionResetError("the line is gone"))
@@ -162,9 +161,10 @@ class SmartEvse2:
 
     async def close(self) -> None:
         """Let go of the line; the state is unknown from now on."""
-        transport, self._transport, self._terminal = self._transport, None, None
-        if transport is not None:
+        transport, terminal, self._transport, self._terminal = self._transport, self._terminal, None, None
+        if transport is not None and terminal is not None:
             transport.abort()
+            await terminal.lost.wait()  # only then can the port be opened again
 
     async def _say(self, line: str, end: str) -> str:
         """Send a line and give what it brings, up to `end`."""
@@ -179,7 +179,7 @@ class SmartEvse2:
             raise self._away() from error
 
     async def _open(self) -> tuple[_Terminal, asyncio.WriteTransport]:
-        if self._terminal is not None and self._transport is not None and not self._terminal.is_lost:
+        if self._terminal is not None and self._transport is not None and not self._terminal.lost.is_set():
             return self._terminal, self._transport
         loop = asyncio.get_running_loop()
         try:

@@ -22,6 +22,8 @@ _READS: Final = (3, 4)
 _WRITE_ONE: Final = 6
 _WRITE_MANY: Final = 16
 _MOST_READ: Final = 125
+_SILENCE_S: Final = 0.02
+"""What ends a frame on a serial line: 3.5 characters by the standard, more on this one."""
 
 
 class RegisterError(Exception):
@@ -155,11 +157,19 @@ def serve_serial(units: ModbusUnits) -> Iterator[str]:
     os.set_blocking(ours, False)
     pending = bytearray()
 
+    loop = asyncio.get_running_loop()
+    last_at = loop.time()
+
     def arrived() -> None:
+        nonlocal last_at
         try:
-            pending.extend(os.read(ours, 512))
+            heard = os.read(ours, 512)
         except OSError:
             return  # nobody has the other end open
+        if loop.time() - last_at > _SILENCE_S:
+            pending.clear()
+        last_at = loop.time()
+        pending.extend(heard)
         while (size := _request_size(pending)) and len(pending) >= size:
             frame = bytes(pending[:size])
             del pending[:size]
@@ -170,7 +180,6 @@ def serve_serial(units: ModbusUnits) -> Iterator[str]:
             if answer is not None:
                 os.write(ours, _rtu(units.trouble, frame[0], answer))
 
-    loop = asyncio.get_running_loop()
     loop.add_reader(ours, arrived)
     try:
         yield os.ttyname(theirs)

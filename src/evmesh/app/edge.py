@@ -1,0 +1,159 @@
+"""`evmesh edge`: the gateway beside chargers that speak no OCPP, and what sets it up."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evmesh.app.errors import exit_on_error
+from evmesh.domain.errors import InvalidInput
+
+app = typer.Typer(
+    name="edge",
+    help="The gateway beside chargers and meters that speak no OCPP.",
+    invoke_without_command=True,
+    no_args_is_help=True,
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
+LineArgument = Annotated[str, typer.Argument(metavar="LINE", help="/dev/ttyUSB0, tcp://host:port, or a host")]
+
+
+@app.callback()
+def run_command(
+    context: typer.Context,
+    site: Annotated[
+        Path | None,
+        typer.Option("--site", envvar="EVMESH_EDGE_SITE", metavar="FILE", help="the gateway's site file"),
+    ] = None,
+) -> None:
+    """Read devices, keep what they say, and send it until the database has it: `evmesh edge --site FILE`."""
+    if context.invoked_subcommand is not None or site is None:
+        return
+    from evmesh.app.main import run_until_signal
+
+    with exit_on_error():
+        run_until_signal(_serve(site))
+
+
+@app.command("read")
+def read_command(
+    driver: Annotated[str, typer.Argument(metavar="DRIVER", help="a template, mennekes-mhcp or smartevse-2")],
+    line: LineArgument,
+    unit: Annotated[int | None, typer.Option(min=0, max=255, help="Modbus unit")] = None,
+    key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="with a Mennekes' APP-PIN")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Read a device once and print what it says, decoded."""
+    from evmesh.edge.config import parse_gateway
+    from evmesh.edge.devices import open_devices
+
+    device: dict[str, Any] = {"name": "device", "driver": driver, "line": line}
+    device |= {} if unit is None else {"unit": unit}
+    device |= {} if key_file is None else {"key_file": str(key_file.absolute())}
+
+    async def read() -> dict[str, Any]:
+        gateway = {"name": "reader", "broker": "mqtt://127.0.0.1"}
+        config = parse_gateway({"gateway": gateway, "device": [device]}, Path())
+        async with open_devices(config.devices) as (opened,):
+            return {"values": {str(k): v for k, v in (await opened.read()).items()}}
+
+    with exit_on_error(json_output):
+        found = asyncio.run(read())
+        if json_output:
+            typer.echo(json.dumps(found))
+        else:
+            for name, value in found["values"].items():
+                typer.echo(f"{name:<24}{'not known' if value is None else value}")
+
+
+@app.command("probe")
+def probe_command(
+    line: LineArgument,
+    units: Annotated[str, typer.Option(help="Modbus units to try, like 1-5 or 1,7")] = "1-5",
+    json_output: JsonOption = False,
+) -> None:
+    """Find out what answers on a line, and with which driver."""
+    from evmesh.edge.modbus import LineAddress
+    from evmesh.edge.probe import probe
+
+    async def find() -> list[dict[str, Any]]:
+        found = []
+        async for one in probe(LineAddress.parse(line), _units(units)):
+            picture = {str(name): value for name, value in one.picture.items()}
+            found.append({"driver": one.driver, "unit": one.unit, "baud": one.baud, "values": picture})
+            if not json_output:
+                where = "" if one.unit is None else f" unit {one.unit}"
+                baud = "" if one.baud is None else f" at {one.baud} baud"
+                typer.echo(f"{one.driver}{where}{baud}: {picture}")
+        return found
+
+    with exit_on_error(json_output):
+        answered = asyncio.run(find())
+        if json_output:
+            typer.echo(json.dumps({"found": answered}))
+        elif not answered:
+            typer.echo("nothing that evmesh knows answers there")
+
+
+@app.command("enrol")
+def enrol_command(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="where authority and keys are kept")],
+    site: Annotated[
+        list[Path] | None, typer.Option("--site", metavar="FILE", help="gateways' site files, each")
+    ] = None,
+    host: Annotated[list[str] | None, typer.Option(help="names and addresses of the broker")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="of the broker")] = 8883,
+    revoke: Annotated[str | None, typer.Option(metavar="NAME", help="let this user in no more")] = None,
+) -> None:
+    """Make an authority, certificates for broker, gateways and platform, and Mosquitto's files."""
+    from evmesh.app.enrolment import enrol
+
+    with exit_on_error():
+        for text in enrol(directory, site or [], host or ["localhost", "127.0.0.1"], port, revoke):
+            typer.echo(text)
+
+
+def _units(text: str) -> list[int]:
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InvalidInput("edge.bad_units", f"{text!r} names no units", do="write 1-5 or 1,7")
+        found += range(int(first), int(last or first) + 1)
+    if not found or max(found) > 255:
+        raise InvalidInput("edge.bad_units", "units go from 0 to 255", do="write 1-5 or 1,7")
+    return found
+
+
+async def _serve(site: Path) -> None:
+    from evmesh.app.clock import WallClock
+    from evmesh.edge.config import load_gateway
+    from evmesh.edge.devices import open_devices
+    from evmesh.edge.gateway import Gateway
+    from evmesh.edge.outbox import Outbox
+    from evmesh.edge.poller import Poller
+    from evmesh.telemetry.connection import MqttConfig, TlsFiles
+    from evmesh.telemetry.topics import new_boot
+    from evmesh.telemetry.uplink import MqttUplink
+
+    config = load_gateway(site)
+    clock = WallClock()
+    boot = new_boot(config.name)
+    tls = None if config.tls is None else TlsFiles(*config.tls)
+    mqtt = MqttConfig(config.host, config.port, tls=tls, version=5 if tls else 4)
+    if tls is not None:
+        tls.context()  # a missing key is said now, and not at each attempt
+    async with (
+        Outbox(config.outbox, boot, most_bytes=config.most_bytes) as outbox,
+        open_devices(config.devices) as devices,
+    ):
+        pollers = [
+            Poller(one.name, device, one.rule, clock, lambda values: gateway.put(values))
+            for one, device in zip(config.devices, devices, strict=True)
+        ]
+        gateway = Gateway(config.name, pollers, outbox, MqttUplink(mqtt, config.name, boot, clock), clock)
+        typer.echo(f"gateway {config.name} reads {len(devices)} devices for {config.host}:{config.port}")
+        await gateway.run()

@@ -1,0 +1,153 @@
+"""The gateway's site file: which broker, which devices, on which lines."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from evmesh.domain.errors import InvalidInput
+from evmesh.domain.units import MIN_CURRENT, Milliamp
+from evmesh.edge.outbox import MOST_BYTES
+from evmesh.edge.poller import PollRule
+from evmesh.edge.template import template_ids
+
+MHCP: Final = "mennekes-mhcp"
+SMARTEVSE2: Final = "smartevse-2"
+
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,64}$")]
+_Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+
+
+class _Gateway(msgspec.Struct, forbid_unknown_fields=True):
+    name: _Name
+    broker: str
+    outbox: str = "outbox.db"
+    authority: str = ""
+    certificate: str = ""
+    key: str = ""
+    most_mib: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = MOST_BYTES // 2**20
+
+
+class _Device(msgspec.Struct, forbid_unknown_fields=True):
+    name: _Name
+    driver: str
+    line: str
+    unit: Annotated[int, msgspec.Meta(ge=0, le=255)] | None = None
+    key_file: str = ""
+    interval_s: _Positive = 1.0
+    safe_current_ma: Annotated[int, msgspec.Meta(ge=0, le=80_000)] = MIN_CURRENT
+    safe_after_s: _Positive = 300.0
+
+
+class _Site(msgspec.Struct, forbid_unknown_fields=True):
+    gateway: _Gateway
+    device: Annotated[list[_Device], msgspec.Meta(min_length=1, max_length=200)]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """One device: its driver, and where it is."""
+
+    name: str
+    driver: str
+    line: str
+    unit: int | None
+    key_file: Path | None
+    rule: PollRule
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """One gateway. `tls` are the paths of authority, certificate and key; None for a plain line."""
+
+    name: str
+    host: str
+    port: int
+    outbox: Path
+    most_bytes: int
+    tls: tuple[Path, Path, Path] | None
+    devices: tuple[DeviceConfig, ...]
+
+
+def drivers() -> list[str]:
+    """Give the names that `driver` may have."""
+    return sorted([*template_ids(), MHCP, SMARTEVSE2])
+
+
+def load_gateway(path: Path) -> GatewayConfig:
+    """Read a gateway's site file; its paths are beside it. Raises InvalidInput with the place."""
+    try:
+        raw = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InvalidInput("edge.no_site", f"there is no {path}", path="--site") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput("edge.bad_site", f"{path} cannot be read: {error}", path="--site") from error
+    return parse_gateway(raw, path.parent)
+
+
+def parse_gateway(raw: dict[str, Any], beside: Path) -> GatewayConfig:
+    """Check a gateway's site file that was read."""
+    try:
+        site = msgspec.convert(raw, _Site)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        raise InvalidInput("edge.bad_site", what, path=where.strip(".`") or "the file") from error
+    one = site.gateway
+    host, port, is_secure = _broker(one.broker)
+    files = (one.authority, one.certificate, one.key)
+    if is_secure != all(files) or any(files) != all(files):
+        raise InvalidInput(
+            "edge.bad_site",
+            "mqtts:// needs authority, certificate and key, and mqtt:// has none of them",
+            path="gateway.broker",
+        )
+    names = [device.name for device in site.device]
+    for number, name in enumerate(names):
+        if name in names[:number] or name == one.name:
+            raise InvalidInput("edge.bad_site", f"{name} is there twice", path=f"device[{number}].name")
+    return GatewayConfig(
+        one.name,
+        host,
+        port,
+        beside / one.outbox,
+        one.most_mib * 2**20,
+        (beside / one.authority, beside / one.certificate, beside / one.key) if is_secure else None,
+        tuple(_device(device, f"device[{number}]", beside) for number, device in enumerate(site.device)),
+    )
+
+
+def _device(device: _Device, path: str, beside: Path) -> DeviceConfig:
+    if device.driver not in drivers():
+        raise InvalidInput(
+            "edge.bad_site",
+            f"there is no driver {device.driver!r}",
+            do=f"use one of {', '.join(drivers())}",
+            path=f"{path}.driver",
+        )
+    if (device.driver == MHCP) != bool(device.key_file):
+        raise InvalidInput(
+            "edge.bad_site", f"key_file is for {MHCP}, which needs it", path=f"{path}.key_file"
+        )
+    rule = PollRule(device.interval_s, Milliamp(device.safe_current_ma), device.safe_after_s)
+    key_file = beside / device.key_file if device.key_file else None
+    return DeviceConfig(device.name, device.driver, device.line, device.unit, key_file, rule)
+
+
+def _broker(url: str) -> tuple[str, int, bool]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path not in ("", "/"):
+        raise InvalidInput(
+            "edge.bad_site",
+            f"{url!r} is no broker",
+            do="write mqtts://broker.example:8883",
+            path="gateway.broker",
+        )
+    is_secure = parts.scheme == "mqtts"
+    return parts.hostname, port or (8883 if is_secure else 1883), is_secure

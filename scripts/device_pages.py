@@ -75,9 +75,9 @@ def index() -> str:
         [
             "# Devices",
             "",
-            "What the gateway drives (`src/evmesh/edge/`). Bronze reads, silver recovers alone from all that a",
-            "line can do, gold does so against a simulator that was written from the datasheet and not from the",
-            "driver. None of them was tried on the hardware itself yet.",
+            "What the gateway drives (`src/evmesh/edge/`). Bronze reads, silver recovers alone from all",
+            "that a line can do, gold does so against a simulator that was written from the datasheet and",
+            "not from the driver. None of them was tried on the hardware itself yet.",
             "",
             "| device | kind | grade |",
             "|---|---|---|",

@@ -190,7 +190,7 @@ def _opening(chain: Chain, world: World) -> int:
 
 def _claims(chain: Chain, world: World, opening: float) -> Iterator[Figure]:
     """Each row is another driver, whose tab was claimed from before."""
-    plain = _plain_session(chain, world)
+    plain = plain_session(chain, world)
     yield _figure("plain escrow: approve, open and close", plain)
     drivers = [_driver(world, f"driver {number}") for number in range(max(ROW_COUNTS))]
     for driver in drivers:
@@ -234,7 +234,8 @@ def _sessions(how: str, row: float, opening: float, plain: int) -> Iterator[Figu
     )
 
 
-def _plain_session(chain: Chain, world: World) -> int:
+def plain_session(chain: Chain, world: World) -> int:
+    """Give the gas of a session paid the plain way, in the steady state."""
     escrow = chain.deploy_source(PLAIN_ESCROW, world.token.address, sender=world.thief.address)
     driver = _driver(world, "plain driver")
     _plain_charge(world, escrow, driver, b"\x01" * 32)  # the second one is the steady state

@@ -5,6 +5,7 @@ as a whole.
 """
 
 import argparse
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ REPLAYS = (("caltech", 25, 300), ("caltech", 25, 900), ("caltech", 50, 900), ("j
 def main() -> None:
     """Renew the tables named, or all."""
     made: dict[str, Callable[[], str]] = {"speed": _speed, "replay": _replay, "misreport": _misreport}
+    made["expected"] = _expected
     parser = argparse.ArgumentParser(prog="bench.planner_figures", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="TABLE", help=f"which: {', '.join(made)} (all of them)")
     names = parser.parse_args().names or list(made)
@@ -48,6 +50,12 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Give rows as a table, the first one its heading; all columns but the first to the right."""
     rule = ["---", *(["---:"] * (len(rows[0]) - 1))]
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
+
+
+def _expected() -> str:
+    from bench import expected_rewards  # needs the tests' world
+
+    return asyncio.run(expected_rewards.example_week())
 
 
 def _speed() -> str:

@@ -33,6 +33,7 @@ SESSION_COLUMNS = (
     "departure",
     "requested_wh",
     "delivered_wh",
+    "way",
 )
 
 
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     visits = list(read_visits(options.sessions, connectors_of(EXAMPLES / "site.toml")))
     give_drivers(visits)
+    give_ways(visits)
     with (options.out / "sessions.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, SESSION_COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -109,6 +111,13 @@ def give_drivers(visits: list[dict[str, str]]) -> None:
             taken.append([])
         taken[number].append((start, end))
         visit["driver"] = f"driver-{number + 1:02d}"
+
+
+def give_ways(visits: list[dict[str, str]]) -> None:
+    """Say how each visit is paid, which the source does not know: most prepaid, the others by turns."""
+    for number, visit in enumerate(visits):
+        streams, transfers = number % 5 == 2, number % 9 == 3
+        visit["way"] = "streaming" if streams else "transfer" if transfers else "prepaid"
 
 
 def is_free(spans: list[tuple[datetime, datetime]], start: datetime, end: datetime) -> bool:

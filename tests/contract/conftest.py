@@ -1,10 +1,13 @@
 """Real servers for the contract suites."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.contract.chain import Chain, running_anvil
+from tests.databases import Postgres, running_postgres
+from tests.drivers.small_town import Town, small_town
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +22,17 @@ def chain(anvil: Chain) -> Iterator[Chain]:
     """The chain as it was when the run began."""
     with anvil.undone():
         yield anvil
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL cluster for the whole run: each test makes a database of its own."""
+    with running_postgres() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    """One station, an API and a fast clock, for simulated drivers."""
+    async with small_town(tmp_path) as town:
+        yield town

@@ -4,9 +4,11 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
 import httpx
@@ -15,10 +17,14 @@ from fastapi import FastAPI
 
 from evmesh.app import api as api_module
 from evmesh.app.api import ApiParts, build_api
+from evmesh.app.api_rewards import RewardParts, add_rewards, expected_of
 from evmesh.app.http_server import HttpServer
 from evmesh.app.instants import instant
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Waiting
+from evmesh.app.payment_view import PaymentView
+from evmesh.app.platform_rewards import rewards_on
+from evmesh.app.session_feed import SessionFeed
 from evmesh.app.snapshot import Snapshots
 from evmesh.domain.chain import Tab
 from evmesh.domain.errors import Refused
@@ -31,13 +37,27 @@ from evmesh.domain.station_code import code_of
 from evmesh.domain.trust import Trust
 from evmesh.domain.typed_data import TypedStruct
 from evmesh.ledger.quota import RelayPolicy, RelayQuota
-from evmesh.services.plans import flat_tariff_supply
+from evmesh.services.closes import Closes
+from evmesh.services.invoices import Invoices
+from evmesh.services.plans import Planner
+from evmesh.services.quotes import Quotes, Unrecorded
 from evmesh.services.rewards import RewardBook
+from evmesh.services.supply import flat_tariff_supply
 from evmesh.verify.receipt import verify_receipt
 from evmesh.verify.schedule import verify_schedule
 from tests.drivers.changes import changed
+from tests.fakes.flex import FakeFlex
 from tests.fakes.money import FakeRelay
-from tests.fakes.world import OPERATOR, SIGNATURES, Driver, World, dear_morning, open_world, running
+from tests.fakes.world import (
+    CONTRACTS,
+    OPERATOR,
+    SIGNATURES,
+    Driver,
+    World,
+    dear_morning,
+    open_world,
+    running,
+)
 
 Json = dict[str, Any]
 
@@ -50,6 +70,7 @@ class Served:
     client: httpx.AsyncClient
     waiting: Waiting
     ready: bool = True
+    flex: FakeFlex = field(default_factory=lambda: FakeFlex(OPERATOR.payee.address, CONTRACTS.flex))
 
     def body(self, driver: Driver, wh: int = 5_000, bay: int = 0, **changes: Any) -> Json:
         """Give the body of a request as a driver would send it."""
@@ -96,7 +117,7 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     (static / "assets" / "page-abc123.js").write_text("export {}")
     monkeypatch.setattr(api_module, "STATIC", static)
     async with open_world(tmp_path) as world:
-        snapshots = Snapshots(world.clock, world.directory, OPERATOR, world.live, world.planner)
+        snapshots = Snapshots(world.clock, world.directory, OPERATOR, world.live, world.planner, world.caps)
 
         async def site() -> Json:
             async with world.database.begin() as unit:
@@ -108,21 +129,36 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
                     "block": await world.escrow.account(OPERATOR.payee.address),
                 }
 
-        book = RewardBook(world.directory, OPERATOR, flat_tariff_supply(dear_morning))
+        supply = flat_tariff_supply(dear_morning)
+        book = RewardBook(world.directory, OPERATOR, supply)
 
-        async def rewards(name: str, day: date) -> list[Json]:
-            async with world.database.begin() as unit:
-                found = await book.day_so_far(
-                    unit, world.directory.groups[name], datetime.combine(day, time(), UTC)
-                )
-            return [one.content() for one in found]
+        planner = Planner(world.directory, supply, world.live, SIGNATURES.keccak256, world.caps, Unrecorded())
+        quotes = Quotes(world.transitions, world.directory, planner, supply, world.clock, token_bytes)
+        invoices = Invoices(world.database, SIGNATURES, UTC)
 
+        async def invoice(session: SessionId) -> tuple[str, bytes]:
+            raw, number = await invoices.bill(session, world.clock.now())
+            return number.text, b"%PDF of " + raw[:8]
+
+        flex = FakeFlex(OPERATOR.payee.address, CONTRACTS.flex)
+        parts = RewardParts(
+            transitions=world.transitions,
+            operator=OPERATOR,
+            quotes=quotes,
+            issuer=flex,
+            quoted=RelayQuota(RelayPolicy(requests=4), world.clock),
+            relayed=RelayQuota(RelayPolicy(requests=2), world.clock),
+            invoice=invoice,
+        )
         feed = LiveFeed(world.transitions, site)
+        payment = PaymentView(world.directory)
+        session_feed = SessionFeed(world.transitions, world.clock, payment)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         waiting = Waiting()
         served = Served(world, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}"), waiting)
+        served.flex = flex
         app = build_api(
             ApiParts(
                 transitions=world.transitions,
@@ -131,19 +167,24 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
                 payments=world.payments,
                 escrow=world.escrow,
                 relay=FakeRelay(world.escrow),
+                closes=Closes(world.transitions, world.tabs, FakeRelay(world.escrow), SIGNATURES, OPERATOR),
                 payee=OPERATOR.payee.address,
                 snapshots=snapshots,
                 feed=feed,
+                session_feed=session_feed,
+                payment=payment,
                 site=site,
                 is_ready=lambda: served.ready,
                 waiting=waiting,
                 relayed=RelayQuota(RelayPolicy(requests=2), world.clock),
-                rewards=rewards,
+                rewards=partial(rewards_on, UTC, world.transitions, world.directory, book),
+                expected=partial(expected_of, quotes),
+                more=(partial(add_rewards, parts=parts),),
                 trust=world.trust,
                 asset_record={1: b"{}"}.get,
             )
         )
-        async with served.client, running(HttpServer(app, port), feed):
+        async with served.client, running(HttpServer(app, port), feed, session_feed):
             await until_it_listens(served.client)
             yield served
 
@@ -272,14 +313,15 @@ async def test_a_plans_files_prove_it(served: Served, driver: Driver) -> None:
     assert verify_schedule(*files).ok
 
 
-async def test_the_rewards_of_a_day_are_shown_as_unpaid(served: Served, driver: Driver) -> None:
+async def test_the_rewards_of_a_day_are_shown_as_they_are_so_far(served: Served, driver: Driver) -> None:
     world = served.world
     session = await world.charging(driver, world.places[0])
     world.clock.move(timedelta(minutes=30))
     await world.end(session, 3_000)
     day = world.clock.now().date().isoformat()
     answer = (await served.client.get(f"/v1/groups/yard/rewards?day={day}")).json()
-    assert [one["state"] for one in answer["rewards"]] == ["unpaid"]
+    assert answer["final"] is False
+    assert [one["session"] for one in answer["rewards"]] == [session.id.text]
     assert sum(answer["rewards"][0]["metered_wh"]) == 2_000
 
 
@@ -711,3 +753,15 @@ async def test_where_a_request_comes_from_is_counted(served: Served, monkeypatch
     monkeypatch.setattr(served.world.requests, "request", noted)
     await served.promised(Driver("driver"))
     assert seen == ["127.0.0.1"]
+
+
+async def test_a_promise_says_what_each_side_can_lose_in_each_way(served: Served, driver: Driver) -> None:
+    served.world.fund(driver, 2_000_000)
+    promise = await served.promised(driver)
+    streaming, prepaid = promise["risk"]["streaming"], promise["risk"]["prepaid"]
+    assert streaming == {"driver": "35000", "operator": "99750"}  # 100 Wh, and 184 Wh in 90 s at 7.36 kW
+    assert prepaid["driver"] == promise["offer"]["budget"] == "1750000"
+    assert promise["first_cumulative"] == "35000"
+    shown = (await served.client.get(f"/v1/sessions/{promise['session']}")).json()
+    assert (shown["way"], shown["risk"]) == ("prepaid", prepaid)
+    assert (shown["wanted_cumulative"], shown["voucher_cumulative"]) == ("35000", None)

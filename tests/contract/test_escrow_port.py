@@ -153,3 +153,22 @@ async def test_a_tab_in_its_next_epoch_starts_from_nothing(bank: Bank) -> None:
         await bank.escrow.claim([bank.claim(EURO, epoch=0)], "claim:old")
     await bank.escrow.claim([bank.claim(EURO, epoch=1)], "claim:new")
     assert await bank.tab() == Tab(EURO, 2 * EURO, 0, 1)
+
+
+async def test_of_a_batch_it_is_known_which_rows_were_settled_and_why_the_others_were_not(bank: Bank) -> None:
+    await bank.escrow.deposit(await bank.order(10 * EURO), "deposit:1")
+    rows = [bank.claim(3 * EURO), bank.claim(2 * EURO), bank.claim(11 * EURO), bank.claim(EURO, epoch=1)]
+    fates = [str(fate) for fate in await bank.escrow.claim_fates(rows)]
+    assert fates == ["settled", "stale", "underfunded", "other_epoch"]
+    assert (await bank.tab()).spent == 0  # nothing is claimed by asking
+    assert not await bank.escrow.has_signed("claim:batch")
+    mined = await bank.escrow.claim(rows, "claim:batch")
+    assert await bank.escrow.has_signed("claim:batch")
+    assert await bank.escrow.settled_rows(mined, len(rows)) == [True, False, False, False]
+    assert (await bank.tab()).spent == 3 * EURO
+
+
+async def test_it_says_how_late_it_is_and_how_long_an_exit_takes(bank: Bank) -> None:
+    await bank.escrow.deposit(await bank.order(EURO), "deposit:1")  # a block is made
+    assert await bank.escrow.window() == 86_400
+    assert abs(await bank.escrow.block_time() - bank.clock.now().timestamp()) <= 10

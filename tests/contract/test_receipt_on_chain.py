@@ -313,6 +313,25 @@ async def test_a_settlement_names_the_claim_that_was_made(place: Place) -> None:
     assert (await settled(place, claim, payer=THIEF.address)).code == "settlement.other_transaction"
 
 
+def claim_with_another(place: Place, amount: int) -> Mined:
+    """Claim of two tabs in one call, which says only what it moved of both."""
+    place.token.send("mint", THIEF.address.text, FUNDS, sender=OPERATOR.address.text)
+    place.token.send("approve", place.tab.address, FUNDS, sender=THIEF.address.text)
+    place.tab.send("deposit", OPERATOR.address.text, FUNDS, sender=THIEF.address.text)
+    rows = [place.row(1_000, BUDGET, THIEF), place.row(amount, BUDGET)]
+    return place.tab.send("claim", rows, sender=OPERATOR.address.text)
+
+
+async def test_a_claim_of_many_tabs_is_checked_by_what_the_tab_held_before_it(place: Place) -> None:
+    check = await settled(place, claim_with_another(place, place.receipt.due))
+    assert check.status is OK, check
+
+
+async def test_a_claim_of_many_tabs_that_took_more_is_seen(place: Place) -> None:
+    check = await settled(place, claim_with_another(place, place.receipt.due + 1))
+    assert check.status is FAILED, check
+
+
 async def test_a_settlement_of_another_contract_proves_nothing(place: Place) -> None:
     claim = place.claim()
     for other in ("token", "registry", "notary"):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from evmesh.domain.chain import Tab
+from evmesh.domain.chain import RefillClaim, RefillOutcome, Tab
 from evmesh.domain.errors import InvalidInput, Refused
 from evmesh.domain.signed_types import Refill
 from evmesh.domain.typed_data import digest
 from evmesh.ledger.abi import encode_call
-from evmesh.ledger.refills import RefillClaim, RefillOutcome, Refills
+from evmesh.ledger.refills import Refills
 from evmesh.ledger.signatures import KeySigner, keccak256
 from tests.contract.ledger_world import EURO, Driver, Ledger, running_ledger
 

@@ -24,7 +24,7 @@ from evmesh.domain.errors import Unavailable
 from evmesh.domain.evidence import NotaryLeaf, RefusalRecord, StoredPlan
 from evmesh.domain.ids import Address, ConnectorRef, SessionId, StationId
 from evmesh.domain.money import MAX_UNITS, Price
-from evmesh.domain.sessions import ChargeTerms, EffectKind, Event, JournalRow, Session, State
+from evmesh.domain.sessions import ChargeTerms, EffectKind, Event, JournalRow, Session, State, Way
 from evmesh.domain.stations import ConnectorStatus, StartedTransaction, StoppedTransaction
 from evmesh.domain.units import Wh
 from evmesh.store import schema
@@ -100,10 +100,14 @@ class Trouble(Exception):
 
 POSTGRESQL = make_url("postgresql://").get_dialect()()
 _BEYOND_32_BITS = {
-    "sessions": {"asset", "energy_wh", "epoch", "price", "request_deadline"},
+    "sessions": {"asset", "energy_wh", "offered_energy", "epoch", "price", "request_deadline"},
     "places": {"asset", "price"},
     "refusals": {"asset", "energy_wh"},
     "chain_transactions": {"nonce", "block", "gas_used"},
+    "transfers": {"block", "asset"},
+    "deposits": {"asset", "due_block", "returned_block"},
+    "deposit_addresses": {"asset"},
+    "deposit_cursor": {"block"},
 }
 """What is unsigned in a signed type or on chain, or counts seconds: PostgreSQL's INTEGER ends at 2^31 - 1."""
 
@@ -226,6 +230,7 @@ def sessions(draw: st.DrawFn) -> Session:
         budget=draw(units),
         base=draw(units),
         epoch=draw(st.integers(0, 2**32 - 1)),
+        way=draw(st.sampled_from(Way)),
     )
     register = st.none() | st.integers(0, 2**40).map(Wh)
     return Session(
@@ -250,6 +255,9 @@ def sessions(draw: st.DrawFn) -> Session:
         meter_last=draw(register),
         due=draw(st.none() | units),
         refund=draw(st.none() | units),
+        voucher_cumulative=draw(st.none() | units),
+        offered_energy=draw(st.none() | st.integers(0, 2**31 - 1).map(Wh)),
+        offered_budget=draw(st.none() | units),
         cause=draw(st.text(max_size=40).filter(str.isprintable)),
         flags=tuple(
             draw(st.lists(st.sampled_from(["meter.register_went_back", "promise.short"]), max_size=2))
@@ -371,7 +379,7 @@ async def test_effects_stay_owed_in_order_until_they_are_done(store: Database) -
     async with store.begin() as unit:
         left = await unit.pending_effects()
     assert [one.kind for one in left] == [kind for kind in EffectKind if kind is not others[1].kind]
-    assert [one.attempts for one in left] == [2, 0, 0, 0]
+    assert [one.attempts for one in left] == [2] + [0] * (len(EffectKind) - 2)
 
 
 async def test_journals_of_no_session_are_none(store: Database) -> None:

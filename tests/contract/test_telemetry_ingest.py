@@ -14,7 +14,8 @@ from evmesh.domain.telemetry import TelemetryValue
 from evmesh.telemetry.bus import MqttBus
 from evmesh.telemetry.ingest import Ingest
 from evmesh.telemetry.ranges import ACK_FILTER, Ack, decode_ack
-from evmesh.telemetry.store import Row, SetAside, SqliteReadings, Written
+from evmesh.telemetry.rows import Row, SetAside, Written
+from evmesh.telemetry.store import SqliteReadings
 from evmesh.telemetry.topics import Reading, encode
 from tests.brokers import KINDS, Broker, StepClock, running, running_broker, until
 

@@ -1,25 +1,48 @@
-"""The `TelemetryStore` port and the ingest's writer, on a real database file."""
+"""The `TelemetryHistory` port and the ingest's writer, on every store that there is."""
 
+import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from evmesh.domain.errors import IntegrityFailure, Unavailable
 from evmesh.domain.telemetry import TelemetryValue
 from evmesh.ports import TelemetryStore
-from evmesh.telemetry.store import MIGRATIONS, Row, SetAside, SqliteReadings, Written
+from evmesh.telemetry.postgres import PostgresReadings
+from evmesh.telemetry.rows import Row, SetAside, Written
+from evmesh.telemetry.store import MIGRATIONS, SqliteReadings
 from evmesh.telemetry.topics import Reading, encode, value_topic
+from tests.databases import Postgres
 
 BOOT = "platform-1"
 AT = datetime(2026, 6, 1, 8, 0, 0, 123_456, tzinfo=UTC)
+ALWAYS = datetime.max.replace(tzinfo=UTC)
+
+
+Store = SqliteReadings | PostgresReadings
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Store]]:
+    """Opens one store, again and again."""
+    if request.param == "sqlite":
+        yield lambda **options: SqliteReadings(tmp_path / "telemetry.db", **options)
+        return
+    cluster: Postgres = request.getfixturevalue("postgres")
+    name = f"t{uuid4().hex}"
+    url = cluster.create(name)
+    yield lambda **options: PostgresReadings(url, **options)
+    cluster.drop(name)
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteReadings]:
-    async with SqliteReadings(tmp_path / "telemetry.db") as opened:
+async def store(open_store: Callable[..., Store]) -> AsyncIterator[Store]:
+    async with open_store() as opened:
         yield opened
 
 
@@ -45,7 +68,7 @@ async def everything(
     return [(value.at, value.value) for value in found]
 
 
-async def test_values_come_back_as_they_were_of_every_kind(store: SqliteReadings) -> None:
+async def test_values_come_back_as_they_were_of_every_kind(store: Store) -> None:
     rows = [
         row(7_200, 1),
         row(-(2**63), 2, after_s=1),
@@ -68,34 +91,34 @@ async def test_values_come_back_as_they_were_of_every_kind(store: SqliteReadings
     assert last["OperationState"] == TelemetryValue("cp-1", "OperationState", AT, "charging")
 
 
-async def test_nobody_heard_of_has_no_values(store: SqliteReadings) -> None:
+async def test_nobody_heard_of_has_no_values(store: Store) -> None:
     await store.write([row(7)], [])
     assert await store.last("cp-2") == {}
     assert await store.range("cp-2", "PowerOutput", AT, AT + timedelta(days=1)) == []
 
 
 async def test_a_range_holds_its_start_and_not_its_end_whatever_order_rows_came_in(
-    store: SqliteReadings,
+    store: Store,
 ) -> None:
     await store.write([row(second, second + 1, after_s=second) for second in (4, 1, 3, 0, 2)], [])
     found = await store.range("cp-1", "PowerOutput", AT + timedelta(seconds=1), AT + timedelta(seconds=3))
     assert [value.value for value in found] == [1, 2]
 
 
-async def test_of_values_with_one_time_the_later_number_is_the_last(store: SqliteReadings) -> None:
+async def test_of_values_with_one_time_the_later_number_is_the_last(store: Store) -> None:
     await store.write([row(9, 9), row(10, 10)], [])
     assert (await store.last("cp-1"))["PowerOutput"].value == 10
     assert [value for _, value in await everything(store)] == [9, 10]
 
 
-async def test_the_same_reading_is_stored_once_within_a_batch_and_across(store: SqliteReadings) -> None:
+async def test_the_same_reading_is_stored_once_within_a_batch_and_across(store: Store) -> None:
     foreign = row(5, None, after_s=9)
     assert await store.write([row(1), row(1), foreign, foreign], []) == Written(2, 2, 0)
     assert await store.write([row(1), foreign, row(2, 2)], []) == Written(1, 2, 0)
     assert await store.count() == 3
 
 
-async def test_numbers_count_per_charger(store: SqliteReadings) -> None:
+async def test_numbers_count_per_charger(store: Store) -> None:
     assert await store.write([row(1), row(1, charger="cp-2")], []) == Written(2, 0, 0)
 
 
@@ -105,7 +128,7 @@ async def test_numbers_count_per_charger(store: SqliteReadings) -> None:
     ids=["value", "name", "time", "null"],
 )
 async def test_the_same_number_with_other_content_is_set_aside_and_the_first_stays(
-    store: SqliteReadings, other: Row
+    store: Store, other: Row
 ) -> None:
     await store.write([row(1)], [])
     assert await store.write([other, row(3, 3, after_s=3)], []) == Written(1, 0, 1)
@@ -115,11 +138,13 @@ async def test_the_same_number_with_other_content_is_set_aside_and_the_first_sta
     assert f"{BOOT}/1" in aside.reason
 
 
-async def test_what_is_set_aside_is_kept_verbatim_once_and_bounded(tmp_path: Path) -> None:
+async def test_what_is_set_aside_is_kept_verbatim_once_and_bounded(
+    open_store: Callable[..., Store],
+) -> None:
     def nonsense(number: int) -> SetAside:
         return SetAside("chargers/cp-1/Power", b"\xff%d" % number, "telemetry.bad_payload", "no", AT)
 
-    async with SqliteReadings(tmp_path / "telemetry.db", set_aside_at_most=3) as store:
+    async with open_store(set_aside_at_most=3) as store:
         await store.write([], [nonsense(1), nonsense(1)])
         await store.write([], [nonsense(1)])
         assert await store.set_aside() == [nonsense(1)]
@@ -127,28 +152,107 @@ async def test_what_is_set_aside_is_kept_verbatim_once_and_bounded(tmp_path: Pat
         assert await store.set_aside() == [nonsense(4), nonsense(3), nonsense(2)]
 
 
-async def test_a_batch_is_stored_whole_or_not_at_all(store: SqliteReadings) -> None:
+async def test_a_batch_is_stored_whole_or_not_at_all(store: Store) -> None:
     broken = Row(TelemetryValue("cp-1", "PowerOutput", AT, 2**63), "x/1", AT, "", b"")
-    with pytest.raises(OverflowError):
+    with pytest.raises((OverflowError, asyncpg.DataError)):
         await store.write([row(1), broken], [])
     assert await store.count() == 0
     assert await store.write([row(1)], []) == Written(1, 0, 0)
 
 
-async def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
+async def test_what_was_written_is_there_after_opening_again(open_store: Callable[..., Store]) -> None:
     for expected in (0, 1):
-        async with SqliteReadings(tmp_path / "telemetry.db") as store:
+        async with open_store() as store:
             assert await store.count() == expected
             await store.write([row(1)], [])
 
 
-async def test_readers_do_not_wait_for_a_writer(store: SqliteReadings, tmp_path: Path) -> None:
+async def test_clocks_that_are_far_off_lose_nothing_and_come_back_in_order(store: Store) -> None:
+    odd = [
+        datetime(1, 1, 2, tzinfo=UTC),
+        datetime(1970, 1, 1, tzinfo=UTC),
+        AT + timedelta(days=1),
+        datetime(2038, 1, 20, tzinfo=UTC),
+        datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
+    ]
+    rows = [row(n, n + 1, after_s=(at - AT) // timedelta(seconds=1)) for n, at in enumerate(odd)]
+    assert await store.write(rows, []) == Written(5, 0, 0)
+    assert await store.write(rows, []) == Written(0, 5, 0)
+    found = await store.range("cp-1", "PowerOutput", datetime.min.replace(tzinfo=UTC), ALWAYS)
+    assert [value.value for value in found] == [0, 1, 2, 3, 4]
+    assert (await store.last("cp-1"))["PowerOutput"].value == 4
+
+
+async def test_one_number_twice_within_a_batch_with_two_contents_is_set_aside(store: Store) -> None:
+    assert await store.write([row(1), row(2)], []) == Written(1, 0, 1)
+    assert [value for _, value in await everything(store)] == [1]
+
+
+async def test_a_run_that_is_told_again_in_part_adds_what_is_new(store: Store) -> None:
+    await store.write([row(n, n, after_s=n) for n in (1, 2, 5, 9)], [])
+    again = [row(n, n, after_s=n) for n in range(1, 11)]
+    assert await store.write(again, []) == Written(6, 4, 0)
+    assert [value for _, value in await everything(store)] == list(range(1, 11))
+
+
+async def test_what_follows_from_a_last_will_is_stored_once_whenever_it_is_delivered(store: Store) -> None:
+    def offline(after_s: int) -> Row:
+        at = AT + timedelta(seconds=after_s)
+        value = TelemetryValue("cp-1", "Availability", at, "offline")
+        return Row(value, "presence:~1", at, "publishers/p/Availability", b"", BOOT)
+
+    assert await store.write([offline(0)], []) == Written(1, 0, 0)
+    assert await store.write([offline(60), offline(61)], []) == Written(0, 2, 0)
+
+
+@pytest.mark.parametrize("width_s", [60, 900, 3_600, 86_400])
+async def test_sums_are_of_all_whole_numbers_and_of_each_once(store: Store, width_s: int) -> None:
+    draw = random.Random(width_s)
+    rows = [row(draw.randrange(-9, 2**62), n, after_s=draw.randrange(200_000)) for n in range(1, 301)]
+    rows += [row(None, 301), row("charging", 302, name="OperationState")]
+    for _ in range(2):
+        draw.shuffle(rows)
+        for cut in range(0, len(rows), 70):
+            await store.write(rows[cut : cut + 100], [])
+    start, end = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 6, 5, tzinfo=UTC)
+    numbers = [
+        (one.value.at, one.value.value)
+        for one in sorted(rows, key=lambda one: (one.value.at, one.seq))
+        if isinstance(one.value.value, int)
+    ]
+    expected = [
+        (slot, [n for when, n in numbers if slot <= when < slot + timedelta(seconds=width_s)])
+        for slot in (start + timedelta(seconds=s) for s in range(0, 4 * 86_400, width_s))
+    ]
+    found = await store.summaries("cp-1", "PowerOutput", start, end, width_s)
+    assert [(one.at, one.count, one.total, one.lowest, one.highest) for one in found] == [
+        (slot, len(values), sum(values), min(values), max(values)) for slot, values in expected if values
+    ]
+    assert [(one.first, one.last) for one in found] == [(v[0], v[-1]) for _, v in expected if v]
+
+
+async def test_looking_back_gives_the_newest_number_before_and_all_in_pages(store: Store) -> None:
+    await store.write([row(n, n, after_s=n) for n in range(1, 12_001)], [])
+    await store.write([row(None, 12_001, after_s=12_001)], [])
+    assert await store.before("cp-1", "PowerOutput", AT) is None
+    before = await store.before("cp-1", "PowerOutput", AT + timedelta(days=1))
+    assert before is not None
+    assert before.value == 12_000
+    pages = [page async for page in store.stream("cp-1", "PowerOutput", AT, AT + timedelta(days=1))]
+    assert [one.value for page in pages for one in page] == [*range(1, 12_001), None]
+    assert len(pages) > 1
+
+
+async def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
+    store = SqliteReadings(tmp_path / "telemetry.db")
+    await store.__aenter__()
     await store.write([row(1)], [])
     other = sqlite3.connect(tmp_path / "telemetry.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert (await store.last("cp-1"))["PowerOutput"].value == 1
     other.execute("ROLLBACK")
     other.close()
+    await store.__aexit__(None, None, None)
 
 
 async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:

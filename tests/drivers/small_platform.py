@@ -17,13 +17,14 @@ import uvicorn
 from ocpp.v16 import call
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from evmesh.domain.chain import DepositOrder
+from evmesh.domain.channel import Channel, Mode
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import Address, SessionId
-from evmesh.domain.signed_types import ChargeRequest, SessionOffer, StopRequest, Voucher
+from evmesh.domain.signed_types import ChargeRequest, NeedChannel, SessionOffer, StopRequest, Voucher
 from evmesh.domain.typed_data import Domain, TypedStruct, digest, hash_struct
 from evmesh.domain.units import Wh
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner
@@ -34,6 +35,8 @@ from tests.drivers.central_system import CentralServer
 DOMAIN = Domain(31337, Address.parse("0x" + "c7" * 20))
 SIGNATURES = EthereumSignatures()
 PRICE = 350_000
+FEE = 20_000
+INBOX = b"\x09" * 32
 
 
 class TestWallet:
@@ -68,6 +71,26 @@ class TestWallet:
         return DepositOrder(self.address, payee, 1, ceiling, missing, deadline, b"\1" * 64, b"\2" * 64)
 
 
+class TestSender:
+    """A wallet that sends tokens; implements the port `TokenSender`."""
+
+    __test__ = False
+
+    def __init__(self, platform: "SmallPlatform") -> None:
+        self._platform = platform
+        self._hashes: dict[str, str] = {}
+
+    @property
+    def address(self) -> Address:
+        return Address("0x" + "57" * 20)
+
+    async def send(self, to: Address, units: int, key: str) -> str:
+        code = next(code for code in self._platform.codes if deposit_address(code) == to.text)
+        tx_hash = self._hashes.setdefault(key, "0x" + secrets.token_hex(32))
+        self._platform.sent[tx_hash] = (code, units)
+        return tx_hash
+
+
 @dataclass
 class Deal:
     """One accepted request."""
@@ -81,6 +104,12 @@ class Deal:
     tag: str
     state: str = "reserved"
     answer: dict[str, Any] = field(default_factory=dict)
+    vouchers: list[int] = field(default_factory=list)
+    """The totals that were signed, as they came."""
+    need: dict[str, Any] = field(default_factory=dict)
+    """Where its car tells what it needs."""
+    stops: int = 0
+    """How often its payer said stop."""
 
 
 @dataclass
@@ -98,12 +127,18 @@ class SmallPlatform:
     relayed: list[dict[str, Any]] = field(default_factory=list)
     refuse: Callable[[str, dict[str, Any]], tuple[str, list[dict[str, Any]]] | None] = lambda code, ask: None
     spoil: Callable[[dict[str, Any]], None] = lambda answer: None
+    spoil_event: Callable[[dict[str, Any]], None] = lambda event: None
     before_answer: Callable[[str], None] = lambda path: None
     away: int = 0
     """How many calls are answered with 503."""
     starts: bool = True
     min_deposit: int = 0
     """What its relayer does not send is less than this."""
+    sent: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Station code and amount of each transfer, by its hash."""
+    deals_of_transfers: dict[str, Deal] = field(default_factory=dict)
+    takes_transfers: bool = True
+    returns_transfers: bool = False
     expires: int = 0
     """How many more reservations end before they are paid."""
 
@@ -114,6 +149,10 @@ class SmallPlatform:
             Route("/v1/relay", self._wrap(self._relay), methods=["POST"]),
             Route("/v1/sessions/{id}/vouchers", self._wrap(self._voucher), methods=["POST"]),
             Route("/v1/sessions/{id}/stop", self._wrap(self._stop), methods=["POST"]),
+            Route("/v1/sessions/{id}/events", self._events),
+            Route("/v1/transfers/{hash}", self._wrap(self._transfer)),
+            Route("/v1/channels", self._wrap(self._channels)),
+            Route("/v1/sessions/{id}/need", self._wrap(self._need), methods=["POST"]),
             Route("/v1/sessions/{id}", self._wrap(self._session)),
             Route("/v1/receipts/{id}", self._wrap(self._receipt)),
         ]
@@ -139,6 +178,9 @@ class SmallPlatform:
                 "code": code,
                 "asset": list(self.codes).index(code) + 1,
                 "price": PRICE,
+                "rating_w": 7_360,
+                "deposit_address": deposit_address(code),
+                "transfer": {"open": self.takes_transfers, "fee": str(FEE), "minimum": "100000"},
                 "payee": self.key.address.text,
                 "min_deposit": str(self.min_deposit),
                 "chain": {"chain_id": DOMAIN.chain_id, "charge_tab": DOMAIN.verifying_contract.text},
@@ -222,12 +264,18 @@ class SmallPlatform:
         deal, body = self.deals[request.path_params["id"]], await request.json()
         voucher = Voucher(self.key.address, body["epoch"], int(body["cumulative"]))
         assert signer_of(voucher, body["signature"]) == deal.payer
-        assert voucher.cumulative == deal.budget
+        deal.vouchers.append(voucher.cumulative)
+        if voucher.cumulative > deal.budget:
+            return problem(400, "voucher.other_amount")
         if self.ceilings.get(deal.payer.text, 0) < deal.budget:
             return problem(409, "voucher.underfunded")
         if self.expires:
             self.expires -= 1
             return problem(409, "reservation.ended")
+        await self._start(deal)
+        return JSONResponse(self._document(deal))
+
+    async def _start(self, deal: Deal) -> None:
         if deal.state == "reserved":
             deal.state = "starting"
             if self.starts:
@@ -236,7 +284,6 @@ class SmallPlatform:
                     id_tag=deal.tag, connector_id=deal.place[1], charging_profile=self._full_power()
                 )
                 assert (await system.call(start)).status == "Accepted"
-        return JSONResponse(self._document(deal))
 
     def _full_power(self) -> dict[str, Any]:
         return {
@@ -255,14 +302,87 @@ class SmallPlatform:
         deal, body = self.deals[request.path_params["id"]], await request.json()
         stop = StopRequest(SessionId.parse(deal.id).to_bytes32(), body["at"])
         assert signer_of(stop, body["signature"]) == deal.payer
+        deal.stops += 1
         transaction = self._transaction(deal)
         if transaction is not None:
             system = await self.central.connected(deal.place[0])
             await system.call(call.RemoteStopTransaction(transaction_id=transaction))
         return JSONResponse(self._document(deal))
 
+    async def _transfer(self, request: Request) -> Response:
+        """Let a transfer that was sent become a charge, or tell that it goes back."""
+        tx_hash = request.path_params["hash"]
+        if tx_hash not in self.sent:
+            return problem(404, "transfer.unknown")
+        code, amount = self.sent[tx_hash]
+        if self.returns_transfers:
+            return JSONResponse({"transfers": [{"status": "return", "why": "connector.taken"}]})
+        if tx_hash not in self.deals_of_transfers:
+            id = SessionId.make(int(self.clock.now().timestamp() * 1000), secrets.token_bytes(10))
+            energy = Wh((amount - FEE) * 1000 // PRICE)
+            payer = Address("0x" + "57" * 20)
+            deal = Deal(id.text, payer, self.codes[code], {}, amount - FEE, energy, secrets.token_hex(10))
+            self.deals[id.text] = self.deals_of_transfers[tx_hash] = deal
+            await self._start(deal)
+        session = self.deals_of_transfers[tx_hash].id
+        return JSONResponse({"transfers": [{"status": "charge", "session": session}]})
+
+    async def _channels(self, request: Request) -> Response:
+        return JSONResponse(
+            {"writer": "0x" + "01" * 32, "inbox": "0x" + INBOX.hex(), "carrier": "mqtt://x:1"}
+        )
+
+    async def _need(self, request: Request) -> Response:
+        deal, body = self.deals[request.path_params["id"]], await request.json()
+        described = body["channel"]
+        channel = Channel(Mode(described["mode"]), bytes.fromhex(described["writer"][2:]), described["name"])
+        word = NeedChannel(SessionId.parse(deal.id).to_bytes32(), channel.id)
+        assert signer_of(word, body["signature"]) == deal.payer
+        deal.need = body
+        return JSONResponse({"session": deal.id})
+
     async def _session(self, request: Request) -> Response:
         return JSONResponse(self._document(self.deals[request.path_params["id"]]))
+
+    async def _events(self, request: Request) -> Response:
+        """The session as server-sent events, whenever it has changed, until it is metered."""
+        deal = self.deals[request.path_params["id"]]
+
+        async def stream() -> AsyncIterator[str]:
+            sent: dict[str, Any] = {}
+            while sent.get("state") != "metered":
+                event = self._streamed(deal)
+                self.spoil_event(event)
+                if event != sent:
+                    yield f"event: session\ndata: {json.dumps(event)}\n\n"
+                    sent = event
+                await asyncio.sleep(0.01)
+
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+    def _streamed(self, deal: Deal) -> dict[str, Any]:
+        metered, state = self.metered(deal), self._document(deal)["state"]
+        ahead = 0 if state == "metered" else 100
+        return {
+            "state": state,
+            "metered_wh": metered,
+            "base": "0",
+            "epoch": 1,
+            "budget": str(deal.budget),
+            "wanted_cumulative": str(min(deal.budget, (metered + ahead) * PRICE // 1000)),
+        }
+
+    def metered(self, deal: Deal) -> int:
+        """Give the Wh since the start, by the last value that the station sent."""
+        transaction, record = self._transaction(deal), self.central.record(deal.place[0])
+        if transaction is None:
+            return 0
+        begun: int = next(
+            dict(content)["meter_start"] for content, id in record.transactions.items() if id == transaction
+        )
+        stops = [one for one in record.said("StopTransaction") if one["transaction_id"] == transaction]
+        told: list[int] = record.registers(transaction) + [stop["meter_stop"] for stop in stops]
+        return max(told, default=begun) - begun
 
     async def _receipt(self, request: Request) -> Response:
         deal = self.deals[request.path_params["id"]]
@@ -283,6 +403,10 @@ class SmallPlatform:
             stopped = any(stop["transaction_id"] == transaction for stop in stops)
             state = "metered" if stopped else "charging"
         return {"id": deal.id, "state": state}
+
+
+def deposit_address(code: str) -> str:
+    return "0x" + code.encode().hex().ljust(40, "0")
 
 
 def problem(status: int, code: str, **more: Any) -> Response:

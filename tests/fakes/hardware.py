@@ -1,10 +1,10 @@
 """Stations, a notary and a bus that remember what they were told, and can be away."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from evmesh.domain.chain import Mined
-from evmesh.domain.errors import IntegrityFailure, Unavailable
+from evmesh.domain.errors import IntegrityFailure, Refused, Unavailable
 from evmesh.domain.ids import ConnectorRef, StationId
 from evmesh.domain.stations import LimitProfile
 from evmesh.domain.telemetry import TelemetryValue
@@ -79,6 +79,18 @@ class FakeNotary:
         if self.order is not None:
             self.order.append(key)
         return self.by_key.setdefault(key, Mined(f"0x{len(self.sent):064x}", len(self.sent), 30_000))
+
+    async def anchor_many(self, heads: Sequence[tuple[bytes, int, bytes]], key: str) -> Mined:
+        if self.away:
+            raise Unavailable("chain.away", "no node answers")
+        if key in self.by_key:
+            return self.by_key[key]
+        for stream, size, _ in heads:
+            if size <= self.heads.get(stream, (0, b""))[0]:
+                raise Refused("notary.must_grow", "the head must grow")
+        self.heads |= {stream: (size, root) for stream, size, root in heads}
+        self.sent.append(key)
+        return self.by_key.setdefault(key, Mined(f"0x{len(self.sent):064x}", len(self.sent), 80_000))
 
     async def head(self, stream: bytes) -> tuple[int, bytes]:
         if self.away:

@@ -37,6 +37,9 @@ class FakeEscrow:
     """The key of each transaction that really went out."""
     order: list[str] | None = None
     by_key: dict[str, Mined] = field(default_factory=dict)
+    rows_of: dict[str, list[bool]] = field(default_factory=dict)
+    """Which rows each claim settled, by its transaction."""
+    window_s: int = 86_400
 
     @property
     def held(self) -> int:
@@ -71,6 +74,14 @@ class FakeEscrow:
         self.tabs[order.payer] = replace(tab, ceiling=order.ceiling)
         return self._mine(key)
 
+    async def block_time(self) -> int:
+        self._reach()
+        return int(self.clock.now().timestamp())
+
+    async def window(self) -> int:
+        self._reach()
+        return self.window_s
+
     async def claim(self, claims: Sequence[Claim], key: str) -> Mined:
         self._reach()
         if key in self.by_key:
@@ -78,7 +89,22 @@ class FakeEscrow:
         fates = [self._settle(claim) for claim in claims]
         if not any(fate == "settled" for fate in fates):
             raise Refused(f"claim.{fates[0]}", f"none can be claimed: {fates[0]}")
+        self.rows_of[f"0x{len(self.sent) + 1:064x}"] = [fate == "settled" for fate in fates]
         return self._mine(key)
+
+    async def claim_fates(self, claims: Sequence[Claim]) -> list[str]:
+        self._reach()
+        now = self.tabs.copy(), self.earned
+        fates = [self._settle(claim) for claim in claims]
+        self.tabs, self.earned = now
+        return fates
+
+    async def has_signed(self, key: str) -> bool:
+        return key in self.by_key
+
+    async def settled_rows(self, mined: Mined, rows: int) -> list[bool] | None:
+        self._reach()
+        return self.rows_of.get(mined.tx_hash)
 
     async def refund(self, payer: Address, tab: Tab, key: str) -> Mined:
         self._reach()
@@ -181,6 +207,29 @@ class FakeRelay:
         if tab.exit_at or not tab.ceiling:
             raise Refused("tab.nothing_to_leave", "begun, or nothing there")
         bank.leave(payer, int(bank.clock.now().timestamp()) + self.window_s)
+        return bank._mine(key)
+
+    async def close(self, payer: Address, epoch: int, amount: int, agreed: bytes | None, key: str) -> Mined:
+        bank = self.escrow
+        bank._reach()
+        if key in bank.by_key:
+            return bank.by_key[key]
+        tab = bank.tabs.get(payer, EMPTY)
+        if tab.epoch != epoch:
+            raise Refused("tab.other_epoch", "another epoch")
+        if not tab.ceiling:
+            raise Refused("tab.nothing_to_close", "nothing there")
+        if amount < tab.spent:
+            raise Refused("tab.final_total_below_spent", "more was claimed")
+        if amount > tab.ceiling:
+            raise Refused("tab.final_total_above_ceiling", "not so much is there")
+        if amount > tab.spent and (
+            agreed is None or bank._signer(Voucher(bank.payee, epoch, amount), agreed) != payer
+        ):
+            raise Refused("tab.final_total_not_agreed", "the payer did not agree")
+        bank.earned += amount - tab.spent
+        bank.balances[payer] = bank.balances.get(payer, 0) + tab.ceiling - amount
+        bank.tabs[payer] = Tab(0, 0, 0, epoch + 1)
         return bank._mine(key)
 
     async def finish_exit(self, payer: Address, key: str) -> Mined:

@@ -6,9 +6,9 @@ import contextlib
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -28,28 +28,43 @@ from evmesh.domain.stations import (
     StartedTransaction,
     StoppedTransaction,
 )
+from evmesh.domain.transfers import TransferPolicy
 from evmesh.domain.trust import Trust
 from evmesh.domain.typed_data import TypedStruct, digest
 from evmesh.domain.units import Milliamp, W, Wh
+from evmesh.ledger.deposits import RETURN_GAS
+from evmesh.ledger.meter_signatures import EcdsaMeterSignatures
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner
 from evmesh.planning.optimiser import prepare
-from evmesh.ports import AsyncService, Randomness
+from evmesh.ports import AsyncService, DepositChain, Randomness
+from evmesh.services.caps import GroupCaps
 from evmesh.services.caretaker import Caretaker
 from evmesh.services.control import Control
 from evmesh.services.directory import Directory, Group, Operator, Place
 from evmesh.services.effects import Effects
+from evmesh.services.late_vouchers import LateVouchers
 from evmesh.services.live import LiveState
 from evmesh.services.meter_log import MeterLog
 from evmesh.services.payments import Payments
-from evmesh.services.plans import Planner, flat_tariff_supply
+from evmesh.services.plans import Planner
 from evmesh.services.receipts import Receipts, chain_ref
 from evmesh.services.requests import NotPromised, Promise, Requests
 from evmesh.services.settlements import Settlements
+from evmesh.services.signed_meters import SignedMeters
 from evmesh.services.state_feed import StateFeed
 from evmesh.services.stations import StationEvents
+from evmesh.services.stream_log import ScheduleLog, StreamLog
+from evmesh.services.streaming import Streaming
+from evmesh.services.supply import flat_tariff_supply
+from evmesh.services.tab_memory import TabMemory
+from evmesh.services.transfers import Transfers
+from evmesh.services.transfers_payout import DepositPayouts, DepositReturns
+from evmesh.services.transfers_settle import DepositSettling
+from evmesh.services.transfers_watch import TransferWatch
 from evmesh.services.transitions import Transitions
 from evmesh.store.database import Database
 from tests.drivers.clocks import HandClock
+from tests.fakes.deposits import FakeDepositChain
 from tests.fakes.hardware import FakeBus, FakeNotary, FakeStations
 from tests.fakes.money import EMPTY, FakeEscrow
 
@@ -77,7 +92,7 @@ DEAR_MORNING = (90_000, 80_000, 120_000, 40_000, 30_000, 20_000)
 """Micro-currency per kWh by hour of the day, over and over: later is often cheaper."""
 
 
-def place(number: int, group: str, rating: W = RATING, phases: int = 1) -> Place:
+def place(number: int, group: str, rating: W = RATING, phases: int = 1, ocmf_key: bytes = b"") -> Place:
     """Give the `number`th connector: two to a station."""
     station = StationId(f"CP-{(number + 1) // 2}")
     connector = Connector(
@@ -90,6 +105,7 @@ def place(number: int, group: str, rating: W = RATING, phases: int = 1) -> Place
         latitude_udeg=52_000_000,
         longitude_udeg=-4_000_000,
         price=PRICE,
+        ocmf_key=ocmf_key,
     )
     return Place(number, f"bay-{number}", connector, Address("0x" + f"{number:040x}"))
 
@@ -128,15 +144,21 @@ class World:
     live: LiveState
     planner: Planner
     requests: Requests
+    tabs: TabMemory
     payments: Payments
     receipts: Receipts
     events: StationEvents
     effects: Effects
     caretaker: Caretaker
     control: Control
+    caps: GroupCaps
     stations: FakeStations
     escrow: FakeEscrow
     notary: FakeNotary
+    deposits: FakeDepositChain
+    transfers: Transfers
+    watch: TransferWatch
+    returns: DepositReturns
     bus: FakeBus
     reached: list[str] = field(default_factory=list)
     """Every checkpoint that was passed."""
@@ -353,6 +375,15 @@ async def open_world(
     clock: HandClock | None = None,
     randomness: Randomness = secrets.token_bytes,
     admits: bool = False,
+    ocmf_key: bytes = b"",
+    escrow: FakeEscrow | None = None,
+    notary: FakeNotary | None = None,
+    deposits: FakeDepositChain | None = None,
+    real_deposits: DepositChain | None = None,
+    deposit_addresses: Sequence[Address] = (),
+    from_block: int = 0,
+    transfer_policy: TransferPolicy = TransferPolicy(),  # noqa: B008 - frozen
+    wired: Group | None = None,
 ) -> AsyncIterator[World]:
     """Open the platform on a directory's database, going on from what is there.
 
@@ -365,41 +396,70 @@ async def open_world(
     database = Database(f"sqlite+aiosqlite:///{directory / 'state.db'}")
     reached: list[str] = []
     order: list[str] = []
-    group = Group("yard", W(capacity), tuple(place(n, "yard", rating, phases) for n in range(1, bays + 1)))
+    places = tuple(place(n, "yard", rating, phases, ocmf_key) for n in range(1, bays + 1))
+    if deposit_addresses:
+        places = tuple(
+            replace(one, deposit_address=address)
+            for one, address in zip(places, deposit_addresses, strict=True)
+        )
+    group = wired or Group("yard", W(capacity), places)
     directory_ = Directory((group,))
     transitions = Transitions(database, clock, reached.append)
     live = LiveState()
     live.online |= directory_.stations
-    supply = flat_tariff_supply(price_at)
-    planner = Planner(directory_, supply, live, SIGNATURES.keccak256)
+    caps = GroupCaps(transitions, clock, directory_)
+    await caps.load()
+    supply = flat_tariff_supply(price_at, caps)
+    log = ScheduleLog(StreamLog(randomness), bytes(32))
+    planner = Planner(directory_, supply, live, SIGNATURES.keccak256, caps, log)
     stations, bus = FakeStations(), FakeBus()
-    escrow = FakeEscrow(OPERATOR.payee.address, OPERATOR.domain, clock, order=order)
-    notary = FakeNotary(order=order)
-    receipts = Receipts(directory_, OPERATOR, SIGNATURES)
+    escrow = escrow or FakeEscrow(OPERATOR.payee.address, OPERATOR.domain, clock, order=order)
+    notary = notary or FakeNotary(order=order)
+    tabs = TabMemory(transitions, clock, escrow, OPERATOR)
+    meter_log = MeterLog(OPERATOR, SIGNATURES, randomness)
+    signed = SignedMeters(directory_, meter_log, EcdsaMeterSignatures())
+    receipts = Receipts(directory_, OPERATOR, SIGNATURES, signed)
     requests = Requests(
         transitions,
         directory_,
         planner,
         live,
-        escrow,
+        tabs,
         SIGNATURES,
         OPERATOR,
         randomness,
         escrow.balance,
     )
-    payments = Payments(transitions, directory_, planner, escrow, SIGNATURES, OPERATOR, live)
+    late = LateVouchers(receipts, requests.offer_of)
+    streaming = Streaming(transitions, directory_, tabs, SIGNATURES, OPERATOR, late.bill)
+    payments = Payments(transitions, directory_, planner, tabs, SIGNATURES, OPERATOR, live, streaming)
     events = StationEvents(
         transitions,
         directory_,
         live,
-        MeterLog(OPERATOR, SIGNATURES, randomness),
+        meter_log,
         requests,
         receipts,
         StateFeed(bus, directory_),
         clock,
+        signed,
     )
-    control = Control(transitions, clock, directory_, planner, supply, live, stations)
+    control = Control(transitions, clock, directory_, planner, supply, live, stations, caps)
     settlements = Settlements(OPERATOR, receipts)
+    deposits = deposits or FakeDepositChain(frozenset(one.deposit_address for one in directory_.places))
+    chain = real_deposits or deposits
+    payouts = DepositPayouts(transitions, directory_, OPERATOR, chain, SIGNATURES)
+    transfers = Transfers(
+        transitions,
+        directory_,
+        planner,
+        requests,
+        chain,
+        SIGNATURES,
+        randomness,
+        transfer_policy,
+        RETURN_GAS,
+    )
     world_may_begin: Callable[[Session], bool] = control.may_begin if admits else lambda _: True
     try:
         yield World(
@@ -410,12 +470,27 @@ async def open_world(
             live=live,
             planner=planner,
             requests=requests,
+            tabs=tabs,
             payments=payments,
             receipts=receipts,
             events=events,
-            effects=Effects(transitions, OPERATOR, stations, escrow, notary, settlements, world_may_begin),
+            effects=Effects(
+                transitions,
+                OPERATOR,
+                stations,
+                escrow,
+                notary,
+                settlements,
+                world_may_begin,
+                deposits=DepositSettling(payouts, settlements),
+            ),
+            deposits=deposits,
+            transfers=transfers,
+            watch=TransferWatch(transitions, directory_, chain, transfers, live, from_block=from_block),
+            returns=DepositReturns(transitions, payouts),
             caretaker=Caretaker(transitions, clock, live, payments, events),
             control=control,
+            caps=caps,
             stations=stations,
             escrow=escrow,
             notary=notary,

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from evmesh.domain.time_grid import STEP_S
 from evmesh.domain.units import Milliamp, W, Wh, current_from_watts, energy_from_watts
+from evmesh.planning.board import Fuse
 from evmesh.planning.dispatch import LINES, DispatchConnector, GroupLimit, dispatch
 from evmesh.planning.reserve import UNSHOWN_POWER_PERCENT, reserve_wh
 
@@ -23,6 +24,9 @@ CONNECTORS = st.lists(
     max_size=6,
     unique_by=lambda one: one.id,
 )
+NESTED = st.lists(st.tuples(st.integers(0, 40_000), st.sampled_from([None, 1, 2, 3])), max_size=3)
+"""Limits of the first connectors, of which each carries fewer than the one before: power, line."""
+
 LIMITS = st.builds(
     GroupLimit,
     per_line=st.none() | st.integers(0, 80_000).map(Milliamp),
@@ -50,6 +54,29 @@ def test_the_limit_holds_in_every_slot_and_each_current_is_one_a_car_can_take(
             assert max(per_line.values()) <= limit.per_line
         if limit.power is not None:
             assert power <= limit.power * 1_000_000
+
+
+def nested(connectors: list[DispatchConnector], limits: list[tuple[int, int | None]]) -> GroupLimit:
+    """Give limits of cables that hang on one another."""
+    fuses = []
+    for number, (power, line) in enumerate(limits):
+        members = frozenset(one.id for one in connectors[number:])
+        fuses.append(Fuse(W(power), members, line))
+    return GroupLimit(power=W(45_000), fuses=tuple(fuses))
+
+
+@given(CONNECTORS, NESTED, SECONDS)
+def test_limits_of_parts_of_the_group_hold_in_every_slot_too_and_the_bound_is_one(
+    connectors: list[DispatchConnector], limits: list[tuple[int, int | None]], seconds_left: int
+) -> None:
+    limit = nested(connectors, limits)
+    found = dispatch(connectors, limit, seconds_left)
+    for fuse in limit.fuses:
+        for slot in range(seconds_left // found.slot_s):
+            carried = sum(found.currents[one.id][slot] * fuse.weight(one) for one in connectors)
+            assert carried * VOLTAGE <= fuse.power * 1_000_000
+    assert found.placed_wh <= found.bound_wh
+    assert found.bound_wh <= dispatch(connectors, GroupLimit(power=limit.power), seconds_left).bound_wh
 
 
 @given(CONNECTORS, LIMITS, SECONDS)

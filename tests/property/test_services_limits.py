@@ -13,8 +13,8 @@ from evmesh.domain.sessions import State
 from evmesh.domain.stations import BootInfo
 from evmesh.domain.units import W
 from evmesh.services.control import Control
-from evmesh.services.plans import flat_tariff_supply
 from evmesh.services.requests import Promise
+from evmesh.services.supply import flat_tariff_supply
 from tests.fakes.wayward import MODES, WaywardStations
 from tests.fakes.world import RATING, Driver, World, open_world
 
@@ -42,7 +42,7 @@ class Site:
         self.stations = WaywardStations(RATING, watch=self.check)
         supply = flat_tariff_supply(lambda _: 50_000)
         parts = (world.transitions, world.clock, world.directory, world.planner, supply, world.live)
-        self.control = Control(*parts, self.stations)
+        self.control = Control(*parts, self.stations, world.caps)
         self.group = next(iter(world.directory.groups.values()))
         self.names = sorted(world.directory.stations, key=str)
         self.drivers = [Driver(f"driver {bay}") for bay in range(BAYS)]

@@ -5,6 +5,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.fakes.world import open_world
 from tests.fakes.yard import SAMPLE_MINUTES, UNLIMITED, Car, Yard
 
 MINUTES = 80
-ROUNDING_WH = 2
+ROUNDING_WH = 0
 """What currents and registers, both rounded down, may leave over in a quarter hour that is full."""
 
 RATING = {1: W(7_360), 3: W(22_000)}
@@ -187,3 +188,15 @@ def test_a_cabinet_for_one_serves_two_in_turn() -> None:
     check_promises(yard, 3)
     assert yard.refused == []
     assert 0 < yard.peak_w <= 4_300
+
+
+@pytest.mark.parametrize("capacity", [4_000, 7_360, 9_000])
+def test_chargers_do_not_go_on_and_off_at_the_least_current(capacity: int) -> None:
+    energies = {4_000: (1_200, 900, 800, 700), 7_360: (1_500,) * 4, 9_000: (3_000, 2_500, 2_000, 1_000)}
+    fleet = [Car(f"car {bay}", bay, bay, 110, wh) for bay, wh in enumerate(energies[capacity])]
+    seen = limits_of(fleet, 75, capacity)
+    for bay in range(4):
+        is_on = [limits[bay] > 0 for limits in seen]
+        switched = [one != other for one, other in pairwise(is_on)]
+        assert sum(switched) <= 6, is_on
+        assert max(sum(switched[at : at + 15]) for at in range(0, 75, 15)) <= 3, is_on

@@ -124,7 +124,18 @@ export interface Session {
   plan: string | null
   receipt: boolean
   settlement: boolean
+  /** What its flexibility earned; null until its group's day is final. */
+  reward: Earned | null
   timeline: Transition[]
+}
+
+export interface Earned {
+  units: Units
+  /** All that the payer was ever rewarded, in the units of the operator's FLEX. */
+  cumulative: Units
+  day: string
+  /** The units are there on chain. */
+  is_made: boolean
 }
 
 export interface Transition {

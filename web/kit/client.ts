@@ -153,19 +153,24 @@ async function troubleOf(response: Response): Promise<Trouble> {
 }
 
 export interface Paper {
-  kind: 'receipt' | 'settlement' | 'problem' | 'schedule' | 'trust'
+  kind: 'receipt' | 'settlement' | 'reward' | 'voucher' | 'problem' | 'schedule' | 'trust'
   url: string
   /** Under which name it is saved; the commands below name it so. */
   file: string
 }
 
 /** What there is to check a session with, byte for byte as it was signed or stored. */
-export function papersOf(session: Pick<Session, 'id' | 'receipt' | 'settlement' | 'plan'>): Paper[] {
-  const document = (kind: 'receipt' | 'settlement'): Paper => ({
+export function papersOf(session: Pick<Session, 'id' | 'receipt' | 'settlement' | 'reward' | 'plan'>): Paper[] {
+  const document = (kind: 'receipt' | 'settlement' | 'reward'): Paper => ({
     kind,
     url: `/v1/${kind}s/${encodeURIComponent(session.id)}`,
     file: `evmesh-${kind}-${session.id}.json`,
   })
+  const voucher: Paper = {
+    kind: 'voucher',
+    url: `/v1/rewards/${encodeURIComponent(session.id)}/voucher`,
+    file: `evmesh-flex-voucher-${session.id}.json`,
+  }
   const part = (kind: 'problem' | 'schedule', plan: string): Paper => ({
     kind,
     url: `/v1/plans/${encodeURIComponent(plan)}/${kind}`,
@@ -174,6 +179,8 @@ export function papersOf(session: Pick<Session, 'id' | 'receipt' | 'settlement' 
   return [
     ...(session.receipt ? [document('receipt')] : []),
     ...(session.settlement ? [document('settlement')] : []),
+    ...(session.reward === null ? [] : [document('reward')]),
+    ...(session.reward === null || BigInt(session.reward.units) === 0n ? [] : [voucher]),
     ...(session.plan === null ? [] : [part('problem', session.plan), part('schedule', session.plan)]),
     { kind: 'trust', url: '/v1/trust', file: 'evmesh-trust.json' },
   ]
@@ -184,9 +191,12 @@ export function verifyCommands(papers: Paper[]): string[] {
   const file = (kind: Paper['kind']): string => papers.find((paper) => paper.kind === kind)?.file ?? ''
   const given = (option: string, kind: Paper['kind']): string => (file(kind) === '' ? '' : ` --${option} ${file(kind)}`)
   const plan = `${given('problem', 'problem')}${given('schedule', 'schedule')}`
-  const [receipt, settlement] = [file('receipt'), file('settlement')]
+  const [receipt, settlement, reward] = [file('receipt'), file('settlement'), file('reward')]
   return [
     ...(receipt === '' ? [] : [`evmesh verify receipt ${receipt}${given('trust', 'trust')}${plan}`]),
+    ...(reward === ''
+      ? []
+      : [`evmesh verify reward ${reward}${given('receipt', 'receipt')}${given('voucher', 'voucher')}${given('trust', 'trust')}`]),
     ...(settlement === '' ? [] : [`evmesh verify settlement ${settlement}${given('receipt', 'receipt')}${given('trust', 'trust')}`]),
   ]
 }

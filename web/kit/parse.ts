@@ -11,6 +11,7 @@ import type {
   Chain,
   ChargePoint,
   DriverTab,
+  Earned,
   Group,
   MeteredLoad,
   Offer,
@@ -136,6 +137,8 @@ const group = object<Group>({
   metered: orNull(object<MeteredLoad>({ since: instant, until: instant, wh: integer })),
 })
 
+const earned = object<Earned>({ units: units, cumulative: units, day: text, is_made: truth })
+
 const session = object<Session>({
   id: text,
   state: text,
@@ -163,6 +166,7 @@ const session = object<Session>({
   plan: orNull(text),
   receipt: truth,
   settlement: truth,
+  reward: (value, path) => (value === undefined ? null : orNull(earned)(value, path)), // an older platform has none
   timeline: list(
     object<Transition>({ at: instant, event: text, source: orNull(text), target: text, cause: text }),
   ),

@@ -32,10 +32,21 @@ describe('changes', () => {
 
 describe('the papers of a session', () => {
   it('are those that there are, and so is what to type', () => {
-    const none = papersOf({ id: 'S', receipt: false, settlement: false, plan: null })
+    const none = papersOf({ id: 'S', receipt: false, settlement: false, reward: null, plan: null })
     expect(none.map((paper) => paper.url)).toEqual(['/v1/trust'])
     expect(verifyCommands(none)).toEqual([])
-    const metered = papersOf({ id: 'S', receipt: true, settlement: false, plan: null })
+    const metered = papersOf({ id: 'S', receipt: true, settlement: false, reward: null, plan: null })
     expect(verifyCommands(metered)).toEqual(['evmesh verify receipt evmesh-receipt-S.json --trust evmesh-trust.json'])
+  })
+
+  it('have the reward once it is final, and its voucher where something was earned', () => {
+    const reward = { units: '5', cumulative: '7', day: '2026-06-01', is_made: false }
+    const earned = papersOf({ id: 'S', receipt: true, settlement: false, reward, plan: null })
+    expect(earned.map((paper) => paper.kind)).toEqual(['receipt', 'reward', 'voucher', 'trust'])
+    expect(verifyCommands(earned)[1]).toBe(
+      'evmesh verify reward evmesh-reward-S.json --receipt evmesh-receipt-S.json --voucher evmesh-flex-voucher-S.json --trust evmesh-trust.json',
+    )
+    const nothing = papersOf({ id: 'S', receipt: true, settlement: false, reward: { ...reward, units: '0' }, plan: null })
+    expect(nothing.map((paper) => paper.kind)).toEqual(['receipt', 'reward', 'trust'])
   })
 })

@@ -14,26 +14,30 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import ClientDisconnect
 
-from evmesh.app.api_models import RequestBody, StopBody, VoucherBody, signature_bytes
+from evmesh.app.api_models import RequestBody, signature_bytes
 from evmesh.app.api_page import api_page
+from evmesh.app.api_sessions import add_sessions
 from evmesh.app.config import FIRST_INSTANT, LAST_INSTANT
 from evmesh.app.hosts import OwnHosts
 from evmesh.app.instants import instant
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Waiting
 from evmesh.app.pages import POLICY, Pages
+from evmesh.app.payment_view import PaymentView
 from evmesh.app.problems import BODY_WITHIN_S, MAX_BODY_BYTES, Unexpected, install, problem
-from evmesh.app.relay import add_relay
+from evmesh.app.relay import add_close, add_relay
+from evmesh.app.session_feed import SessionFeed
 from evmesh.app.snapshot import Snapshots
 from evmesh.domain.errors import InvalidInput, Refused
+from evmesh.domain.evidence import RefusalRecord
 from evmesh.domain.ids import Address, SessionId
-from evmesh.domain.money import parse_units
 from evmesh.domain.receipt import Receipt
-from evmesh.domain.sessions import OCCUPYING, Session
+from evmesh.domain.sessions import OCCUPYING
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.trust import Trust
 from evmesh.ledger.quota import RelayQuota
 from evmesh.ports import DriverRelay, Escrow
+from evmesh.services.closes import Closes
 from evmesh.services.directory import Directory
 from evmesh.services.payments import Payments
 from evmesh.services.receipts import plan_row
@@ -54,17 +58,26 @@ class ApiParts:
     payments: Payments
     escrow: Escrow
     relay: DriverRelay
+    closes: Closes
     payee: Address
     snapshots: Snapshots
     feed: LiveFeed
+    session_feed: SessionFeed
+    payment: PaymentView
     site: Callable[[], Awaitable[Json]]
     is_ready: Callable[[], bool]
     waiting: Waiting
     relayed: RelayQuota
     """Counts what was relayed for each network address."""
-    rewards: Callable[[str, date], Awaitable[list[Json]]]
+    rewards: Callable[[str, date], Awaitable[Json]]
     trust: Callable[[], Trust]
     asset_record: Callable[[int], bytes | None]
+    expected: Callable[[Promise], Awaitable[Json]]
+    """Gives what the flexibility of a promise is expected to earn."""
+    more: tuple[Callable[[FastAPI], None], ...] = ()
+    """Add further routes, each before those that are more general."""
+    station_terms: Callable[[], Awaitable[Json]] | None = None
+    """Gives what the page of every station has in common: how transfers are taken."""
 
 
 def build_api(parts: ApiParts) -> FastAPI:
@@ -77,8 +90,18 @@ def build_api(parts: ApiParts) -> FastAPI:
         redoc_url=None,
     )
     install(app)
+    for add in parts.more:
+        add(app)
     _add_health(app, parts)
     _add_drivers(app, parts)
+    add_sessions(
+        app,
+        transitions=parts.transitions,
+        payments=parts.payments,
+        closes=parts.closes,
+        snapshots=parts.snapshots,
+        feed=parts.session_feed,
+    )
     add_relay(
         app,
         escrow=parts.escrow,
@@ -86,6 +109,7 @@ def build_api(parts: ApiParts) -> FastAPI:
         payee=parts.payee,
         relayed=parts.relayed,
     )
+    add_close(app, closes=parts.closes, payee=parts.payee, relayed=parts.relayed)
     _add_views(app, parts)
     _add_evidence(app, parts)
 
@@ -145,11 +169,13 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
                 for one in await unit.sessions(open_only=True)
                 if one.terms.connector == place.connector.ref and one.state in OCCUPYING
             ]
-        return parts.snapshots.station(place, open_here[0] if open_here else None)
+        shown = parts.snapshots.station(place, open_here[0] if open_here else None)
+        return shown if parts.station_terms is None else shown | await parts.station_terms()
 
     @app.post("/v1/requests", status_code=201)
     async def requests(body: RequestBody, request: Request) -> Response:
         """Ask for energy by a departure. 201 is a promise with an offer; 409 a refusal with its proof."""
+        parts.closes.require_not_closing(Address.parse(body.request.payer))
         answer = await parts.requests.request(
             body.station,
             body.request.to_domain(),
@@ -157,38 +183,15 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
             source=request.client.host if request.client else "",
         )
         if isinstance(answer, NotPromised):
-            return _refusal(answer)
-        return JSONResponse(_promise(answer), 201)
-
-    @app.post("/v1/sessions/{id}/vouchers")
-    async def vouchers(id: str, body: VoucherBody) -> Json:
-        """Secure the money; the station is told to start."""
-        session = await parts.payments.voucher(
-            SessionId.parse(id),
-            body.epoch,
-            parse_units(body.cumulative, "cumulative"),
-            signature_bytes(body.signature),
-        )
-        return await _shown(parts, session)
-
-    @app.post("/v1/sessions/{id}/stop")
-    async def stop(id: str, body: StopBody) -> Json:
-        """Stop on the driver's word."""
-        session = await parts.payments.stop(SessionId.parse(id), body.at, signature_bytes(body.signature))
-        return await _shown(parts, session)
+            async with parts.transitions.read() as unit:
+                stored = await unit.refusal_of(answer.record.payer, answer.record.nonce)
+            return _refusal(stored or answer.record)
+        promise = _promise(answer) | {"expected_reward": await parts.expected(answer)}
+        promise |= parts.payment.choices(answer.session)
+        return JSONResponse(promise, 201)
 
 
 def _add_views(app: FastAPI, parts: ApiParts) -> None:
-    @app.get("/v1/sessions/{id}")
-    async def session(id: str) -> Json:
-        """One session with its timeline."""
-        wanted = SessionId.parse(id)
-        async with parts.transitions.read() as unit:
-            found = await unit.session(wanted)
-            if found is None:
-                raise InvalidInput("session.unknown", f"there is no session {wanted}")
-            return (await parts.snapshots.shown(unit, [found]))[0]
-
     @app.get("/v1/receipts/{id}")
     async def receipt(id: str) -> Response:
         """The receipt's exact bytes."""
@@ -229,12 +232,15 @@ def _add_evidence(app: FastAPI, parts: ApiParts) -> None:
 
     @app.get("/v1/plans/{schedule_sha256}/{part}")
     async def plan(schedule_sha256: str, part: str) -> Response:
-        """The exact bytes of a plan's `problem` or `schedule`, for whoever checks a certificate."""
+        """The exact bytes of a plan's `problem` or `schedule`, for whoever checks a certificate.
+
+        Of one that leaves something out also `wanted` and `shortfall`, which prove that it is the least.
+        """
         async with parts.transitions.read() as unit:
             stored = await unit.plan_of(schedule_sha256)
-        if stored is None or part not in ("problem", "schedule"):
+        raw = None if stored is None else stored.part(part)
+        if raw is None:
             return problem(InvalidInput("plan.unknown", "there is no such plan"), status=404)
-        raw = stored.problem if part == "problem" else stored.schedule
         return Response(raw, media_type="application/json")
 
     @app.get("/v1/refusals/{number}/{part}")
@@ -249,20 +255,15 @@ def _add_evidence(app: FastAPI, parts: ApiParts) -> None:
 
     @app.get("/v1/groups/{name}/rewards")
     async def rewards(name: str, day: date) -> Json:
-        """What the flexibility of a group's day earned so far: computed, not final, not paid."""
+        """What the flexibility of a group's day earned: so far, until the day is `final`."""
         if not FIRST_INSTANT.date() <= day < LAST_INSTANT.date():
             raise InvalidInput("reward.day", f"{day} is not a day of this century", path="day")
-        return {"group": name, "day": day.isoformat(), "rewards": await parts.rewards(name, day)}
+        return {"group": name, "day": day.isoformat(), **await parts.rewards(name, day)}
 
     @app.get("/v1/trust")
     async def trust() -> Json:
         """The operator's own statement of its keys and contracts, as an `evmesh.trust/1` file."""
         return parts.trust().to_json()
-
-
-async def _shown(parts: ApiParts, session: Session) -> Json:
-    async with parts.transitions.read() as unit:
-        return (await parts.snapshots.shown(unit, [session]))[0]
 
 
 async def _document(parts: ApiParts, id: str, format: str, name: str) -> Response:
@@ -302,8 +303,7 @@ def _promise(promise: Promise) -> Json:
     }
 
 
-def _refusal(answer: NotPromised) -> Response:
-    record = answer.record
+def _refusal(record: RefusalRecord) -> Response:
     error = Refused(
         record.code,
         "this energy does not fit until that departure",
@@ -311,6 +311,7 @@ def _refusal(answer: NotPromised) -> Response:
     )
     return problem(
         error,
+        refusal=record.number,
         certificate={"steps": list(record.steps), "deficit_wh": record.deficit},
         offers=[{"energy_wh": energy, "departure": instant(at)} for energy, at in record.offers],
     )

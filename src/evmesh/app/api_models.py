@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evmesh.domain.chain import SignedRefill
 from evmesh.domain.errors import IntegrityFailure, InvalidInput
 from evmesh.domain.ids import Address
 from evmesh.domain.money import parse_units
@@ -57,12 +58,31 @@ class RequestBody(Body):
     signature: HexSignature
 
 
+class RefillValues(Body):
+    """A signed Refill: by it the claim pulls the tab up to the ceiling."""
+
+    cumulative: Units
+    ceiling: Units
+    deadline: Annotated[int, Field(ge=0, lt=2**32, description="seconds since 1970")]
+    signature: HexSignature
+
+    def to_domain(self) -> SignedRefill:
+        """Give what is kept of it."""
+        return SignedRefill(
+            parse_units(self.cumulative, "refill.cumulative"),
+            parse_units(self.ceiling, "refill.ceiling"),
+            self.deadline,
+            signature_bytes(self.signature),
+        )
+
+
 class VoucherBody(Body):
-    """The voucher for a session's whole budget."""
+    """A voucher: for the whole budget, or for the next 100 Wh."""
 
     epoch: Annotated[int, Field(ge=0, lt=2**32)]
     cumulative: Units
     signature: HexSignature
+    refill: RefillValues | None = None
 
 
 class StopBody(Body):

@@ -8,7 +8,7 @@ import io
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,12 +16,18 @@ from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from evmesh.app.files import read_file
+from evmesh.app.grid_site import GridConfig, grids_of
+from evmesh.app.seller import seller_of_site
+from evmesh.app.site_groups import PLAIN, Wiring, check_lines, lines_of, part_of, wiring_of
+from evmesh.app.transfer_site import TransferConfig, transfer_of
 from evmesh.domain.canonical import MAX_DOCUMENT_INT
-from evmesh.domain.errors import InvalidInput
+from evmesh.domain.errors import EvmeshError, InvalidInput
 from evmesh.domain.ids import ConnectorRef, EvseId, StationId
+from evmesh.domain.invoice import Seller
 from evmesh.domain.money import Price
 from evmesh.domain.stations import BootInfo, Connector
 from evmesh.domain.units import Milliamp, W
+from evmesh.ledger.meter_signatures import checked_meter_key
 
 T = TypeVar("T")
 
@@ -44,6 +50,8 @@ class StationConfig:
     info: BootInfo
     connectors: tuple[tuple[str, Connector], ...]
     """(name, connector)."""
+    part: str = ""
+    """The part of its group that it hangs on; empty is the group itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,7 @@ class GroupConfig:
     name: str
     capacity: W
     stations: tuple[StationConfig, ...]
+    wiring: Wiring = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,14 @@ class SiteConfig:
     groups: tuple[GroupConfig, ...]
     prices: Path
     sessions: Path | None
+    seller: Seller | None = None
+    """Who stands at the head of invoices; None: the operator gives out none."""
+    grids: tuple[GridConfig, ...] = ()
+    """Grid operators that may limit groups."""
+    transfer: TransferConfig = field(default_factory=TransferConfig)
+    """How plain token transfers are taken."""
+    confirmations: int | None = None
+    """Blocks that our transactions must have, their own counted; None: as the chain's profile says."""
 
     def connectors(self) -> dict[ConnectorRef, Connector]:
         """Give every connector by its reference."""
@@ -109,7 +126,12 @@ def load_site(path: Path) -> SiteConfig:
     groups = tuple(_group(one) for one in site.tables("group"))
     sessions = path.parent / site.file_name("sessions") if site.has("sessions") else None
     prices = path.parent / site.file_name("prices")
-    config = SiteConfig(site.text("name"), zone, start, groups, prices, sessions)
+    seller = seller_of_site(site.take("seller", dict), zone.key) if site.has("seller") else None
+    grids = grids_of(site.raw("grid"), frozenset(group.name for group in groups), path.parent)
+    transfer = transfer_of(site.raw("transfer"))
+    config = SiteConfig(site.text("name"), zone, start, groups, prices, sessions, seller, grids, transfer)
+    if site.has("confirmations"):
+        config = replace(config, confirmations=site.number("confirmations", 1, 1000))
     _refuse_duplicates(config)
     return config
 
@@ -181,6 +203,9 @@ class _Reader:
     def has(self, key: str) -> bool:
         return key in self._table
 
+    def raw(self, key: str) -> Any:
+        return self._table.get(key)
+
     def text(self, key: str) -> str:
         value = str(self.take(key, str))
         if not 0 < len(value) <= _LONGEST_TEXT or not value.isprintable():
@@ -221,6 +246,27 @@ class _Reader:
             raise self._bad("phases", "phases is 1 or 3")
         return phases
 
+    def meter_key(self) -> bytes:
+        """Give the public key of a meter that signs: of a curve that can be checked here."""
+        try:
+            return checked_meter_key(str(self.take("meter_public_key", str)).encode())
+        except EvmeshError as error:
+            raise InvalidInput(
+                error.code, error.what, do=error.do, path=f"{self._at}meter_public_key"
+            ) from error
+
+    def lines(self) -> tuple[int, ...]:
+        """Give the lines of the supply that an outlet's phases are on; none where nothing is said."""
+        if not self.has("lines"):
+            return ()
+        lines = lines_of(self._table["lines"], self.phases())
+        if lines is None:
+            raise self._bad("lines", "lines names one of 1, 2, 3 for each phase, none twice")
+        return lines
+
+    def bad(self, key: str, what: str) -> InvalidInput:
+        return self._bad(key, what)
+
     def tables(self, key: str) -> list["_Reader"]:
         found = self._table.get(key)
         if not isinstance(found, list) or not found:
@@ -233,15 +279,20 @@ class _Reader:
 
 def _group(reader: _Reader) -> GroupConfig:
     name = reader.text("name")
-    stations = tuple(_station(one, name) for one in reader.tables("station"))
-    return GroupConfig(name, W(reader.number("capacity_w", 0)), stations)
+    wiring = wiring_of(reader)
+    stations = tuple(_station(one, name, wiring) for one in reader.tables("station"))
+    return GroupConfig(name, W(reader.number("capacity_w", 0)), stations, wiring)
 
 
-def _station(reader: _Reader, group: str) -> StationConfig:
+def _station(reader: _Reader, group: str, wiring: Wiring) -> StationConfig:
     station = reader.parsed("id", StationId.parse)
     info = BootInfo(reader.text("vendor"), reader.text("model"), reader.text("serial"), "")
-    connectors = tuple(_connector(one, station, group) for one in reader.tables("connector"))
-    return StationConfig(station, info, connectors)
+    part = part_of(reader, wiring)
+    connectors = []
+    for one in reader.tables("connector"):
+        connectors.append(_connector(one, station, group))
+        check_lines(one, connectors[-1][1], part, wiring)
+    return StationConfig(station, info, tuple(connectors), part)
 
 
 def _connector(reader: _Reader, station: StationId, group: str) -> tuple[str, Connector]:
@@ -255,6 +306,8 @@ def _connector(reader: _Reader, station: StationId, group: str) -> tuple[str, Co
         latitude_udeg=reader.number("latitude_udeg", -90_000_000, 90_000_000),
         longitude_udeg=reader.number("longitude_udeg", -180_000_000, 180_000_000),
         price=Price(reader.number("price", 1)),
+        lines=reader.lines(),
+        ocmf_key=reader.meter_key() if reader.has("meter_public_key") else b"",
     )
     return reader.name("name"), connector
 

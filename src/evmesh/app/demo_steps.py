@@ -9,28 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 from evmesh.app.demo_outcome import measured, outcome
 from evmesh.app.receipt_facts import read_chain_facts
+from evmesh.app.records_facts import read_proof_facts
 from evmesh.domain.canonical import canonical_json
+from evmesh.domain.commitment_proof import StreamProof
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.ids import Address
 from evmesh.domain.money import Price, cost_of
-from evmesh.domain.problem import parse_problem
+from evmesh.domain.problem_shape import read_answer, read_problem
 from evmesh.domain.readings import meter_leaf_hash
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.reward import flexibility_value, reward_of
-from evmesh.domain.schedule import Refusal, Schedule, parse_schedule
+from evmesh.domain.schedule import Refusal, Schedule
 from evmesh.domain.station_code import code_of, counter_of
 from evmesh.domain.trust import Trust
 from evmesh.domain.units import Wh
 from evmesh.ledger.escrow import TabReader
+from evmesh.ledger.meter_signatures import EcdsaMeterSignatures
 from evmesh.ledger.notary import NotaryReader
 from evmesh.ledger.registry import AssetRegistry
 from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.telemetry.bus import MqttBus
 from evmesh.telemetry.connection import MqttConfig
-from evmesh.verify.case import PlanFiles
+from evmesh.verify.answer import verify_answer
+from evmesh.verify.case import PlanCommitment, PlanFiles
 from evmesh.verify.merkle import verify_inclusion
 from evmesh.verify.receipt import verify_receipt
-from evmesh.verify.schedule import verify_schedule
 
 if TYPE_CHECKING:
     from evmesh.app.demo import Scene
@@ -105,16 +108,16 @@ async def admitted(scene: "Scene") -> Json:
     path = f"/v1/plans/{plan.schedule_sha256.hex()}"
     problem = await scene.keep(f"{path}/problem", "problem.json")
     schedule = await scene.keep(f"{path}/schedule", "schedule.json")
-    verdict = verify_schedule(problem, schedule)
+    verdict = verify_answer(problem, schedule)
     require(verdict.ok, verdict.code, "the certificate of the plan does not hold")
-    cars = len(parse_problem(problem).requests)
+    cars = len(read_problem(problem).requests)
     refusal = scene.site["refusals"][-1]
     number = refusal["number"]
     no_problem = await scene.keep(f"/v1/refusals/{number}/problem", "refused-problem.json")
     no = await scene.keep(f"/v1/refusals/{number}/schedule", "refusal.json")
-    verdict = verify_schedule(no_problem, no)
+    verdict = verify_answer(no_problem, no)
     require(verdict.ok, verdict.code, "the certificate of the refusal does not hold")
-    require(isinstance(parse_schedule(no), Refusal), "demo.no_refusal", "nobody was refused")
+    require(isinstance(read_answer(no), Refusal), "demo.no_refusal", "nobody was refused")
     return {
         "cars": cars,
         "planned_wh": list(plan.wh),
@@ -182,10 +185,10 @@ async def _check_plans(scene: "Scene", plans: set[str]) -> tuple[int, list[int]]
     for plan in sorted(plans):
         problem = await scene.keep(f"/v1/plans/{plan}/problem", f"plans/{plan[:16]}-problem.json")
         schedule = await scene.keep(f"/v1/plans/{plan}/schedule", f"plans/{plan[:16]}-schedule.json")
-        verdict = verify_schedule(problem, schedule)
+        verdict = verify_answer(problem, schedule)
         require(verdict.ok, verdict.code, f"the certificate of plan {plan} does not hold")
-        answer = parse_schedule(schedule)
-        cars = sum(one.energy_wh > 0 for one in parse_problem(problem).requests)
+        answer = read_answer(schedule)
+        cars = sum(one.energy_wh > 0 for one in read_problem(problem).requests)
         if isinstance(answer, Schedule) and len(set(answer.step_price)) > 1:
             most = max(most, (cars, [int(price) for price in answer.step_price]))
     require(most[0] >= MIN_CARS, "demo.too_few_cars", f"at most {most[0]} cars shared the cabinet")
@@ -254,8 +257,8 @@ async def rewarded(scene: "Scene") -> Json:
     """10. What its flexibility earned so far is computed from metered data; it is not paid yet."""
     group = scene.site["groups"][0]["name"]
     day = scene.session["started_at"][:10]
-    found = (await scene.get(f"/v1/groups/{group}/rewards?day={day}"))["rewards"]
-    mine = next(one for one in found if one["session"] == scene.session["id"])
+    answer = await scene.get(f"/v1/groups/{group}/rewards?day={day}")
+    mine = next(one for one in answer["rewards"] if one["session"] == scene.session["id"])
     # Not a document of its own yet: it is signed and final when the group's day is over.
     (scene.out / "reward-so-far.json").write_bytes(canonical_json(mine))
     value = flexibility_value(
@@ -267,8 +270,8 @@ async def rewarded(scene: "Scene") -> Json:
     exact = reward_of(value, int(mine["total"]), int(mine["avoided"]), mine["share_per_mille"])
     require(str(exact) == mine["reward"], "demo.other_reward", f"the reward is {exact}")
     require(sum(mine["metered_wh"]) == _receipt(scene).energy, "demo.other_energy", "not the billed energy")
-    keys = ("metered_wh", "baseline_wh", "step_price", "value", "avoided", "reward", "state")
-    return {key: mine[key] for key in keys}
+    keys = ("metered_wh", "baseline_wh", "step_price", "value", "avoided", "reward")
+    return {key: mine[key] for key in keys} | {"final": answer["final"]}
 
 
 async def verified(scene: "Scene") -> Json:
@@ -281,11 +284,25 @@ async def verified(scene: "Scene") -> Json:
         trust,
         PlanFiles(scene.files["problem.json"], scene.files["schedule.json"]),
         await read_chain_facts(scene.run.rpc_url, receipt),
+        await _commitment(scene, receipt.plan.schedule_sha256.hex()),
+        EcdsaMeterSignatures(),
     )
     checks = {check.name: check.status.value for check in report.checks}
-    bad = [check for check in report.checks if check.status.value != "ok"]
+    # How early the commitment was there depends on the machine: time runs fast in the demo.
+    late = "plan commitment"
+    bad = [
+        check
+        for check in report.checks
+        if check.status.value != "ok" and (check.name != late or check.status.value == "failed")
+    ]
     require(not bad, "demo.receipt_not_verified", "; ".join(f"{one.name}: {one.what}" for one in bad))
     return {"receipt": str(scene.out / "receipt.json"), "checks": checks}
+
+
+async def _commitment(scene: "Scene", schedule_sha256: str) -> PlanCommitment:
+    """Keep the proof that the plan was committed to, and ask the node for the heads that it names."""
+    raw = await scene.keep(f"/v1/plans/{schedule_sha256}/proof", "plan-proof.json")
+    return PlanCommitment(raw, await read_proof_facts(scene.run.rpc_url, StreamProof.parse(raw)))
 
 
 STEPS: tuple[tuple[str, Callable[["Scene"], Awaitable[Json]]], ...] = (

@@ -15,10 +15,11 @@ import structlog
 import typer
 import uvloop
 
-from evmesh.app import chain, plan, verify, wallet
+from evmesh.app import chain, edge, grid, plan, station, telemetry, verify, wallet
 from evmesh.app.demo_text import evidence_lines
 from evmesh.app.errors import EXIT_INTERRUPTED, exit_on_error
 from evmesh.app.examples import example
+from evmesh.app.ingest import ingest_command
 from evmesh.app.invoice import invoice_command
 from evmesh.app.streams import settle_streams
 from evmesh.domain.errors import IntegrityFailure
@@ -34,6 +35,11 @@ app.add_typer(verify.app)
 app.add_typer(chain.app)
 app.command("invoice")(invoice_command)
 app.add_typer(wallet.app)
+app.add_typer(station.app)
+app.add_typer(grid.app)
+app.add_typer(edge.app)
+app.add_typer(telemetry.app)
+app.command("ingest")(ingest_command)
 
 
 STEPS_IN_A_CHARGE = 11
@@ -173,7 +179,7 @@ def serve_sim_command(data: DataDir) -> None:
     async def serve() -> None:
         run = RunFile.load(data)
         async with open_simulation(data, load_site(Path(run.site)), run) as simulation:
-            await run_all((simulation,))
+            await run_all(simulation.services)
 
     log_json()
     with exit_on_error():

@@ -1,11 +1,21 @@
-"""An operator's platform as a wallet uses it: its statement of contracts, and its relayer."""
+"""An operator's platform as a wallet uses it: its contracts, its relayer, its stations and sessions."""
 
-from typing import Any, Self
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import httpx
 
 from evmesh.domain.chain import AuthorizedDeposit, DepositOrder
-from evmesh.domain.errors import InvalidInput, ProtocolViolation, Refused, Unavailable
+from evmesh.domain.errors import (
+    EvmeshError,
+    IntegrityFailure,
+    InvalidInput,
+    ProtocolViolation,
+    Refused,
+    Unavailable,
+)
 from evmesh.domain.ids import Address
 from evmesh.domain.trust import Trust
 from evmesh.ledger.answers import printable
@@ -13,7 +23,23 @@ from evmesh.ledger.answers import printable
 _TIMEOUT_S = 150
 """A relayed transaction is answered when it is in a block."""
 
+_SILENT_S = 60
+"""Longer than the keep-alive of a stream of events."""
+
 _MAX_TRUST = 2**24
+_MAX_DOCUMENT = 2**24
+_CLASSES: Final[dict[int, type[EvmeshError]]] = {400: InvalidInput, 409: Refused, 422: IntegrityFailure}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NoPromise:
+    """The operator's no to a request: its code, its words, and the whole problem document."""
+
+    code: str
+    what: str
+    problem: Json
 
 
 class OperatorClient:
@@ -73,19 +99,97 @@ class OperatorClient:
         """Have the end of an exit sent; give the transaction's hash."""
         return await self._relay("finish", payer=payer.text, payee=payee.text)
 
-    async def _relay(self, kind: str, **order: str | int) -> str:
-        response = await self._send("POST", "/v1/relay", {"kind": kind, "order": order})
+    async def close(
+        self, payer: Address, payee: Address, epoch: int, amount: int, signature: bytes, agreed: bytes | None
+    ) -> str:
+        """Have a tab ended by agreement; give the transaction's hash."""
+        order = {
+            "payer": payer.text,
+            "payee": payee.text,
+            "epoch": epoch,
+            "amount": str(amount),
+            "signature": _hex(signature),
+            "agreed": None if agreed is None else _hex(agreed),
+        }
+        return _text(await self._answered("POST", "/v1/relay/close", {"order": order}), "tx_hash")
+
+    async def station(self, code: str) -> Json:
+        """Read what the operator shows of a charge point."""
+        return await self._answered("GET", f"/v1/stations/{code}")
+
+    async def ask(self, document: Json) -> Json | NoPromise:
+        """Send a signed request; gives the promise, or a refusal with what would fit."""
+        response = await self._send("POST", "/v1/requests", document)
         answer = self._object(response)
-        if response.is_server_error:
+        if response.status_code == httpx.codes.CONFLICT and "certificate" in answer:
+            return NoPromise(_text(answer, "code"), _text(answer, "title"), answer)
+        self._require_granted(response, answer)
+        return answer
+
+    async def voucher(self, session: str, document: Json) -> Json:
+        """Hand over a voucher; give the session."""
+        return await self._answered("POST", f"/v1/sessions/{session}/vouchers", document)
+
+    async def stop(self, session: str, document: Json) -> Json:
+        """Hand over the driver's word to stop; give the session."""
+        return await self._answered("POST", f"/v1/sessions/{session}/stop", document)
+
+    async def session(self, session: str) -> Json:
+        """Read a session."""
+        return await self._answered("GET", f"/v1/sessions/{session}")
+
+    async def events(self, session: str) -> AsyncIterator[Json]:
+        """Follow a session until it ends; raises Unavailable `operator.away` where the line is cut."""
+        url = f"{self.url}/v1/sessions/{session}/events"
+        timeout = httpx.Timeout(_TIMEOUT_S, read=_SILENT_S)
+        try:
+            async with self._http.stream("GET", url, timeout=timeout) as response:
+                if response.is_error:
+                    await response.aread()
+                    self._require_granted(response, self._object(response))
+                async for line in response.aiter_lines():
+                    if line.startswith("data:"):
+                        yield self._parsed(line.removeprefix("data:"))
+        except httpx.RequestError as error:
+            raise self._away(error) from error
+
+    async def document(self, path: str) -> bytes | None:
+        """Download a document's exact bytes; None where there is none yet."""
+        response = await self._send("GET", path)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        if response.is_error:
+            self._require_granted(response, self._object(response))
+        if len(response.content) > _MAX_DOCUMENT:
+            raise self._strange()
+        return response.content
+
+    async def document_object(self, path: str) -> Json | None:
+        """Download a document of JSON; None where there is none yet."""
+        raw = await self.document(path)
+        return None if raw is None else self._parsed(raw.decode(errors="replace"))
+
+    async def _relay(self, kind: str, **order: str | int) -> str:
+        return _text(await self._answered("POST", "/v1/relay", {"kind": kind, "order": order}), "tx_hash")
+
+    async def _answered(self, method: str, path: str, document: object | None = None) -> Json:
+        response = await self._send(method, path, document)
+        answer = self._object(response)
+        self._require_granted(response, answer)
+        return answer
+
+    def _require_granted(self, response: httpx.Response, answer: Json) -> None:
+        """Raise what the operator says, as an error of the same class."""
+        what, do = _text(answer, "title"), _text(answer, "do")
+        if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise Unavailable(
                 "operator.failed",
-                f"{printable(self.url)} could not send it: {_text(answer, 'detail')}",
-                do="try again: the same order is sent once",
+                f"{printable(self.url)} could not do it: {what}",
+                do="try again: the same order is done once",
             )
         if response.is_error:
-            code = _text(answer, "code") or "operator.refused"
-            raise Refused(code, _text(answer, "detail") or "the operator refused", do=_text(answer, "do"))
-        return _text(answer, "tx_hash")
+            kind = _CLASSES.get(response.status_code, Refused)
+            raise kind(_text(answer, "code") or "operator.refused", what or "the operator refused", do=do)
 
     async def _send(self, method: str, path: str, document: object | None = None) -> httpx.Response:
         try:
@@ -97,15 +201,21 @@ class OperatorClient:
                 do="write it like http://127.0.0.1:8080",
             ) from error
         except httpx.RequestError as error:
-            raise Unavailable(
-                "operator.away",
-                f"the operator at {printable(self.url)} does not answer ({type(error).__name__})",
-                do="check the address, or try again later",
-            ) from error
+            raise self._away(error) from error
 
-    def _object(self, response: httpx.Response) -> dict[str, Any]:
+    def _away(self, error: httpx.RequestError) -> Unavailable:
+        return Unavailable(
+            "operator.away",
+            f"the operator at {printable(self.url)} does not answer ({type(error).__name__})",
+            do="check the address, or try again later",
+        )
+
+    def _object(self, response: httpx.Response) -> Json:
+        return self._parsed(response.text)
+
+    def _parsed(self, text: str) -> Json:
         try:
-            document = response.json()
+            document = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise self._strange() from error
         if not isinstance(document, dict):
@@ -120,7 +230,7 @@ class OperatorClient:
         )
 
 
-def _text(document: dict[str, Any], name: str) -> str:
+def _text(document: Json, name: str) -> str:
     value = document.get(name, "")
     return printable(value, 400) if isinstance(value, str) else ""
 

@@ -8,16 +8,20 @@ import typer
 
 from evmesh.app.errors import exit_on_error
 from evmesh.app.files import STDOUT, read_input, require_one_stdin, write_output
+from evmesh.app.plan_commitment import show_committed
 from evmesh.app.plan_explain import as_object, explain, sentences
 from evmesh.app.plan_plot import plot_svg
-from evmesh.app.plan_tree import TREE_REASONS, TreeAnswer, is_tree, solve_tree_file, tree_holds
+from evmesh.app.plan_tree import TREE_REASONS, TreeAnswer, solve_tree_file, tree_holds
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.problem import Problem, parse_problem, problem_sha256
+from evmesh.domain.problem_shape import is_tree
 from evmesh.domain.schedule import Refusal, Schedule, parse_schedule, write_schedule
 from evmesh.planning.admission import solve_with_candidate
 from evmesh.planning.optimiser import solve
+from evmesh.verify.answer import verify_answer
+from evmesh.verify.report import Check, Status, failed
 from evmesh.verify.schedule import Verdict, verify_schedule
-from evmesh.verify.tree import verify_tree
+from evmesh.verify.shortfall import verify_shortfall
 
 app = typer.Typer(name="plan", help="Plan charging, and check plans.", no_args_is_help=True)
 
@@ -55,6 +59,15 @@ REASONS = {
     "refusal.bad_offer": "an offer is of nothing, or outside the horizon",
 }
 """What each code of the checker means; codes of an unreadable file say it themselves."""
+
+SHORTFALL_REASONS = {
+    "shortfall.no_plan": "the schedule is a refusal",
+    "shortfall.no_refusal": "the shortfall is no refusal",
+    "shortfall.other_supply": "the wanted problem has another supply",
+    "shortfall.other_requests": "the wanted problem has other requests",
+    "shortfall.more_than_wanted": "more is planned for a request than was promised",
+    "shortfall.not_least": "the plan leaves out another amount than the refusal proves",
+}
 
 
 @app.command("solve")
@@ -96,16 +109,55 @@ def solve_command(
 
 
 @app.command("verify")
-def verify_command(problem: ProblemFile, schedule: ScheduleFile, json_output: AsJson = False) -> None:
+def verify_command(
+    problem: ProblemFile,
+    schedule: ScheduleFile,
+    rpc: Annotated[
+        str | None, typer.Option(metavar="URL", help="a node to ask whether the commitment is on chain")
+    ] = None,
+    proof: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="an evmesh.stream-proof/1 file: that the plan was committed to"),
+    ] = None,
+    operator: Annotated[
+        str | None, typer.Option(metavar="URL", help="whose plan it is: to be asked for that proof")
+    ] = None,
+    trust: Annotated[
+        str | None, typer.Option(metavar="FILE", help="an evmesh.trust/1 file: whose commitments count")
+    ] = None,
+    wanted: Annotated[
+        str | None, typer.Option(metavar="FILE", help="the problem with all that was promised")
+    ] = None,
+    shortfall: Annotated[
+        str | None, typer.Option(metavar="FILE", help="its refusal: that no less can be left out")
+    ] = None,
+    json_output: AsJson = False,
+) -> None:
     """Check the certificate of a schedule or of a refusal (exit 0 if it holds, 6 if not).
 
-    With --json the answer is {"ok","code","path"}.
+    With --wanted and --shortfall also that a plan which leaves something out leaves out the least.
+
+    With --rpc, --proof, --operator or --trust also that problem and answer were committed to, in which
+    order, when, and for which verifier; what was not checked is said. With --json the answer is
+    {"ok","code","path"}, and with those {"ok","checks"}.
     """
     with exit_on_error(json_output):
-        require_one_stdin(problem, schedule)
+        require_one_stdin(problem, schedule, proof, trust, wanted, shortfall)
         answer = read_input(schedule)
         raw = read_input(problem)
-        verdict = verify_tree(raw, answer) if is_tree(raw) else verify_schedule(raw, answer)
+        verdict = _verdict(raw, answer, wanted, shortfall)
+        if any(option is not None for option in (rpc, proof, operator, trust)):
+            show_committed(
+                _certificate(verdict, raw, answer),
+                raw,
+                answer,
+                rpc=rpc,
+                proof=proof,
+                operator=operator,
+                trust=trust,
+                json_output=json_output,
+            )
+            return
         if json_output:
             typer.echo(json.dumps({"ok": verdict.ok, "code": verdict.code, "path": verdict.path}))
         elif verdict.ok:
@@ -174,8 +226,29 @@ def _finish_tree(answer: TreeAnswer, output: str, json_output: bool) -> None:
         raise typer.Exit(Refused.exit_code)
 
 
+def _verdict(problem: bytes, schedule: bytes, wanted: str | None, shortfall: str | None) -> Verdict:
+    if wanted is None and shortfall is None:
+        return verify_answer(problem, schedule)
+    if wanted is None or shortfall is None:
+        raise InvalidInput(
+            "plan.half_a_proof", "--wanted and --shortfall belong together", do="name both files, or neither"
+        )
+    return verify_shortfall(read_input(wanted), read_input(shortfall), problem, schedule)
+
+
+def _certificate(verdict: Verdict, problem: bytes, schedule: bytes) -> Check:
+    """Give the certificate's verdict as one check of several."""
+    tree = is_tree(problem)
+    if verdict.ok:
+        words = tree_holds(schedule) if tree else _holds(parse_schedule(schedule))
+        return Check("certificate", Status.OK, words)
+    return failed("certificate", _failure(verdict, TREE_REASONS if tree else REASONS))
+
+
 def _failure(verdict: Verdict, reasons: dict[str, str]) -> IntegrityFailure:
-    what = reasons.get(verdict.code, "the schedule file is not a document of the problem's format")
+    what = (SHORTFALL_REASONS | reasons).get(
+        verdict.code, "the schedule file is not a document of the problem's format"
+    )
     return IntegrityFailure(verdict.code, what, do="do not rely on this schedule", path=verdict.path)
 
 

@@ -1,10 +1,7 @@
 """`evmesh plan` for files of the format 2, trees of groups: what is solved, and how it is said."""
 
-import re
 from dataclasses import dataclass
-from typing import Final
 
-from evmesh.domain.errors import InvalidInput
 from evmesh.domain.problem import problem_sha256
 from evmesh.domain.problem_tree_file import parse_tree_problem
 from evmesh.domain.schedule_tree import (
@@ -17,8 +14,7 @@ from evmesh.domain.schedule_tree import (
     write_tree_schedule,
 )
 from evmesh.planning.tree import solve_tree
-
-_TREE: Final = re.compile(rb'"format"\s*:\s*"evmesh\.problem/2"')
+from evmesh.planning.tree_offers import solve_tree_with_candidate
 
 TREE_REASONS = {
     "schedule.other_problem": "the schedule answers another problem than this file",
@@ -41,6 +37,7 @@ TREE_REASONS = {
     "schedule.not_optimal": "the prices do not prove the least cost, and without losses they can",
     "refusal.no_deficit": "the prices do not prove that something is missing",
     "refusal.deficit_differs": "the deficit is not what the prices prove",
+    "refusal.bad_offer": "an offer is of nothing, or outside the horizon",
 }
 """What each code of `verify/tree.py` means; codes of an unreadable file say it themselves."""
 
@@ -55,21 +52,14 @@ class TreeAnswer:
     words: str
 
 
-def is_tree(raw: bytes) -> bool:
-    """Tell whether a problem file says that it is of the format 2; whether it is, its parser says."""
-    return _TREE.search(raw) is not None
-
-
 def solve_tree_file(raw: bytes, candidate: str | None) -> TreeAnswer:
     """Answer a problem file; raises InvalidInput where it, or the wish for offers, cannot be met."""
     problem = parse_tree_problem(raw)
-    if candidate is not None:
-        raise InvalidInput(
-            "plan.no_offers",
-            "offers are made for evmesh.problem/1 only",
-            do="leave --candidate out, or state the request's own group as a problem of its own",
-        )
-    answer = solve_tree(problem, sha256=problem_sha256(raw))
+    sha256 = problem_sha256(raw)
+    if candidate is None:
+        answer = solve_tree(problem, sha256=sha256)
+    else:
+        answer = solve_tree_with_candidate(problem, candidate, sha256=sha256)
     content = write_tree_schedule(answer)
     if isinstance(answer, TreeRefusal):
         deficit = write_thousandths(answer.deficit_thousandths)
@@ -108,4 +98,11 @@ def _refused(refusal: TreeRefusal, deficit: str) -> str:
     highest = max((abs(price) for row in rows.values() for price in row), default=0)
     much = f"{deficit} Wh" if highest <= 1 else "too much"  # else the energies are weighed
     what = f"refused: not every request can be met: {much} cannot be placed{where}"
-    return f"{what}\ndo: ask for less, leave later, or make room there"
+    if refusal.offers:
+        offers = [f"  {offer.energy_wh} Wh by step {offer.departure}" for offer in refusal.offers]
+        return "\n".join([f"{what}\ndo: take one of the offers:", *offers])
+    if refusal.offers is None:
+        return (
+            f"{what}\ndo: ask for less, leave later, or make room there; --candidate ID says what would fit"
+        )
+    return f"{what}\ndo: make room there; nothing fits for this candidate"

@@ -9,7 +9,7 @@ from evmesh.domain.time_grid import STEP_S
 from evmesh.domain.units import W, energy_from_watts
 from evmesh.ports import TelemetryStore
 from evmesh.services.directory import Group, Place
-from evmesh.services.plans import Plan, step_start
+from evmesh.services.plan_in_force import Plan, step_start
 
 Json = dict[str, Any]
 _REGISTER = "TotalEnergyConsumption"

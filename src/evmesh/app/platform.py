@@ -5,59 +5,74 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any
 
 from evmesh.app.api import ApiParts, build_api
+from evmesh.app.asset_file import kept_record
 from evmesh.app.clock import ClockMaster
-from evmesh.app.config import SiteConfig, load_tariff
+from evmesh.app.config import SiteConfig
 from evmesh.app.failpoints import Failpoint
 from evmesh.app.http_server import HttpServer
 from evmesh.app.live_feed import LiveFeed
 from evmesh.app.pacer import Pacer, Waiting
+from evmesh.app.payment_view import PaymentView
 from evmesh.app.plan_view import MeteredLoad
-from evmesh.app.registration import asset_record, register_site, say_where, with_retired, write_codes
+from evmesh.app.platform_assets import AssetWorld, open_assets
+from evmesh.app.platform_channels import ChannelWorld, open_channels
+from evmesh.app.platform_ledger import open_ledger
+from evmesh.app.platform_rewards import join_afterwards
+from evmesh.app.platform_site import SiteOnChain, SiteWorld
+from evmesh.app.platform_streams import open_streams
+from evmesh.app.platform_transfers import TransferWorld, open_transfers
+from evmesh.app.price_file import PriceFile
+from evmesh.app.registration import asset_record
 from evmesh.app.run_file import RunFile
+from evmesh.app.session_feed import SessionFeed
+from evmesh.app.session_status import SessionStatuses
 from evmesh.app.site_view import SiteView
 from evmesh.app.snapshot import Snapshots
 from evmesh.csms.config import CsmsConfig
 from evmesh.csms.server import Csms
-from evmesh.domain.chain import Contracts
-from evmesh.domain.errors import InvalidInput
 from evmesh.domain.trust import Trust
 from evmesh.ledger.chain_watch import ChainWatch
-from evmesh.ledger.deploy import load_deployment
 from evmesh.ledger.escrow import ChargeTab
-from evmesh.ledger.keys import Keys, open_keys, open_secret
+from evmesh.ledger.keys import open_secret
+from evmesh.ledger.meter_signatures import EcdsaMeterSignatures
 from evmesh.ledger.notary import MeterNotary, NotaryReader
 from evmesh.ledger.quota import RelayPolicy, RelayQuota
+from evmesh.ledger.refills import Refills
 from evmesh.ledger.registry import AssetOwner, AssetRegistry
-from evmesh.ledger.relayer import Relayer, writer_lock
-from evmesh.ledger.rpc import JsonRpc
+from evmesh.ledger.relayer import writer_lock
 from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.ledger.token import Token
 from evmesh.planning.optimiser import prepare
 from evmesh.ports import AsyncService
+from evmesh.services.caps import GroupCaps
 from evmesh.services.caretaker import Caretaker
+from evmesh.services.chain_losses import ChainLosses
+from evmesh.services.closes import Closes
 from evmesh.services.control import Control
 from evmesh.services.directory import Operator
 from evmesh.services.effects import Effects
+from evmesh.services.late_vouchers import LateVouchers
 from evmesh.services.live import LiveState
 from evmesh.services.meter_log import MeterLog
 from evmesh.services.payments import Payments
 from evmesh.services.payouts import Payouts
-from evmesh.services.plans import Planner, flat_tariff_supply
+from evmesh.services.plans import Planner
 from evmesh.services.receipts import Receipts, chain_ref
 from evmesh.services.requests import Requests
 from evmesh.services.rewards import RewardBook
 from evmesh.services.settlements import Settlements
+from evmesh.services.signed_meters import SignedMeters
 from evmesh.services.state_feed import StateFeed
 from evmesh.services.stations import StationEvents
 from evmesh.services.stops import Stops
+from evmesh.services.streaming import Streaming
+from evmesh.services.supply import flat_tariff_supply
+from evmesh.services.tab_memory import TabMemory
 from evmesh.services.tab_watch import TabWatch
 from evmesh.services.transitions import Transitions
-from evmesh.store.chain import ChainJournal
 from evmesh.store.database import Database
 from evmesh.store.places import PlaceBook
 from evmesh.telemetry.bus import MqttBus
@@ -70,20 +85,6 @@ MIN_DEPOSIT = 100_000
 
 RELAYED_PER_ADDRESS = 600
 """Deposits an hour from one network address, behind which many drivers may be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """The ledger adapters of one platform."""
-
-    keys: Keys
-    contracts: Contracts
-    rpc: JsonRpc
-    operator: Relayer
-    relayer: Relayer
-    notary: Relayer
-    journal: ChainJournal
-    block: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +105,23 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         stack.push_async_callback(database.close)
         await database.migrate()
         await asyncio.to_thread(prepare)
-        ledger = await _open_ledger(stack, data, run, database, checkpoint)
+        ledger = await open_ledger(stack, data, site, run, database, checkpoint)
         signatures = EthereumSignatures()
         owner = AssetOwner(AssetRegistry(ledger.rpc, ledger.contracts.registry), ledger.operator)
-        block = await ledger.rpc.block_number()
-        directory = await register_site(
-            site,
-            owner,
-            open_secret(data / "keys" / "operator.key"),
-            ledger.keys.gateway.address,
-            block,
+        on_chain = SiteOnChain(
+            SiteWorld(
+                data,
+                site,
+                run.http_url,
+                ledger.rpc,
+                owner,
+                (ledger.operator, ledger.relayer, ledger.notary),
+                open_secret(data / "keys" / "operator.key"),
+                ledger.keys.gateway.address,
+                PlaceBook(database),
+            )
         )
-        await say_where(owner, run.http_url, block)
-        write_codes(data, directory)
-        directory = await with_retired(directory, PlaceBook(database))
+        directory = await on_chain.open()
         operator = Operator(
             ledger.keys.operator,
             ledger.keys.gateway,
@@ -134,8 +138,15 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         async with database.begin() as unit:
             for ref, status in (await unit.statuses()).items():
                 live.connector(ref).status = status
-        supply = flat_tariff_supply(load_tariff(site.prices, site.time_zone).price_at)
-        planner = Planner(directory, supply, live, signatures.keccak256)
+        caps = GroupCaps(transitions, clock, directory)
+        await caps.load()
+        prices = PriceFile(site.prices, site.time_zone, transitions.wake)
+        supply = flat_tariff_supply(prices.price_at, caps)
+        notary = MeterNotary(
+            NotaryReader(ledger.rpc, ledger.contracts.notary), ledger.notary, from_block=ledger.block
+        )
+        streams = await open_streams(transitions, clock, operator, notary, signatures)
+        planner = Planner(directory, supply, live, signatures.keccak256, caps, streams.schedules)
         escrow = ChargeTab(
             ledger.contracts.charge_tab,
             operator.domain,
@@ -146,37 +157,70 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             quota=RelayQuota(RelayPolicy(min_deposit=operator.min_deposit), clock),
         )
         token = Token(ledger.rpc, ledger.contracts.token, ledger.contracts.chain_id)
-        receipts = Receipts(directory, operator, signatures)
+        tabs = TabMemory(transitions, clock, escrow, operator)
+        meter_log = MeterLog(operator, signatures, secrets.token_bytes)
+        signed = SignedMeters(directory, meter_log, EcdsaMeterSignatures())
+        receipts = Receipts(directory, operator, signatures, signed)
         requests = Requests(
             transitions,
             directory,
             planner,
             live,
-            escrow,
+            tabs,
             signatures,
             operator,
             secrets.token_bytes,
             token.balance,
         )
-        payments = Payments(transitions, directory, planner, escrow, signatures, operator, live)
+        late = LateVouchers(receipts, requests.offer_of)
+        streaming = Streaming(transitions, directory, tabs, signatures, operator, late.bill)
+        payments = Payments(transitions, directory, planner, tabs, signatures, operator, live, streaming)
         events = StationEvents(
             transitions,
             directory,
             live,
-            MeterLog(operator, signatures, secrets.token_bytes),
+            meter_log,
             requests,
             receipts,
             StateFeed(bus, directory),
             clock,
+            signed,
         )
         csms = Csms(events, clock, CsmsConfig(port=run.ocpp_port, stations=directory.stations))
-        notary = MeterNotary(
-            NotaryReader(ledger.rpc, ledger.contracts.notary), ledger.notary, from_block=ledger.block
-        )
         settlements = Settlements(operator, receipts)
-        control = Control(transitions, clock, directory, planner, supply, live, csms)
-        effects = Effects(transitions, operator, csms, escrow, notary, settlements, control.may_begin)
-        snapshots = Snapshots(clock, directory, operator, live, planner)
+        control = Control(transitions, clock, directory, planner, supply, live, csms, caps)
+        refills = Refills(ledger.contracts.charge_tab, ledger.operator)
+        may_begin = control.may_begin
+        transfers = open_transfers(
+            TransferWorld(
+                config=site.transfer,
+                transitions=transitions,
+                directory=directory,
+                operator=operator,
+                signatures=signatures,
+                live=live,
+                planner=planner,
+                requests=requests,
+                settlements=settlements,
+                token=token,
+                relayer=ledger.relayer,
+                operator_secret=open_secret(data / "keys" / "operator.key"),
+                block=ledger.block,
+                confirmations=site.confirmations,
+            )
+        )
+        effects = Effects(
+            transitions,
+            operator,
+            csms,
+            escrow,
+            notary,
+            settlements,
+            may_begin,
+            refills,
+            deposits=transfers.settling,
+        )
+        snapshots = Snapshots(clock, directory, operator, live, planner, caps)
         view = SiteView(
             site.name,
             site.time_zone.key,
@@ -193,20 +237,60 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             ledger.journal,
         )
         feed = LiveFeed(transitions, view.snapshot)
+        payment = PaymentView(directory)
+        session_feed = SessionFeed(transitions, clock, payment)
         waiting = Waiting()
         book = RewardBook(directory, operator, supply)
+        relayed = RelayQuota(RelayPolicy(requests=RELAYED_PER_ADDRESS), clock)
+        afterwards = join_afterwards(
+            site,
+            store=database,
+            clock=clock,
+            transitions=transitions,
+            directory=directory,
+            live=live,
+            caps=caps,
+            supply=supply,
+            book=book,
+            receipts=receipts,
+            operator=operator,
+            signatures=signatures,
+            randomness=secrets.token_bytes,
+            relayer=ledger.relayer,
+            relayed=relayed,
+        )
+
+        channels = await open_channels(
+            ChannelWorld(
+                data, mqtt, database, clock, checkpoint, transitions, directory, operator, signatures
+            ),
+            site.grids,
+            SessionStatuses(clock, snapshots, directory, planner, live).status,
+            caps.put,
+            live.note_wanted,
+        )
+
+        assets = open_assets(
+            AssetWorld(
+                data=data,
+                contracts=ledger.contracts,
+                block=ledger.block,
+                sender=ledger.operator,
+                owner=owner,
+                meter_key=operator.gateway.address,
+                clock=clock,
+                transitions=transitions,
+                directory=directory,
+                live=live,
+                inbox=channels.inbox,
+            )
+        )
 
         def record_of(asset: int) -> bytes | None:
             known = next((one for one in directory.places if one.asset == asset), None)
-            return None if known is None else asset_record(known.connector, operator.gateway.address)
-
-        async def rewards(name: str, day: date) -> list[dict[str, Any]]:
-            if name not in directory.groups:
-                raise InvalidInput("group.unknown", f"there is no group {name}")
-            midnight = datetime.combine(day, time(), site.time_zone)
-            async with transitions.read() as unit:
-                found = await book.day_so_far(unit, directory.groups[name], midnight)
-            return [one.content() for one in found]
+            if known is None:
+                return kept_record(data, asset)
+            return asset_record(known.connector, operator.gateway.address)
 
         api = build_api(
             ApiParts(
@@ -216,15 +300,21 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 payments=payments,
                 escrow=escrow,
                 relay=escrow,
+                closes=Closes(transitions, tabs, escrow, signatures, operator),
                 payee=operator.payee.address,
                 snapshots=snapshots,
                 feed=feed,
+                session_feed=session_feed,
+                payment=payment,
                 site=view.snapshot,
                 is_ready=lambda: csms.is_listening,
                 waiting=waiting,
-                relayed=RelayQuota(RelayPolicy(requests=RELAYED_PER_ADDRESS), clock),
-                rewards=rewards,
+                relayed=relayed,
+                expected=afterwards.expected,
+                rewards=afterwards.rewards_on,
                 asset_record=record_of,
+                more=(streams.routes, afterwards.routes, channels.routes, assets.routes, transfers.routes),
+                station_terms=transfers.views.terms,
                 trust=lambda: Trust(
                     chain_ref(ledger.contracts),
                     frozenset({operator.payee.address}),
@@ -239,45 +329,31 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 bus,
                 Ingest(mqtt, telemetry, clock),
                 effects,
+                streams.anchors,
                 control,
                 Caretaker(transitions, clock, live, payments, events),
                 Stops(transitions, clock, live, csms),
+                on_chain,
                 Payouts(clock, escrow, operator),
-                TabWatch(transitions, clock, escrow, operator, live),
-                ChainWatch(ledger.rpc, (ledger.operator, ledger.relayer, ledger.notary)),
+                afterwards.days,
+                *channels.services,
+                *assets.services,
+                *transfers.services,
+                TabWatch(transitions, clock, tabs, live),
+                ChainWatch(
+                    ledger.rpc,
+                    (ledger.operator, ledger.relayer, ledger.notary),
+                    on_loss=ChainLosses(transitions, tabs, live).look,
+                ),
                 feed,
+                session_feed,
+                prices,
                 Pacer(
                     clock,
                     run.speed,
-                    lambda: max(effects.oldest_wait_s, waiting.oldest_s),
+                    lambda: max(effects.oldest_wait_s, waiting.oldest_s, streams.anchors.wait_s),
                     lambda: live.online >= directory.stations,
                 ),
                 HttpServer(api, run.http_port),
             )
         )
-
-
-async def _open_ledger(
-    stack: AsyncExitStack, data: Path, run: RunFile, database: Database, checkpoint: Failpoint
-) -> Ledger:
-    keys = open_keys(data / "keys")
-    deployment = load_deployment(data)
-    rpc = await stack.enter_async_context(JsonRpc(run.rpc_url))
-    journal = ChainJournal(database)
-
-    def account(signer: Any) -> Relayer:
-        return Relayer(rpc, signer, journal, chain_id=deployment.contracts.chain_id, checkpoint=checkpoint)
-
-    ledger = Ledger(
-        keys=keys,
-        contracts=deployment.contracts,
-        rpc=rpc,
-        operator=account(keys.operator),
-        relayer=account(keys.relayer),
-        notary=account(keys.notary),
-        journal=journal,
-        block=deployment.block,
-    )
-    for one in (ledger.operator, ledger.relayer, ledger.notary):
-        await one.recover()
-    return ledger

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from evmesh.app.asset_fetch import fetch_record
+from evmesh.app.deposit_facts import read_deposit, read_payouts
 from evmesh.app.node_reads import block_before, data, logs_of, quantity, time_of, topic_of
 from evmesh.app.tab_moves import read_call, read_moves
 from evmesh.domain.errors import EvmeshError, ProtocolViolation, Refused
@@ -15,12 +16,14 @@ from evmesh.domain.ids import Address
 from evmesh.domain.readings import Reading
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.receipt_parts import TreeHead
+from evmesh.domain.reward import Reward
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.strict import unix_seconds
 from evmesh.ledger.abi import decode_values, encode_call, event_topic
 from evmesh.ledger.asset_words import StoredAsset
+from evmesh.ledger.flex import FlexReader
 from evmesh.ledger.rpc import JsonRpc
-from evmesh.verify.chain_facts import Anchor, AssetEntry, ChainFacts, SettlementFacts
+from evmesh.verify.chain_facts import Anchor, AssetEntry, ChainFacts, FlexFacts, SettlementFacts, TabMove
 
 _ANCHORED: Final = event_topic("Anchored(address,bytes32,uint256,bytes32)")
 _UPDATED: Final = event_topic("Updated(uint256,address)")
@@ -65,7 +68,8 @@ async def read_chain_facts(url: str, receipt: Receipt) -> ChainFacts:
             asset=asset,
             spent=spent,
             epoch=epoch,
-            moves=await read_moves(rpc, chain, receipt.payee, payer, receipt.offer.epoch, since or 0),
+            moves=await _moves(rpc, receipt, since),
+            deposit=await read_deposit(rpc, receipt, since),
         )
 
 
@@ -82,8 +86,36 @@ async def read_settlement_facts(url: str, settlement: Settlement) -> SettlementF
         except (Refused, ProtocolViolation) as error:
             _require_no_contract(error)
             return SettlementFacts(chain_id)
-        calls = [await read_call(rpc, chain, payee, payer, one.hash) for one in settlement.transactions]
+        calls = [
+            await read_call(rpc, chain, payee, payer, one.hash)
+            if settlement.deposit is None
+            else await read_payouts(rpc, settlement, one.hash)
+            for one in settlement.transactions
+        ]
         return SettlementFacts(chain_id, True, tuple(calls), epoch)
+
+
+async def read_flex_facts(url: str, reward: Reward) -> FlexFacts:
+    """Ask the node at `url` for the token of a reward and what its holder has of it; raises as above."""
+    async with JsonRpc(url) as rpc:
+        chain_id = await rpc.chain_id()
+        if chain_id != reward.chain.chain_id:
+            return FlexFacts(chain_id)
+        token = FlexReader(rpc, reward.flex)
+        try:
+            issuer, [made] = await token.issuer(), await token.made([reward.holder])
+        except (Refused, ProtocolViolation) as error:
+            _require_no_contract(error)
+            return FlexFacts(chain_id)
+        return FlexFacts(chain_id, True, issuer, made)
+
+
+async def _moves(rpc: JsonRpc, receipt: Receipt, since: int | None) -> tuple[TabMove, ...] | None:
+    """Give how the tab moved; a charge by transfer is in no tab."""
+    if receipt.payment is not None:
+        return None
+    payer, epoch = receipt.request.payer, receipt.offer.epoch
+    return await read_moves(rpc, receipt.chain, receipt.payee, payer, epoch, since or 0)
 
 
 def _require_no_contract(error: Refused | ProtocolViolation) -> None:
@@ -121,6 +153,7 @@ async def _asset(rpc: JsonRpc, receipt: Receipt, words: Sequence[Any], since: in
         record=record,
         no_record=why,
         changed=None if changes is None else bool(changes),
+        deposit_address=stored.deposit_address,
     )
 
 

@@ -1,6 +1,7 @@
 """The site's EVSEs in the public registry: each registered once, its number kept by the chain."""
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -28,17 +29,41 @@ async def register_site(
     served must have the hash that it holds. `change` is a number that no earlier change had, say the
     newest block's.
     """
+
+    async def registered(connector: Connector, deposit: Address, group: int) -> int:
+        asset = new_asset(connector, group, deposit, meter_key)
+        counter = await owner.register(asset, f"register:{connector.evse_id}")
+        await _follow(owner, counter, asset, change)
+        return counter
+
+    return await directory_of(site, operator_secret, registered)
+
+
+async def directory_of(
+    site: SiteConfig, operator_secret: bytes, number_of: Callable[[Connector, Address, int], Awaitable[int]]
+) -> Directory:
+    """Give the site's places; `number_of` gives the registry's of a connector, its address and its group."""
     groups = []
     for number, group in enumerate(site.groups, 1):
         places = []
         for station in group.stations:
             for name, connector in station.connectors:
                 deposit = deposit_signer(operator_secret, connector.evse_id).address
-                asset = new_asset(connector, number, deposit, meter_key)
-                counter = await owner.register(asset, f"register:{connector.evse_id}")
-                await _follow(owner, counter, asset, change)
-                places.append(Place(counter, name, connector, deposit))
-        groups.append(Group(group.name, group.capacity, tuple(places)))
+                counter = await number_of(connector, deposit, number)
+                places.append(Place(counter, name, connector, deposit, station.part))
+        wiring = group.wiring
+        groups.append(
+            Group(
+                group.name,
+                group.capacity,
+                tuple(places),
+                floor=wiring.floor_in_all(len(places)),
+                floor_each=wiring.floor,
+                per_line=wiring.per_line,
+                nodes=wiring.parts,
+                other=wiring.other,
+            )
+        )
     return Directory(tuple(groups))
 
 
@@ -81,6 +106,7 @@ def asset_record(connector: Connector, meter_key: Address) -> bytes:
         rating=connector.rating,
         meter=connector.evse_id.text,
         meter_key=meter_key,
+        ocmf_key=connector.ocmf_key,
     ).encode()
 
 

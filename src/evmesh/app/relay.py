@@ -12,6 +12,7 @@ from evmesh.domain.ids import Address
 from evmesh.domain.money import parse_units
 from evmesh.ledger.quota import RelayQuota
 from evmesh.ports import DriverRelay, Escrow
+from evmesh.services.closes import Closes
 
 Epoch = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -110,6 +111,23 @@ class FinishBody(Body):
     order: FinishValues
 
 
+class CloseValues(Body):
+    """A driver's word to end its tab at once: the Exit of its epoch, and a Voucher of a higher total."""
+
+    payer: HexAddress
+    payee: HexAddress
+    epoch: Epoch
+    amount: Units
+    signature: HexSignature
+    agreed: HexSignature | None = None
+
+
+class CloseBody(Body):
+    """End a tab by agreement."""
+
+    order: CloseValues
+
+
 RelayBody = Annotated[DepositBody | AuthorizedBody | ExitBody | FinishBody, Field(discriminator="kind")]
 """A transaction that we send for a driver."""
 
@@ -145,6 +163,26 @@ def add_relay(
         relayed.check(address)
         mined = await sent(body)
         relayed.take(address)  # counted only now: junk must not lock out whoever shares an address
+        return {"tx_hash": mined.tx_hash, "block": mined.block}
+
+
+def add_close(app: FastAPI, *, closes: Closes, payee: Address, relayed: RelayQuota) -> None:
+    """Add the route by which a driver gets the rest of a tab back at once."""
+
+    @app.post("/v1/relay/close")
+    async def close_route(body: CloseBody, request: Request) -> dict[str, Any]:
+        """Co-sign the end of a settled tab, and send it: the rest goes back without the exit's window."""
+        address = f"address {request.client.host if request.client else 'unknown'}"
+        relayed.check(address)
+        order = body.order
+        mined = await closes.close(
+            _at_ours(order.payer, order.payee, payee),
+            order.epoch,
+            parse_units(order.amount, "order.amount"),
+            signature_bytes(order.signature),
+            None if order.agreed is None else signature_bytes(order.agreed),
+        )
+        relayed.take(address)
         return {"tx_hash": mined.tx_hash, "block": mined.block}
 
 

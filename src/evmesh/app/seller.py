@@ -1,7 +1,8 @@
-"""The seller file: who stands at the head of invoices. One TOML file, written by the operator."""
+"""Who stands at the head of invoices: a file of the operator's, or the table [seller] of the site file."""
 
 import re
 import tomllib
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,6 +23,12 @@ def read_seller(raw: bytes) -> Seller:
         table = tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as error:
         raise InvalidInput("seller.not_toml", f"the seller file is not TOML: {error}") from error
+    return seller_of(table)
+
+
+def seller_of(given: Mapping[str, Any]) -> Seller:
+    """Read a seller's entries; raises InvalidInput with the name of the wrong one."""
+    table = dict(given)
     seller = Seller(
         name=_line(table.pop("name", None), "name"),
         address=_lines(table.pop("address", None), "address"),
@@ -39,6 +46,15 @@ def read_seller(raw: bytes) -> Seller:
     for key in table:
         raise InvalidInput("seller.bad_entry", f"the entry {key!r} is not known here", path=key)
     return seller
+
+
+def seller_of_site(table: Mapping[str, Any], time_zone: str) -> Seller:
+    """Read the table [seller] of a site file, whose own time zone holds where it names none."""
+    try:
+        return seller_of({"time_zone": time_zone, **table})
+    except InvalidInput as error:
+        error.path = f"seller.{error.path}"
+        raise
 
 
 def _line(value: Any, path: str) -> str:

@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from evmesh.app.clock import SharedClock
 from evmesh.app.config import SiteConfig
 from evmesh.app.registration import read_codes
 from evmesh.app.run_file import RunFile
+from evmesh.app.sim_channels import open_car_channels
 from evmesh.domain.chain import Contracts, DepositOrder
 from evmesh.domain.ids import Address
+from evmesh.ledger.abi import encode_call
 from evmesh.ledger.deploy import load_deployment
 from evmesh.ledger.keys import open_keys, open_secret
 from evmesh.ledger.relayer import Relayer, writer_lock
@@ -18,6 +22,7 @@ from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner
 from evmesh.ledger.token import Faucet
 from evmesh.ledger.wallet import LocalWallet
+from evmesh.ports import AsyncService
 from evmesh.sim.config import SimConfig, SimConnector, SimStation
 from evmesh.sim.visits import Visit, parse_visits
 from evmesh.sim.world import Simulation
@@ -26,6 +31,9 @@ from evmesh.store.database import Database
 
 SALARY = 50_000_000
 """Token units that a simulated driver's wallet is filled with when it runs low."""
+
+GUEST_GAS_WEI = 10**17
+"""What a guest's own gas may cost."""
 
 
 class SalariedWallet(LocalWallet):
@@ -53,10 +61,40 @@ class SalariedWallet(LocalWallet):
             await self._faucet.mint(self.address, SALARY, f"{prefix}{paid}")
 
 
+class GuestWallet:
+    """Any wallet, seen for the first time: the faucet fills it when it is used. Implements TokenSender."""
+
+    def __init__(
+        self, signer: KeySigner, rpc: JsonRpc, contracts: Contracts, minter: Relayer, journal: ChainJournal
+    ) -> None:
+        self._contracts = contracts
+        self._minter = minter
+        self._account = Relayer(rpc, signer, journal, chain_id=contracts.chain_id)
+
+    @property
+    def address(self) -> Address:
+        """Give the account that sends."""
+        return self._account.address
+
+    async def send(self, to: Address, units: int, key: str) -> str:
+        """Send tokens, once for `key`, and give the transaction's hash."""
+        await Faucet(self._contracts.token, self._minter).mint(self.address, units, f"guest:{key}")
+        await self._minter.submit(f"gas:{self.address}", self.address, b"", value=GUEST_GAS_WEI)
+        data = encode_call("transfer(address,uint256)", to, units)
+        return (await self._account.submit(key, self._contracts.token, data)).tx_hash
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSite:
+    """A list of services and nothing else."""
+
+    services: tuple[AsyncService, ...]
+
+
 @asynccontextmanager
 async def open_simulation(
     data: Path, site: SiteConfig, run: RunFile, visits: tuple[Visit, ...] | None = None
-) -> AsyncIterator[Simulation]:
+) -> AsyncIterator[SimulatedSite]:
     """Join the simulation of a site; `visits` replaces those of the site's sessions file."""
     home = data / "sim"
     async with AsyncExitStack() as stack:
@@ -77,6 +115,11 @@ async def open_simulation(
             signer = KeySigner(open_secret(home / "wallets" / f"{driver}.key"))
             return SalariedWallet(signer, rpc, contracts, faucet, journal)
 
+        def guest_of(visit: str) -> GuestWallet:
+            name = f"guest-{sha256(visit.encode()).hexdigest()[:16]}"
+            signer = KeySigner(open_secret(home / "wallets" / f"{name}.key"))
+            return GuestWallet(signer, rpc, contracts, minter, journal)
+
         (home / "wallets").mkdir(mode=0o700, exist_ok=True)
         codes = read_codes(data)
         if visits is None and site.sessions is not None:
@@ -91,7 +134,10 @@ async def open_simulation(
             stations=tuple(_stations(site, codes)),
             visits=visits or (),
         )
-        yield Simulation(config, SharedClock(data / run.clock), wallet_of, EthereumSignatures())
+        clock = SharedClock(data / run.clock)
+        cars = await stack.enter_async_context(open_car_channels(home, run.mqtt_port, clock))
+        simulation = Simulation(config, clock, wallet_of, EthereumSignatures(), cars.of, guest_of)
+        yield SimulatedSite((simulation, cars.carrier))
 
 
 def _stations(site: SiteConfig, codes: dict[str, str]) -> Iterator[SimStation]:
@@ -111,6 +157,7 @@ def _stations(site: SiteConfig, codes: dict[str, str]) -> Iterator[SimStation]:
                         phases=connector.phases,
                         max_current=connector.max_current,
                         code=codes[name],
+                        signing_serial=connector.evse_id.text if connector.ocmf_key else "",
                     )
                     for name, connector in station.connectors
                 ),

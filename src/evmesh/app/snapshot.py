@@ -5,22 +5,27 @@ from datetime import datetime
 from typing import Any
 
 from evmesh.app.instants import instant
+from evmesh.app.payment_view import PaymentView
 from evmesh.app.plan_view import plan_view
 from evmesh.app.power_view import PowerView, power_view
+from evmesh.domain.caps import Cap
 from evmesh.domain.chain import JournaledTransaction
+from evmesh.domain.flex_voucher import EarnedReward
 from evmesh.domain.ids import SessionId
 from evmesh.domain.money import cost_of
 from evmesh.domain.readings import METER_STREAM
 from evmesh.domain.receipt import Receipt
-from evmesh.domain.sessions import OCCUPYING, PLUGGED, JournalRow, Session, State
+from evmesh.domain.sessions import OCCUPYING, PLUGGED, PROMISED, JournalRow, Session, State
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.station_code import code_of
-from evmesh.domain.stations import ConnectorStatus
+from evmesh.domain.stations import Connector, ConnectorStatus
 from evmesh.domain.units import MIN_CURRENT, W, watts_from_current
 from evmesh.ports import Clock, Unit
-from evmesh.services.directory import Directory, Operator, Place
+from evmesh.services.caps import GroupCaps
+from evmesh.services.directory import Directory, Group, Operator, Place
 from evmesh.services.live import LiveState
 from evmesh.services.plans import Planner
+from evmesh.services.promises import DIMMED
 
 Json = dict[str, Any]
 SESSIONS_SHOWN = 50
@@ -37,7 +42,10 @@ class Snapshots:
         operator: Operator,
         live: LiveState,
         planner: Planner,
+        caps: GroupCaps,
     ) -> None:
+        self._caps = caps
+        self._payment = PaymentView(directory)
         self._clock = clock
         self._directory = directory
         self._operator = operator
@@ -54,9 +62,11 @@ class Snapshots:
         journals = await unit.journals(ids)
         receipts = await unit.documented(ids, Receipt.FORMAT)
         settlements = await unit.documented(ids, Settlement.FORMAT)
+        rewards = await unit.rewards_of(ids)
         return [
             self._session(one, journals[one.id])
             | {"receipt": one.id in receipts, "settlement": one.id in settlements}
+            | {"reward": _reward(rewards.get(one.id))}
             for one in sessions
         ]
 
@@ -75,6 +85,7 @@ class Snapshots:
             "charge_point": terms.connector.station.text,
             "connector": terms.connector.connector,
             "payer": terms.payer.text,
+            "way": terms.way.value,
             "arrival": instant(terms.arrival),
             "departure": instant(terms.departure),
             "energy_wh": terms.energy,
@@ -89,9 +100,11 @@ class Snapshots:
             "stopped_at": instant(session.stopped_at),
             "cause": session.cause,
             "flags": list(session.flags),
+            "short_wh": self._short(session),
             "reason": self._reason(session, flow),
             "plan": session.plan_sha256 or None,
             "timeline": [_event(row) for row in journal],
+            **self._payment.members(session),
         }
 
     async def groups(self, unit: Unit) -> list[Json]:
@@ -109,6 +122,8 @@ class Snapshots:
                 {
                     "name": group.name,
                     "capacity_w": group.capacity,
+                    "cap": self._cap(group, now),
+                    "dispatch": self._dispatch(group),
                     "power_w": sum(point["power_w"] for point in points),
                     "charge_points": points,
                     "plan": plan_view(running, newest, group, now),
@@ -191,6 +206,44 @@ class Snapshots:
             return "car_limit"
         return "planned"
 
+    def _short(self, session: Session) -> int:
+        """Give what of its promise a session will not have by the newest plan, or did not have for a cap."""
+        if session.state in PROMISED:
+            lack = self._planner.lack(session)
+            return 0 if lack is None else lack.wh
+        return max(0, session.terms.energy - session.delivered) if DIMMED in session.flags else 0
+
+    def _cap(self, group: Group, now: datetime) -> Json | None:
+        """Give the cap that lowers a group at present: to what, by whom, until when, and why."""
+        cap = self._caps.binding(group, now)
+        return None if cap is None else _said(cap, self._caps.capacity(group, now))
+
+    def _dispatch(self, group: Group) -> Json | None:
+        """Give what the newest dispatch placed of the plan, and how far from the best it is at most."""
+        placed = self._live.placed.get(group.name)
+        if placed is None:
+            return None
+        return {
+            "at": instant(placed.at),
+            "due_wh": placed.due_wh,
+            "placed_wh": placed.placed_wh,
+            "bound_wh": placed.bound_wh,
+            "gap_wh": placed.gap_wh,
+        }
+
+    def _cap_at(self, connector: Connector) -> Json | None:
+        """Give the cap of one charge point's own that lowers it at present."""
+        group, now = self._directory.groups.get(connector.group), self._clock.now()
+        cap = None if group is None else self._caps.binding_at(group, connector, now)
+        if group is None or cap is None:
+            return None
+        return _said(cap, self._caps.rating(group, connector, now))
+
+    def _source(self, connector: Connector, flow: PowerView) -> str | None:
+        """Give who set the limits that a charge point holds."""
+        profile = self._live.connector(connector.ref).profile
+        return profile.source if profile is not None and flow.limit is not None else None
+
     def _is_full(self, session: Session) -> bool:
         """Tell whether the group's limits leave less than the least that a car can charge with."""
         place = self._directory.by_asset(session.terms.asset)
@@ -201,7 +254,9 @@ class Snapshots:
         for other in group.places:
             profile = self._live.connector(other.connector.ref).profile
             given += (profile.limit_at(now) or 0) if profile else 0
-        return group.capacity - given < watts_from_current(MIN_CURRENT, place.connector.phases)
+        return self._caps.capacity(group, now) - given < watts_from_current(
+            MIN_CURRENT, place.connector.phases
+        )
 
     def _charge_point(self, place: Place, session: Session | None) -> Json:
         connector = place.connector
@@ -222,6 +277,8 @@ class Snapshots:
             "status": (live.status or ConnectorStatus.UNAVAILABLE).value if online else "Unavailable",
             "online": online,
             **_flow(flow),
+            "limit_source": self._source(connector, flow),
+            "cap": self._cap_at(connector),
             "soc_percent": live.sample.soc_percent if live.sample else None,
             "session": session.id.text if session else None,
         }
@@ -233,12 +290,35 @@ def _since(session: Session | None) -> datetime | None:
     return session.changed_at if session is not None and flowing else None
 
 
+def _said(cap: Cap, power: W) -> Json:
+    return {
+        "power_w": power,
+        "source": cap.by,
+        "since": instant(cap.starts_at),
+        "until": instant(cap.expires_at),
+        "reason": cap.reason,
+    }
+
+
 def _flow(flow: PowerView) -> Json:
     return {
         "power_w": flow.power,
         "limit_w": flow.limit,
         "exceeds_limit": flow.exceeds,
         "measured_at": instant(flow.at),
+    }
+
+
+def _reward(reward: EarnedReward | None) -> Json | None:
+    """Give what a session's flexibility earned, once that is final; `is_made` where the FLEX is there."""
+    if reward is None:
+        return None
+    return {
+        "units": str(reward.units),
+        "cumulative": str(reward.cumulative),
+        "day": reward.day,
+        "is_made": reward.is_made,
+        "tx_hash": reward.made.tx_hash if reward.made else None,
     }
 
 

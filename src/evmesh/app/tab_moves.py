@@ -5,7 +5,7 @@ A settled claim row leaves no event of its own: what was claimed of whom stands 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from evmesh.app.node_reads import Json, data, logs_in, logs_of, nonsense, quantity, topic_of
@@ -14,8 +14,8 @@ from evmesh.domain.ids import Address
 from evmesh.domain.receipt_parts import ChainRef
 from evmesh.domain.signed_types import Refill, Voucher
 from evmesh.domain.typed_data import TypedStruct, digest
-from evmesh.ledger.abi import decode_values, event_topic
-from evmesh.ledger.rpc import JsonRpc
+from evmesh.ledger.abi import decode_values, encode_call, event_topic
+from evmesh.ledger.rpc import JsonRpc, NodeRefused, from_hex
 from evmesh.ledger.signatures import EthereumSignatures, keccak256
 from evmesh.verify.chain_facts import MinedCall, TabMove
 
@@ -69,7 +69,31 @@ async def read_call(
         topics = log["topics"]
         if topics[:2] == [_CLAIMED, topic_of(payee)] or topics == [_CLOSED, topic_of(payee), topic_of(payer)]:
             moves += _moves_of(tab, log, call, text)
-    return MinedCall(quantity(receipt, "blockNumber"), quantity(receipt, "status") == 1, tuple(moves))
+    block = quantity(receipt, "blockNumber")
+    if len(moves) == 1 and moves[0].before is None and not moves[0].closes:
+        moves = [replace(moves[0], before=await _spent_before(rpc, tab, moves[0], block))]
+    return MinedCall(block, quantity(receipt, "status") == 1, tuple(moves))
+
+
+async def _spent_before(rpc: JsonRpc, tab: _Tab, move: TabMove, block: int) -> int | None:
+    """Give what a tab had spent before a claim of many tabs, which says only what it moved in all.
+
+    By the state of the block before, where the node still has it and this is the tab's only move since.
+    """
+    chain = tab.chain
+    moved = await read_moves(rpc, chain, tab.payee, tab.payer, move.epoch or 0, block)
+    if moved is None or [one.transaction for one in moved if one.total <= move.total] != [move.transaction]:
+        return None
+    asked = {
+        "to": chain.charge_tab.text,
+        "data": "0x" + encode_call("tab(address,address)", tab.payee, tab.payer).hex(),
+    }
+    try:
+        found = await rpc.call("eth_call", asked, hex(max(0, block - 1)))
+    except NodeRefused:
+        return None
+    spent, _, _, epoch = decode_values(("uint256",) * 4, from_hex(found))
+    return spent if epoch == move.epoch else None
 
 
 async def read_moves(

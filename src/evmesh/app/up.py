@@ -71,7 +71,7 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
 
         clock = ClockMaster.start(options.data / "clock", await _resume_at(site, options.data), _REAL_TIME)
         chain = await stack.enter_async_context(
-            EmbeddedChain(EmbeddedConfig(directory=options.data / "chain"), clock)
+            EmbeddedChain(_chain_config(options.data, site), clock)
         )
         clock.advance_to(datetime.fromtimestamp(await chain.rpc.block_time(), UTC))
         group = await stack.enter_async_context(_Tasks())
@@ -121,6 +121,12 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
             say("starting the simulated stations, cars and drivers")
             group.start(children["sim"].keep(_at_once, _ignore, say))
         yield run
+
+
+def _chain_config(data: Path, site: SiteConfig) -> EmbeddedConfig:
+    """Have as many blocks made as somebody waits for: by itself this chain makes one when it is needed."""
+    deepest = max(site.confirmations or 1, site.transfer.confirmations or 1)
+    return EmbeddedConfig(data / "chain", blocks_after=deepest - 1)
 
 
 def _children(options: UpOptions) -> dict[str, Child]:

@@ -11,9 +11,12 @@ import typer
 
 from evmesh.app.errors import exit_on_error
 from evmesh.app.files import read_input, read_optional, require_one_stdin
-from evmesh.app.receipt_facts import read_chain_facts, read_settlement_facts
+from evmesh.app.receipt_facts import read_chain_facts, read_flex_facts, read_settlement_facts
+from evmesh.app.records import proof_facts, record_command, records_command
 from evmesh.app.verdict import read_document, report_lines, show
+from evmesh.domain.commitment_proof import StreamProof
 from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput, ProtocolViolation, Unavailable
+from evmesh.domain.flex_voucher import SignedFlexVoucher
 from evmesh.domain.ocmf_signature import MAX_KEY_BYTES, parse_public_key
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.reward import Reward
@@ -21,7 +24,7 @@ from evmesh.domain.settlement import Settlement
 from evmesh.domain.trust import Trust
 from evmesh.ledger.meter_signatures import EcdsaMeterSignatures
 from evmesh.ledger.signatures import EthereumSignatures
-from evmesh.verify.case import PlanFiles
+from evmesh.verify.case import PlanCommitment, PlanFiles
 from evmesh.verify.followups import verify_reward, verify_settlement
 from evmesh.verify.ocmf import OcmfReport, verify_ocmf
 from evmesh.verify.receipt import verify_receipt
@@ -43,6 +46,10 @@ ReceiptFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout, failures too")]
 
 
+app.command("records")(records_command)
+app.command("record")(record_command)
+
+
 @app.command("receipt")
 def receipt_command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="an evmesh.receipt/1 file; - is stdin")],
@@ -56,15 +63,21 @@ def receipt_command(
     schedule: Annotated[
         str | None, typer.Option(metavar="FILE", help="the group's evmesh.schedule/1 file")
     ] = None,
+    plan_proof: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="an evmesh.stream-proof/1 file: that the plan was committed to"),
+    ] = None,
     json_output: AsJson = False,
 ) -> None:
     """Check a receipt: exit 0 if nothing is false, 6 if something is. What was not checked is said."""
     with exit_on_error(json_output):
-        require_one_stdin(file, trust, problem, schedule)
+        require_one_stdin(file, trust, problem, schedule, plan_proof)
         raw, known = read_document(file, Receipt.FORMAT), _trust(trust)
         plan = _plan_files(problem, schedule)
         asked = _ask(rpc, raw, Receipt.parse, read_chain_facts)
-        report = verify_receipt(raw, EthereumSignatures(), known, plan, asked.facts)
+        commitment = _commitment(plan_proof, None if asked.failure else rpc)
+        meters = EcdsaMeterSignatures()
+        report = verify_receipt(raw, EthereumSignatures(), known, plan, asked.facts, commitment, meters)
         show(report, "receipt", json_output, asked.failure)
 
 
@@ -91,15 +104,23 @@ def settlement_command(
 def reward_command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="an evmesh.reward/1 file; - is stdin")],
     receipt: ReceiptFile = None,
+    voucher: Annotated[
+        str | None, typer.Option(metavar="FILE", help="the evmesh.flex-voucher/1 file that pays it")
+    ] = None,
     trust: TrustFile = None,
+    rpc: Annotated[
+        str | None, typer.Option(metavar="URL", help="a node to ask whether the FLEX was made")
+    ] = None,
     json_output: AsJson = False,
 ) -> None:
     """Check the reward for a receipt's flexibility: exit 0 if nothing is false, 6 if something is."""
     with exit_on_error(json_output):
-        require_one_stdin(file, receipt, trust)
+        require_one_stdin(file, receipt, voucher, trust)
         raw, receipt_raw, known = _followup(file, Reward.FORMAT, receipt, trust)
-        report = verify_reward(raw, EthereumSignatures(), receipt_raw, known)
-        show(report, "reward", json_output)
+        voucher_raw = None if voucher is None else read_document(voucher, SignedFlexVoucher.FORMAT)
+        asked = _ask(rpc, raw, Reward.parse, read_flex_facts)
+        report = verify_reward(raw, EthereumSignatures(), receipt_raw, known, voucher_raw, asked.facts)
+        show(report, "reward", json_output, asked.failure)
 
 
 @app.command("ocmf")
@@ -168,6 +189,15 @@ def _plan_files(problem: str | None, schedule: str | None) -> PlanFiles | None:
     if problem_raw is None and schedule_raw is None:
         return None
     raise InvalidInput("verify.half_a_plan", "a plan is two files", do="give --problem and --schedule")
+
+
+def _commitment(name: str | None, rpc: str | None) -> PlanCommitment | None:
+    """Read the proof of a plan's commitment, and what the node says on it."""
+    if name is None:
+        return None
+    raw = read_document(name, StreamProof.FORMAT)
+    facts, _ = proof_facts(rpc, raw)
+    return PlanCommitment(raw, facts)
 
 
 def _followup(

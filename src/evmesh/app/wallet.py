@@ -1,28 +1,42 @@
 """`evmesh wallet`: a driver's keys and money on the driver's own device."""
 
-import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from evmesh.app.errors import exit_on_error
 from evmesh.app.files import read_input
+from evmesh.app.wallet_charge import pay_command
+from evmesh.app.wallet_close import close_command
+from evmesh.app.wallet_history_command import history_command
 from evmesh.app.wallet_home import By, WalletHome, password_from
+from evmesh.app.wallet_messages import messages_command
+from evmesh.app.wallet_options import (
+    HOME,
+    AsJson,
+    DataDir,
+    Home,
+    Json,
+    Operator,
+    PasswordFile,
+    Payee,
+    Rpc,
+    run_at,
+    say,
+    shown,
+    where_of,
+)
 from evmesh.domain.errors import InvalidInput
-from evmesh.domain.ids import Address
-from evmesh.domain.money import format_units, parse_amount
+from evmesh.domain.money import parse_amount
 
 if TYPE_CHECKING:
-    from evmesh.app.wallet_place import Place, Where
+    from evmesh.app.wallet_place import Place
 
 app = typer.Typer(
     name="wallet", help="Keep a driver's keys on this device, and move money with them.", no_args_is_help=True
 )
-Json = dict[str, Any]
 
 _MAX_WORDS: Final = 4096
 _AMOUNTS: Final = {"ignore_unknown_options": True}
@@ -34,34 +48,13 @@ _STEPS: Final = {
     "finished": "you have left, and the rest is back in the wallet",
 }
 
-Home = Annotated[
-    Path,
-    typer.Option("--wallet", envvar="EVMESH_WALLET", metavar="DIR", help="where the keystore is"),
-]
-HOME: Final = Path.home() / ".evmesh" / "wallet"
-PasswordFile = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="EVMESH_WALLET_PASSWORD_FILE",
-        metavar="FILE",
-        help="its first line is the password (without: EVMESH_WALLET_PASSWORD, or you are asked)",
-    ),
-]
-Rpc = Annotated[
-    str | None,
-    typer.Option(envvar="EVMESH_RPC", metavar="URL", help="a node of the chain (without: its public one)"),
-]
-Operator = Annotated[
-    str | None, typer.Option(envvar="EVMESH_OPERATOR", metavar="URL", help="the operator's platform")
-]
-Payee = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="the operator, where the wallet knows several")
-]
-DataDir = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="a platform that runs on this machine, for both")
-]
 Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="with at most 6 decimals, e.g. 12.5")]
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout, failures too")]
+
+
+app.command("pay")(pay_command)
+app.command("history")(history_command)
+app.command("messages")(messages_command)
+app.command("close", context_settings=_AMOUNTS)(close_command)
 
 
 @app.command("new")
@@ -87,7 +80,7 @@ def new_command(
         if words is None:
             made["words"] = text
         if json_output:
-            _say(made, json_output, ())
+            say(made, json_output, ())
             return
         typer.echo(f"account   {address}\nkeystore  {home.keystore}")
         if words is None:
@@ -108,7 +101,7 @@ def show_command(wallet: Home = HOME, json_output: AsJson = False) -> None:
         }
         account = home.address().text
         if json_output:
-            _say({"address": account, "keystore": str(home.keystore), "operators": known}, json_output, ())
+            say({"address": account, "keystore": str(home.keystore), "operators": known}, json_output, ())
             return
         typer.echo(f"account   {account}\nkeystore  {home.keystore}")
         for payee, chain in known.items():
@@ -134,17 +127,17 @@ def balance_command(
             found = await holdings(place, home.address())
             return {"address": home.address().text, "payee": place.payee.text, **found.to_json()}
 
-        found = _run(home, _where(rpc, operator, payee, data), look)
+        found = run_at(home, where_of(rpc, operator, payee, data), look)
         tab = found["tab"]
         lines = [
-            f"in the wallet  {_shown(found['tokens'])}",
-            f"in the tab     {_shown(tab['left'])}   at {found['payee']}",
+            f"in the wallet  {shown(found['tokens'])}",
+            f"in the tab     {shown(tab['left'])}   at {found['payee']}",
         ]
         if tab["exit_at"]:
             lines.append(
                 f"leaving        from {tab['exit_at']} on it can be had back with `evmesh wallet exit`"
             )
-        _say(found, json_output, lines)
+        say(found, json_output, lines)
 
 
 @app.command("deposit", context_settings=_AMOUNTS)
@@ -167,13 +160,13 @@ def deposit_command(
     with exit_on_error(json_output):
         home, units = WalletHome(wallet), parse_amount(amount)
         home.address()
-        where = _where(rpc, operator, payee, data)
+        where = where_of(rpc, operator, payee, data)
         signer = home.unlock(password_from(password_file))
-        done = _run(home, where, lambda place: deposit(place, home, signer, units, by))
-        _say(
+        done = run_at(home, where, lambda place: deposit(place, home, signer, units, by))
+        say(
             done,
             json_output,
-            [f"deposited {_shown(done['deposited'])}; {_shown(done['in_tab'])} are in the tab", _hash(done)],
+            [f"deposited {shown(done['deposited'])}; {shown(done['in_tab'])} are in the tab", _hash(done)],
         )
 
 
@@ -195,10 +188,10 @@ def transfer_command(
     with exit_on_error(json_output):
         home, units, receiver = WalletHome(wallet), parse_amount(amount), recipient(to)
         home.address()
-        where = _where(rpc, operator, payee, data)
+        where = where_of(rpc, operator, payee, data)
         signer = home.unlock(password_from(password_file))
-        done = _run(home, where, lambda place: transfer(place, home, signer, receiver, units))
-        _say(done, json_output, [f"sent {_shown(done['sent'])} to {done['to']}", _hash(done)])
+        done = run_at(home, where, lambda place: transfer(place, home, signer, receiver, units))
+        say(done, json_output, [f"sent {shown(done['sent'])} to {done['to']}", _hash(done)])
 
 
 @app.command("exit")
@@ -227,32 +220,16 @@ def exit_command(
     with exit_on_error(json_output):
         home = WalletHome(wallet)
         home.address()
-        where = _where(rpc, operator, payee, data)
+        where = where_of(rpc, operator, payee, data)
         signer = home.unlock(password_from(password_file))
         if sign_only:
-            call = _run(home, where, lambda place: signed_exit(place, signer))
+            call = run_at(home, where, lambda place: signed_exit(place, signer))
             typer.echo(json.dumps({"ok": True, **call} if json_output else call))
             return
-        done = _run(home, where, lambda place: leave(place, home, signer, own_gas=own_gas))
+        done = run_at(home, where, lambda place: leave(place, home, signer, own_gas=own_gas))
         words = _STEPS[done["step"]].format(**done)
         rest = str(done.get("returned") or done["left"])
-        _say(done, json_output, [words, f"the rest  {_shown(rest)}", _hash(done)])
-
-
-def _where(rpc: str | None, operator: str | None, payee: str | None, data: Path | None) -> "Where":
-    from evmesh.app.wallet_place import Where
-
-    return Where(rpc, operator, None if payee is None else Address.parse(payee), data)
-
-
-def _run(home: WalletHome, where: "Where", work: "Callable[[Place], Awaitable[Json]]") -> Json:
-    from evmesh.app.wallet_place import open_place
-
-    async def opened() -> Json:
-        async with open_place(home, where) as place:
-            return await work(place)
-
-    return asyncio.run(opened())
+        say(done, json_output, [words, f"the rest  {shown(rest)}", _hash(done)])
 
 
 def _typed(name: str) -> str:
@@ -260,18 +237,6 @@ def _typed(name: str) -> str:
         return read_input(name, _MAX_WORDS).decode()
     except UnicodeDecodeError as error:
         raise InvalidInput("seed.malformed", "these are not the words of a seed: they are no text") from error
-
-
-def _say(report: Json, json_output: bool, lines: list[str] | tuple[str, ...]) -> None:
-    if json_output:
-        typer.echo(json.dumps({"ok": True, **report}))
-        return
-    for line in filter(None, lines):
-        typer.echo(line)
-
-
-def _shown(units: str) -> str:
-    return format_units(int(units))
 
 
 def _hash(done: Json) -> str:

@@ -15,6 +15,7 @@ from evmesh.domain.errors import InvalidInput, Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.ledger.abi import encode_call
 from evmesh.ledger.escrow import TabReader, exit_call, finish_call
+from evmesh.ledger.reasons import refused_by_contract
 from evmesh.ledger.relayer import Relayer, RelayerConfig, writer_lock
 from evmesh.ledger.signatures import KeySigner, keccak256
 from evmesh.ledger.token import Token
@@ -94,7 +95,7 @@ async def transfer(place: Place, home: WalletHome, signer: KeySigner, to: Addres
         raise Refused("wallet.to_contract", "what is sent to this contract is lost", do="check the address")
     await LocalWallet(signer, place.rpc, chain).require_balance(units)
     data = encode_call("transfer(address,uint256)", to, units)
-    async with _own_gas(place, home, signer) as account:
+    async with own_gas(place, home, signer) as account:
         mined = await account.submit(f"transfer:{secrets.token_hex(16)}", chain.token, data)
     return {"sent": str(units), "to": to.text, "transaction": mined.tx_hash, "block": mined.block}
 
@@ -125,6 +126,32 @@ async def leave(place: Place, home: WalletHome, signer: KeySigner, *, own_gas: b
         sent = await place.api.finish_exit(payer, place.payee)
     await _seen(tabs, place.payee, payer, lambda now: now.epoch > tab.epoch)
     return {"step": "finished", "returned": left["left"], "transaction": sent}
+
+
+async def close(place: Place, signer: KeySigner, total: int | None) -> Json:
+    """End the tab at what is spent, or at a higher total that we agree to; the operator co-signs.
+
+    Raises Refused `close.session_open`, `tab.nothing_to_close`, or in the contract's words.
+    """
+    if place.api is None:
+        raise InvalidInput(
+            "wallet.no_operator", "no operator is named", do="name its platform with --operator URL"
+        )
+    wallet, payer = LocalWallet(signer, place.rpc, place.trust.chain), signer.address
+    tabs = TabReader(place.rpc, place.trust.chain.charge_tab)
+    tab = await tabs.tab(place.payee, payer)
+    if not tab.ceiling:
+        raise refused_by_contract("tab: nothing to close")
+    amount = tab.spent if total is None else total
+    if amount < tab.spent:
+        raise refused_by_contract("tab: final total below spent")
+    if amount > tab.ceiling:
+        raise refused_by_contract("tab: final total above ceiling")
+    agreed = None if amount == tab.spent else wallet.sign_voucher(place.payee, tab.epoch, amount)
+    leaving = wallet.sign_exit(place.payee, tab.epoch)
+    sent = await place.api.close(payer, place.payee, tab.epoch, amount, leaving, agreed)
+    await _seen(tabs, place.payee, payer, lambda now: now.epoch > tab.epoch)
+    return {"amount": str(amount), "returned": str(tab.ceiling - amount), "transaction": sent}
 
 
 async def signed_exit(place: Place, signer: KeySigner) -> Json:
@@ -159,7 +186,7 @@ def recipient(text: str) -> Address:
 
 
 async def _sent(place: Place, home: WalletHome, signer: KeySigner, key: str, data: bytes) -> str:
-    async with _own_gas(place, home, signer) as account:
+    async with own_gas(place, home, signer) as account:
         return (await account.submit(key, place.trust.chain.charge_tab, data)).tx_hash
 
 
@@ -180,7 +207,7 @@ async def _window_is_over(place: Place, payer: Address) -> bool:
 
 
 @asynccontextmanager
-async def _own_gas(place: Place, home: WalletHome, signer: KeySigner) -> AsyncIterator[Relayer]:
+async def own_gas(place: Place, home: WalletHome, signer: KeySigner) -> AsyncIterator[Relayer]:
     """Open the wallet's own account; what was left unsent by an earlier command is sent first."""
     chain = place.trust.chain.chain_id
     with writer_lock(home.directory / "sent.lock"):

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 from evmesh.domain.canonical import canonical_json, parse_canonical_json
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import Address, EvseId, StationId
-from evmesh.domain.strict import StrictFields
+from evmesh.domain.strict import StrictFields, write_bytes
 from evmesh.domain.units import Milliamp, W
 
 MAX_RECORD_BYTES: Final = 16_384
@@ -14,7 +14,11 @@ MAX_RECORD_BYTES: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class AssetRecord:
-    """One EVSE: where it is in its station, what it can give, and whose key signs its meter's readings."""
+    """One EVSE: where it is in its station, what it can give, and whose key signs its meter's readings.
+
+    `ocmf_key` is the public key of a meter that signs itself, a DER SubjectPublicKeyInfo; empty, and no
+    member of the record, where it does not.
+    """
 
     FORMAT: ClassVar[str] = "evmesh.asset/1"
 
@@ -26,6 +30,7 @@ class AssetRecord:
     rating: W
     meter: str
     meter_key: Address
+    ocmf_key: bytes = b""
 
     def encode(self) -> bytes:
         """Give the canonical bytes that the hash is over."""
@@ -40,6 +45,7 @@ class AssetRecord:
                 "rating_w": self.rating,
                 "meter": self.meter,
                 "meter_key": self.meter_key.text,
+                **({"ocmf_key": write_bytes(self.ocmf_key)} if self.ocmf_key else {}),
             }
         )
 
@@ -59,6 +65,7 @@ class AssetRecord:
             rating=W(members.integer("rating_w")),
             meter=members.text("meter"),
             meter_key=members.address("meter_key"),
+            ocmf_key=members.key("ocmf_key") if members.has("ocmf_key") else b"",
         )
         members.done()
         return record

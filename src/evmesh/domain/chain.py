@@ -1,8 +1,9 @@
 """The public ledger in domain words: where contracts are, what tabs hold, what was sent and mined."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from evmesh.domain.ids import Address
+from evmesh.domain.ids import Address, SessionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,11 @@ class AuthorizedDeposit:
 
 @dataclass(frozen=True, slots=True)
 class JournaledTransaction:
-    """A signed transaction as it goes over the wire."""
+    """A signed transaction as it goes over the wire.
+
+    `earlier` is what was signed and sent for the same purpose with the same nonce before, at other gas
+    prices: a node may still put one of those into a block instead.
+    """
 
     key: str
     sender: Address
@@ -90,3 +95,80 @@ class JournaledTransaction:
     raw: bytes
     tx_hash: str
     outcome: Mined | None = None
+    earlier: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTab:
+    """A tab as it was seen, and for how many seconds an exit that began right then leaves to claim.
+
+    `seen_at` is platform time before the chain was asked; `block_at` is the time of the newest block
+    then, which may be old on a chain that makes blocks only for transactions. `is_fresh` says that the
+    chain was asked just now; else it is what was remembered.
+    """
+
+    tab: Tab
+    seen_at: datetime
+    block_at: datetime
+    window_s: int
+    is_fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRefill:
+    """The payer's signature of a Refill: a voucher for `cumulative` that lets the tab be pulled up."""
+
+    cumulative: int
+    ceiling: int
+    deadline: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RefillClaim:
+    """One row: `amount` is the absolute total owed, at most the signed cumulative.
+
+    The signature is the payer's, of a Refill: until `deadline` the tab may be pulled up to `ceiling`.
+    """
+
+    epoch: int
+    cumulative: int
+    amount: int
+    ceiling: int
+    deadline: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RefillOutcome:
+    """What became of one row; a debt may be settled though nothing was pulled, and the other way round."""
+
+    settled: bool
+    pulled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RefillsMined:
+    """The block, the outcome of each row in order, and what was pulled for all of them, in token units.
+
+    `outcomes` is None where the node no longer has the receipt: the tabs say what was claimed.
+    """
+
+    mined: Mined
+    outcomes: tuple[RefillOutcome, ...] | None
+    credited: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """A session's row in a claim, fixed before it is sent.
+
+    `batch` is the purpose that the transaction is known by; None after one in which the row was not
+    settled. `tries` counts those. With a refill `cumulative` and `signature` are the refill's.
+    """
+
+    session: SessionId
+    claim: Claim
+    batch: str | None
+    tries: int = 0
+    refill: SignedRefill | None = None

@@ -112,6 +112,10 @@ class CborFields:
             raise _bad(key, f"no integer of 0 to {highest}")
         return value
 
+    def whole_or_none(self, key: str, highest: int) -> int | None:
+        """Give an integer in [0, highest], or None for null."""
+        return None if self._is_null(key) else self.whole(key, highest)
+
     def octets(self, key: str, size: int) -> bytes:
         """Give a byte string of exactly `size` bytes."""
         value = self._take(key)
@@ -121,10 +125,14 @@ class CborFields:
 
     def octets_or_none(self, key: str, size: int) -> bytes | None:
         """Give a byte string of exactly `size` bytes, or None for null."""
-        if self._left.get(key, b"") is None:
-            del self._left[key]
-            return None
-        return self.octets(key, size)
+        return None if self._is_null(key) else self.octets(key, size)
+
+    def some_octets(self, key: str, longest: int) -> bytes:
+        """Give a byte string of at most `longest` bytes."""
+        value = self._take(key)
+        if not isinstance(value, bytes) or len(value) > longest:
+            raise _bad(key, f"not at most {longest} bytes")
+        return value
 
     def text(self, key: str, longest: int) -> str:
         """Give a text of at most `longest` printable characters; it may be empty."""
@@ -132,6 +140,10 @@ class CborFields:
         if not isinstance(value, str) or len(value) > longest or not value.isprintable():
             raise _bad(key, f"no text of at most {longest} printable characters")
         return value
+
+    def text_or_none(self, key: str, longest: int) -> str | None:
+        """Give a text of at most `longest` printable characters, or None for null."""
+        return None if self._is_null(key) else self.text(key, longest)
 
     def items(self, key: str) -> list[CborValue]:
         """Give an array as it is."""
@@ -152,6 +164,13 @@ class CborFields:
         if self._left:
             key = min(self._left)
             raise InvalidInput("cbor.unknown_key", f"the member {key[:40]!r} means nothing here", path=key)
+
+    def _is_null(self, key: str) -> bool:
+        """Say whether a member is null; then it is taken."""
+        if self._left.get(key, b"") is not None:
+            return False
+        del self._left[key]
+        return True
 
     def _take(self, key: str) -> CborValue:
         if key not in self._left:

@@ -114,6 +114,15 @@ def statement_hash(frame: Frame, body_hash: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """One thing to carry: `packet` into slot `slot` of `place`."""
+
+    place: bytes
+    slot: int
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Packet:
     """What is carried. `nonce` serves head and body, whose keys differ."""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from evmesh.domain.canonical import CborValue, canonical_cbor
-from evmesh.domain.channel import HASH_SIZE, KEY_SIZE, MAX_NUMBER, PLACE_SIZE, Position
+from evmesh.domain.channel import HASH_SIZE, KEY_SIZE, MAX_NUMBER, PLACE_SIZE, Channel, Position
 from evmesh.domain.channel_cbor import CborFields, parse_canonical_cbor
 from evmesh.domain.errors import InvalidInput
 
@@ -70,6 +70,14 @@ class Grant:
         )
         fields.done()
         return grant
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What a writer hands to a reader: which channel, and the grant, sealed for that reader's key."""
+
+    channel: Channel
+    sealed: bytes
 
 
 def encode_wraps(wraps: list[bytes]) -> list[bytes]:

@@ -35,6 +35,20 @@ class StoredPlan:
     schedule: bytes
     pseudonyms: Mapping[str, str]
     """Session id → id in the published problem."""
+    wanted: bytes | None = None
+    """Where not everything fits: the problem with all that was promised, of which `problem` has less."""
+    shortfall: bytes | None = None
+    """The refusal of `wanted`: its deficit is what `problem` has less, so nothing less can be had."""
+
+    def part(self, name: str) -> bytes | None:
+        """Give one of its files by the name under which it is published; None where it has none."""
+        files = {
+            "problem": self.problem,
+            "schedule": self.schedule,
+            "wanted": self.wanted,
+            "shortfall": self.shortfall,
+        }
+        return files.get(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ issue are the operator's: a receipt does not know how many invoices there were b
 
 import re
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from evmesh.domain.errors import InvalidInput
@@ -37,6 +37,20 @@ class Seller:
     time_zone: str
     vat: int | None
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceNumber:
+    """One of an operator's numbers, and when it was given. Numbers count from 1 in each year, with no gap."""
+
+    year: int
+    number: int
+    issued: datetime
+
+    @property
+    def text(self) -> str:
+        """The number as it is printed: six digits, more where a year has more invoices."""
+        return f"{self.year}-{self.number:06d}"
 
 
 @dataclass(frozen=True, slots=True)

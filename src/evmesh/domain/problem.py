@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 from evmesh.domain.canonical import MAX_DOCUMENT_INT, parse_json
 from evmesh.domain.errors import InvalidInput
@@ -75,13 +76,24 @@ class Request:
         return self.departure - self.arrival
 
 
+class Shape(Protocol):
+    """What the supply goes through on its way to the requests (`problem_shape.py`)."""
+
+    def write(self, problem: "Problem") -> bytes:
+        """Write the problem's file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A grid of steps, the supply in each, and the requests to be served."""
+    """A grid of steps, the supply in each, and the requests to be served.
+
+    Without a shape every request can have all of a step's supply, and the file is `evmesh.problem/1`.
+    """
 
     grid: TimeGrid
     supply: tuple[SupplySegment, ...]
     requests: tuple[Request, ...]
+    shape: Shape | None = None
 
     def __post_init__(self) -> None:
         for number, segment in enumerate(self.supply):
@@ -152,11 +164,13 @@ def parse_problem(raw: bytes) -> Problem:
 
 
 def write_problem(problem: Problem) -> bytes:
-    """Write `evmesh.problem/1` as canonical JSON.
+    """Write `evmesh.problem/1` as canonical JSON, or what the problem's shape says.
 
     Written out here, keys in their order, since every answer hashes its problem: the general writer
     takes ten times as long, most of it for checks that the nouns above have made already.
     """
+    if problem.shape is not None:
+        return problem.shape.write(problem)
     supply = ",".join(
         f'{{"cap_wh":{one.cap_wh},"price":{one.price},"step":{one.step}}}' for one in problem.supply
     )

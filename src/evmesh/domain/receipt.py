@@ -21,7 +21,9 @@ from evmesh.domain.receipt_parts import (
     StationRef,
     TreeHead,
 )
+from evmesh.domain.receipt_payment import TransferPayment
 from evmesh.domain.signed_document import SIGNATURE_BYTES, SignedDocument
+from evmesh.domain.signed_meter import SignedMeter
 from evmesh.domain.signed_types import ChargeRequest, SessionOffer
 from evmesh.domain.strict import StrictFields, checked_integer, write_bytes
 from evmesh.domain.units import Wh
@@ -37,7 +39,9 @@ class Receipt(SignedDocument):
 
     `curve` is the load curve as (seconds since the start, register); `price` is micro-currency
     per kWh; `cost` and `due` are token units, due is what the budget leaves of the cost. Of the
-    vouchers the highest must be there, the others may be.
+    vouchers the highest must be there, the others may be. A charge by transfer has a `payment` instead:
+    no vouchers, and nobody signed its request, so `request_signature` is empty. `signed_meter` is there
+    where the meter has signed the charge itself; `meter_key` is whose key signed the readings in any case.
     """
 
     FORMAT: ClassVar[str] = "evmesh.receipt/1"
@@ -62,6 +66,8 @@ class Receipt(SignedDocument):
     payee: Address
     meter_key: MeterKey
     signature: bytes = b""
+    payment: TransferPayment | None = None
+    signed_meter: SignedMeter | None = None
 
     def content(self) -> Json:
         """Give all members but `format` and `signature`."""
@@ -70,7 +76,7 @@ class Receipt(SignedDocument):
             "chain": self.chain.to_json(),
             "station": self.station.to_json(),
             "request": self.request.to_document(),
-            "request_signature": write_bytes(self.request_signature),
+            "request_signature": write_bytes(self.request_signature) if self.payment is None else None,
             "offer": self.offer.to_document(),
             "offer_signature": write_bytes(self.offer_signature),
             "start": self.start.to_json(),
@@ -85,6 +91,8 @@ class Receipt(SignedDocument):
             "plan": self.plan.to_json(),
             "payee": self.payee.text,
             "meter_key": self.meter_key.to_json(),
+            **({} if self.payment is None else {"payment": self.payment.to_json()}),
+            **({} if self.signed_meter is None else {"signed_meter": self.signed_meter.to_json()}),
         }
 
     @classmethod
@@ -100,12 +108,13 @@ class Receipt(SignedDocument):
         """Read what `parse_receipt_json` gives."""
         members = StrictFields(document)
         members.literal("format", cls.FORMAT)
+        payment = TransferPayment.read(members.object("payment")) if members.has("payment") else None
         receipt = cls(
             session=members.parsed("session", SessionId.parse),
             chain=ChainRef.read(members.object("chain")),
             station=StationRef.read(members.object("station")),
             request=ChargeRequest.from_document(members.take("request"), "request"),
-            request_signature=members.bytes_of("request_signature", SIGNATURE_BYTES),
+            request_signature=_request_signature(members, payment),
             offer=SessionOffer.from_document(members.take("offer"), "offer"),
             offer_signature=members.bytes_of("offer_signature", SIGNATURE_BYTES),
             start=MeterEntry.read(members.object("start")),
@@ -124,6 +133,8 @@ class Receipt(SignedDocument):
             payee=members.address("payee"),
             meter_key=MeterKey.read(members.object("meter_key")),
             signature=members.bytes_of("signature", SIGNATURE_BYTES),
+            payment=payment,
+            signed_meter=_signed_meter(members),
         )
         members.done()
         return receipt
@@ -139,6 +150,21 @@ def parse_receipt_json(raw: bytes) -> Json:
 def receipt_hash(raw: bytes) -> bytes:
     """Give the SHA-256 by which settlement and reward name a receipt: over all bytes of the file."""
     return sha256(raw).digest()
+
+
+def _signed_meter(members: StrictFields) -> SignedMeter | None:
+    return SignedMeter.read(members.object("signed_meter")) if members.has("signed_meter") else None
+
+
+def _request_signature(members: StrictFields, payment: TransferPayment | None) -> bytes:
+    """Read the driver's signature; of a transfer there is none, and null says so."""
+    if payment is None:
+        return members.bytes_of("request_signature", SIGNATURE_BYTES)
+    if members.take("request_signature") is not None:
+        raise InvalidInput(
+            "document.bad_value", "nobody signs the request of a transfer", path="request_signature"
+        )
+    return b""
 
 
 def _point(item: object, path: str) -> tuple[int, Wh]:

@@ -4,18 +4,21 @@ Flexibility is paid from the cost that it saved. In each step the car charged `m
 charging as soon as possible would have taken `baseline_wh`; the value of having waited is
 max(0, Σ λ′ · (baseline − metered)). Where the values of the group's day add up to more than the
 operator's share of the cost really avoided, all are scaled down alike.
+
+It is paid in FLEX, by a voucher that names the hash of this document (`domain/flex_voucher.py`): so the
+document says whom and how much, and the token says what was made.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Final, Literal
+from hashlib import sha256
+from typing import ClassVar, Final
 
 from evmesh.domain.canonical import MAX_DOCUMENT_INT, Json, parse_canonical_json
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.receipt_parts import MAX_PLAN_STEPS, ChainRef
-from evmesh.domain.settlement import TransactionRef, read_transactions
 from evmesh.domain.signed_document import SIGNATURE_BYTES, SignedDocument
 from evmesh.domain.strict import StrictFields, write_bytes, write_instant
 
@@ -28,7 +31,9 @@ class Reward(SignedDocument):
 
     Step k begins `k · step_s` after `start`; the three arrays are of one length, energies in Wh,
     λ′ in micro-currency per kWh. `value`, `total` (of all in the group's day) and `avoided` (cost) are
-    undivided: Wh × micro-currency per kWh, so thousandths of a token unit. `reward` is token units.
+    undivided: Wh × micro-currency per kWh, so thousandths of a token unit. `reward` is units of the
+    token `flex`, for `holder`, who has with it been rewarded `cumulative` units in all. It is vested from
+    the unplug on: nothing that happened later counts.
     """
 
     FORMAT: ClassVar[str] = "evmesh.reward/1"
@@ -36,6 +41,8 @@ class Reward(SignedDocument):
     receipt_sha256: bytes
     session: SessionId
     chain: ChainRef
+    flex: Address
+    holder: Address
     group: str
     day: str
     start: datetime
@@ -48,8 +55,8 @@ class Reward(SignedDocument):
     avoided: int
     share_per_mille: int
     reward: int
-    state: Literal["unpaid", "paid"]
-    transactions: tuple[TransactionRef, ...]
+    cumulative: int
+    vested_at: datetime
     payee: Address
     signature: bytes = b""
 
@@ -59,6 +66,8 @@ class Reward(SignedDocument):
             "receipt_sha256": write_bytes(self.receipt_sha256),
             "session": self.session.text,
             "chain": self.chain.to_json(),
+            "flex": self.flex.text,
+            "holder": self.holder.text,
             "group": self.group,
             "day": self.day,
             "start": write_instant(self.start),
@@ -71,8 +80,8 @@ class Reward(SignedDocument):
             "avoided": str(self.avoided),
             "share_per_mille": self.share_per_mille,
             "reward": str(self.reward),
-            "state": self.state,
-            "transactions": [transaction.to_json() for transaction in self.transactions],
+            "cumulative": str(self.cumulative),
+            "vested_at": write_instant(self.vested_at),
             "payee": self.payee.text,
         }
 
@@ -81,11 +90,12 @@ class Reward(SignedDocument):
         """Read the very bytes that `encode` gives; raises InvalidInput, with the path, on any others."""
         members = StrictFields(parse_canonical_json(raw))
         members.literal("format", cls.FORMAT)
-        state = members.literal("state", "unpaid", "paid")
         reward = cls(
             receipt_sha256=members.bytes_of("receipt_sha256", 32),
             session=members.parsed("session", SessionId.parse),
             chain=ChainRef.read(members.object("chain")),
+            flex=members.address("flex"),
+            holder=members.address("holder"),
             group=members.text("group"),
             day=members.parsed("day", _day),
             start=members.instant("start"),
@@ -98,13 +108,18 @@ class Reward(SignedDocument):
             avoided=members.decimal("avoided"),
             share_per_mille=members.integer("share_per_mille", 0, 1_000),
             reward=members.units("reward"),
-            state="paid" if state == "paid" else "unpaid",
-            transactions=read_transactions(members),
+            cumulative=members.units("cumulative"),
+            vested_at=members.instant("vested_at"),
             payee=members.address("payee"),
             signature=members.bytes_of("signature", SIGNATURE_BYTES),
         )
         members.done()
         return reward
+
+
+def certificate_of(raw: bytes) -> bytes:
+    """Give the SHA-256 by which a FLEX voucher names the reward that explains it: over the whole file."""
+    return sha256(raw).digest()
 
 
 def flexibility_value(

@@ -56,6 +56,8 @@ class Schedule:
     rows: tuple[ScheduleRow, ...]
     step_price: tuple[Price, ...]
     objective: int
+    raw: bytes | None = None
+    """The file, where this is the view of one of another format (`problem_shape.py`)."""
 
     def row(self, request_id: str) -> ScheduleRow:
         """Find a request's row; raises InvalidInput `schedule.unknown_id`."""
@@ -92,6 +94,8 @@ class Refusal:
     steps: tuple[int, ...]
     deficit_wh: Wh
     offers: tuple[Offer, ...] | None = None
+    raw: bytes | None = None
+    """The file, where this is the view of one of another format (`problem_shape.py`)."""
 
 
 def parse_schedule(raw: bytes) -> Schedule | Refusal:
@@ -114,7 +118,9 @@ def parse_schedule(raw: bytes) -> Schedule | Refusal:
 
 
 def write_schedule(answer: Schedule | Refusal) -> bytes:
-    """Write `evmesh.schedule/1` as canonical JSON."""
+    """Write `evmesh.schedule/1` as canonical JSON, or the file of which this is a view."""
+    if answer.raw is not None:
+        return answer.raw
     document: Json = {"format": SCHEDULE_FORMAT, "problem_sha256": answer.problem_sha256}
     if isinstance(answer, Schedule):
         document["status"] = "optimal"
@@ -126,9 +132,7 @@ def write_schedule(answer: Schedule | Refusal) -> bytes:
         document["steps"] = list(answer.steps)
         document["deficit_wh"] = answer.deficit_wh
         if answer.offers is not None:
-            document["offers"] = [
-                {"energy_wh": offer.energy_wh, "departure": offer.departure} for offer in answer.offers
-            ]
+            document["offers"] = write_offers(answer.offers)
     return canonical_json(document)
 
 
@@ -147,11 +151,20 @@ def _parse_optimal(fields: Fields, sha256: str) -> Schedule:
 def _parse_infeasible(fields: Fields, sha256: str) -> Refusal:
     steps = fields.integers("steps")
     deficit = Wh(fields.integer("deficit_wh"))
-    offers = None
-    if fields.has("offers"):
-        found = []
-        for one in fields.objects("offers"):
-            found.append(Offer(energy_wh=Wh(one.integer("energy_wh")), departure=one.integer("departure")))
-            one.done()
-        offers = tuple(found)
-    return Refusal(sha256, steps, deficit, offers)
+    return Refusal(sha256, steps, deficit, parse_offers(fields))
+
+
+def parse_offers(fields: Fields) -> tuple[Offer, ...] | None:
+    """Read a refusal's `offers`; None where there is no such member."""
+    if not fields.has("offers"):
+        return None
+    found = []
+    for one in fields.objects("offers"):
+        found.append(Offer(energy_wh=Wh(one.integer("energy_wh")), departure=one.integer("departure")))
+        one.done()
+    return tuple(found)
+
+
+def write_offers(offers: tuple[Offer, ...]) -> list[Json]:
+    """Give a refusal's `offers` for its file."""
+    return [{"energy_wh": offer.energy_wh, "departure": offer.departure} for offer in offers]

@@ -13,7 +13,7 @@ from evmesh.domain.canonical import Json, canonical_json, parse_json
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.fields import Fields
 from evmesh.domain.problem import check_format
-from evmesh.domain.schedule import ScheduleRow
+from evmesh.domain.schedule import Offer, ScheduleRow, parse_offers, write_offers
 
 TREE_SCHEDULE_FORMAT = "evmesh.schedule/2"
 OPTIMAL, BOUNDED, INFEASIBLE = "optimal", "bounded", "infeasible"
@@ -86,6 +86,8 @@ class TreeRefusal:
     problem_sha256: str
     prices: Prices
     deficit_thousandths: int
+    offers: tuple[Offer, ...] | None = None
+    """What would fit for the candidate that was named; None where nobody asked."""
 
 
 def parse_tree_schedule(raw: bytes) -> TreePlan | TreeRefusal:
@@ -102,7 +104,7 @@ def parse_tree_schedule(raw: bytes) -> TreePlan | TreeRefusal:
     prices = _parse_prices(fields.object("prices"))
     answer: TreePlan | TreeRefusal
     if status == INFEASIBLE:
-        answer = TreeRefusal(sha256, prices, _thousandths(fields, "deficit"))
+        answer = TreeRefusal(sha256, prices, _thousandths(fields, "deficit"), parse_offers(fields))
     else:
         answer = _parse_plan(fields, sha256, prices, status)
     fields.done()
@@ -118,6 +120,8 @@ def write_tree_schedule(answer: TreePlan | TreeRefusal) -> bytes:
     }
     if isinstance(answer, TreeRefusal):
         document |= {"status": INFEASIBLE, "deficit": write_thousandths(answer.deficit_thousandths)}
+        if answer.offers is not None:
+            document["offers"] = write_offers(answer.offers)
         return canonical_json(document)
     document |= {
         "status": answer.status,

@@ -74,6 +74,8 @@ class EffectKind(StrEnum):
     REMOTE_STOP = "remote_stop"
     ANCHOR = "anchor"
     CLAIM = "claim"
+    PAY_OUT = "pay_out"
+    """What a charge by transfer owes instead of a claim."""
     REFUND = "refund"
 
 
@@ -90,6 +92,12 @@ class Transition:
     timeout: timedelta | None = None
     """How long the target state may last before `on_timeout`."""
     on_timeout: Event | None = None
+
+    def owed(self, way: "Way") -> "tuple[EffectKind, ...]":
+        """Give the effects for a way to pay: a transfer is in no tab, so nothing is claimed of one."""
+        if way is not Way.TRANSFER:
+            return self.effects
+        return tuple(EffectKind.PAY_OUT if one is EffectKind.CLAIM else one for one in self.effects)
 
 
 RESERVATION_TTL: Final = timedelta(minutes=5)
@@ -111,7 +119,8 @@ TABLE: Final = (
         Event.FUND,
         frozenset({State.RESERVED}),
         State.FUNDED,
-        "the voucher covers base + budget, the tab's ceiling covers the voucher, the offer has not ended",
+        "the voucher covers base + budget, the tab's ceiling covers the voucher, the offer has not ended; "
+        "or transfers to the EVSE's deposit address are confirmed that cover budget and fee",
         timeout=FUNDED_TIMEOUT,
         on_timeout=Event.REFUND,
     ),
@@ -174,6 +183,17 @@ def transition(state: State, event: Event) -> Transition:
     return row
 
 
+class Way(StrEnum):
+    """How a session is paid: in which of three ways money is secured before energy flows."""
+
+    PREPAID = "prepaid"
+    """A voucher for the whole budget, against the driver's escrow tab."""
+    TRANSFER = "transfer"
+    """A token transfer from any wallet to the deposit address of the EVSE."""
+    STREAMING = "streaming"
+    """A voucher for each 100 Wh, against the driver's escrow tab."""
+
+
 class StopCause(StrEnum):
     """Why energy stopped; recorded in the journal and shown to the driver."""
 
@@ -186,6 +206,8 @@ class StopCause(StrEnum):
     STATION = "station"
     GHOST = "ghost"
     """The station lost the transaction, or never ended it; billed up to the last register that was stored."""
+    VOUCHER = "voucher"
+    """A voucher is missing: what was metered is not covered (`domain/streaming.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +225,8 @@ class ChargeTerms:
     budget: int
     base: int
     epoch: int
-    """Base and epoch of the escrow tab when the offer was signed; the voucher is base + budget."""
+    """Base and epoch of the escrow tab when the offer was signed; a prepaid voucher is base + budget."""
+    way: Way = Way.PREPAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +257,14 @@ class Session:
     due: int | None = None
     refund: int | None = None
     """What goes back to the payer, in token units; noted before it is sent."""
+    voucher_cumulative: int | None = None
+    """The amount of the highest voucher held, in token units since the epoch began; that of a prepaid
+    session is base + budget."""
+    voucher_by: datetime | None = None
+    """By when a voucher must cover what was metered, or the station is stopped; None while it is covered."""
+    offered_energy: Wh | None = None
+    offered_budget: int | None = None
+    """What request and offer name, where transfers that came later raised the terms; None: as the terms."""
     cause: str = ""
     flags: tuple[str, ...] = field(default=())
     """What an auditor should look at: `meter.register_went_back`, `promise.short`, …"""

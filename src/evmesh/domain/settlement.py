@@ -7,6 +7,7 @@ from evmesh.domain.canonical import Json, parse_canonical_json
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.receipt_parts import ChainRef
+from evmesh.domain.receipt_payment import DepositSplit
 from evmesh.domain.signed_document import SIGNATURE_BYTES, SignedDocument
 from evmesh.domain.strict import StrictFields, checked_bytes, write_bytes
 
@@ -54,6 +55,8 @@ class Settlement(SignedDocument):
     transactions: tuple[TransactionRef, ...]
     payee: Address
     signature: bytes = b""
+    deposit: DepositSplit | None = None
+    """Of a charge by transfer: what became of all that was received."""
 
     def content(self) -> Json:
         """Give all members but `format` and `signature`."""
@@ -66,6 +69,7 @@ class Settlement(SignedDocument):
             "amount": str(self.amount),
             "transactions": [transaction.to_json() for transaction in self.transactions],
             "payee": self.payee.text,
+            **({} if self.deposit is None else {"deposit": self.deposit.to_json()}),
         }
 
     @classmethod
@@ -84,11 +88,12 @@ class Settlement(SignedDocument):
             transactions=read_transactions(members),
             payee=members.address("payee"),
             signature=members.bytes_of("signature", SIGNATURE_BYTES),
+            deposit=DepositSplit.read(members.object("deposit")) if members.has("deposit") else None,
         )
         members.done()
         if settlement.kind != "refund" and settlement.receipt_sha256 is None:
             raise InvalidInput("document.bad_value", f"a {kind} names its receipt", path="receipt_sha256")
-        if settlement.kind == "loss" and settlement.transactions:
+        if settlement.kind == "loss" and settlement.transactions and settlement.deposit is None:
             raise InvalidInput("document.bad_value", "a loss has no transaction", path="transactions")
         return settlement
 

@@ -142,6 +142,23 @@ class StopRequest(TypedStruct):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionRecord(TypedStruct):
+    """A driver's half of a session's record: this receipt, this energy, this much owed for it.
+
+    `receipt` is the SHA-256 of the receipt's file.
+    """
+
+    TYPE: ClassVar[StructType] = StructType.parse(
+        "SessionRecord(bytes32 session,bytes32 receipt,uint64 energyWh,uint96 due)"
+    )
+
+    session: bytes
+    receipt: bytes
+    energy_wh: int
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
 class Document(TypedStruct):
     """A JSON document by its format and the SHA-256 of its canonical bytes without `signature`."""
 
@@ -165,3 +182,40 @@ class FlexVoucher(TypedStruct):
     holder: Address
     cumulative: int
     certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelKey(TypedStruct):
+    """What a wallet signs for itself: its keys on channels follow from the signature, shown to nobody."""
+
+    TYPE: ClassVar[StructType] = StructType.parse("ChannelKey(address wallet)")
+
+    wallet: Address
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelAccess(TypedStruct):
+    """A payer lets the owner of an X25519 key read a channel of the session, or no more.
+
+    `channel` is `status` or `readings`.
+    """
+
+    TYPE: ClassVar[StructType] = StructType.parse(
+        "ChannelAccess(bytes32 session,string channel,bytes32 reader,bool allowed,uint64 at)"
+    )
+
+    session: bytes
+    channel: str
+    reader: bytes
+    allowed: bool
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NeedChannel(TypedStruct):
+    """A payer says on which channel the car tells its energy need during the session."""
+
+    TYPE: ClassVar[StructType] = StructType.parse("NeedChannel(bytes32 session,bytes32 channel)")
+
+    session: bytes
+    channel: bytes

@@ -43,6 +43,11 @@ class Connector:
     latitude_udeg: int
     longitude_udeg: int
     price: Price
+    lines: tuple[int, ...] = ()
+    """Which lines of the supply its phases are on, in the order of the phases, as it was installed; empty
+    where the site file does not say it. A car on one phase loads the first."""
+    ocmf_key: bytes = b""
+    """The public key of its meter, a DER SubjectPublicKeyInfo, where the meter signs what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,8 @@ class MeterSample:
     offered: Milliamp | None = None
     currents: tuple[Milliamp, Milliamp, Milliamp] | None = None
     """What flows on each of three lines, where the station tells it."""
+    signed: tuple[bytes, ...] = ()
+    """What the meter itself has signed, byte for byte: OCMF records."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,14 @@ class StrictFields(Fields):
             raise InvalidInput("document.bad_value", f"{_show(value)} is not {wanted}", path=self.path(key))
         return str(value)
 
+    def key(self, key: str, longest: int = 1_024) -> bytes:
+        """Give a public key, of whatever length, from its hexadecimal text of at most `longest` characters."""
+        text = self.text(key, longest)
+        if not _HEX.fullmatch(text) or text == "0x":
+            what = f"{_show(text)} is not lower-case hexadecimal"
+            raise InvalidInput("document.bad_value", what, path=self.path(key))
+        return bytes.fromhex(text[2:])
+
     def text(self, key: str, longest: int = 128) -> str:
         """Give a text of 1 to `longest` printable characters."""
         value = self._take(key)

@@ -53,6 +53,23 @@ class StructType:
         return f"{self.name}({','.join(f'{kind} {name}' for name, kind in self.members)})"
 
 
+@lru_cache(maxsize=256)
+def _attribute(member: str) -> str:
+    return _HUMP.sub(r"\1_\2", member).lower()
+
+
+@lru_cache(maxsize=256)
+def _fitting(kind: str) -> Callable[[object], bool]:
+    """Give what says whether a value is of a type; nothing is of a type that evmesh does not sign."""
+    if bits := _UINT.fullmatch(kind):
+        end = 1 << int(bits[1])
+        return lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < end
+    if kind == "bytes32":
+        return lambda value: isinstance(value, bytes) and len(value) == 32
+    wanted = {"bool": bool, "address": Address, "string": str}.get(kind)
+    return lambda value: wanted is not None and isinstance(value, wanted)
+
+
 @dataclass(frozen=True, slots=True)
 class TypedStruct:
     """Base of the values that are signed: a frozen dataclass, its fields in the type's order.
@@ -62,17 +79,25 @@ class TypedStruct:
     """
 
     TYPE: ClassVar[StructType]
+    _FITS: ClassVar[tuple[Callable[[object], bool], ...]]
+    _FIELDS: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls) -> None:
+        # Once a class: a station checks a voucher for each 100 Wh of each car.
+        cls._FITS = tuple(_fitting(kind) for _, kind in cls.TYPE.members)
+        cls._FIELDS = tuple(_attribute(name) for name, _ in cls.TYPE.members)
 
     def __post_init__(self) -> None:
-        for (name, kind), value in zip(self.TYPE.members, self.values(), strict=True):
-            if not _fits(kind, value):
+        for place, (fits, value) in enumerate(zip(self._FITS, self.values(), strict=True)):
+            if not fits(value):
+                name, kind = self.TYPE.members[place]
                 raise InvalidInput(
                     "typed_data.bad_value", f"{str(value)[:60]} is not of type {kind}", path=name
                 )
 
     def values(self) -> tuple[Value, ...]:
         """Give the members' values in order."""
-        return tuple(getattr(self, _attribute(name)) for name, _ in self.TYPE.members)
+        return tuple([getattr(self, field) for field in self._FIELDS])
 
     def to_document(self) -> Json:
         """Give the form that documents carry, with the type's own member names.
@@ -116,8 +141,13 @@ class Domain(TypedStruct):
 
 def hash_struct(value: TypedStruct, keccak: Keccak) -> bytes:
     """Give EIP-712's hashStruct."""
-    encoded = (_encode(member, keccak) for member in value.values())
-    return keccak(_type_hash(value.TYPE, keccak) + b"".join(encoded))
+    encoded = [_encode(member, keccak) for member in value.values()]
+    return keccak(_type_hash(type(value), keccak) + b"".join(encoded))
+
+
+def type_hash(struct: type[TypedStruct], keccak: Keccak) -> bytes:
+    """Give EIP-712's typeHash."""
+    return _type_hash(struct, keccak)
 
 
 def digest(domain: Domain, value: TypedStruct, keccak: Keccak) -> bytes:
@@ -154,13 +184,8 @@ def to_json(domain: Domain, value: TypedStruct) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _type_hash(struct: StructType, keccak: Keccak) -> bytes:
-    return keccak(str(struct).encode())
-
-
-@lru_cache(maxsize=256)
-def _attribute(member: str) -> str:
-    return _HUMP.sub(r"\1_\2", member).lower()
+def _type_hash(struct: type[Any], keccak: Keccak) -> bytes:
+    return keccak(str(struct.TYPE).encode())
 
 
 def _encode(value: Value, keccak: Keccak) -> bytes:
@@ -171,18 +196,6 @@ def _encode(value: Value, keccak: Keccak) -> bytes:
     if isinstance(value, Address):
         return bytes(12) + value.to_bytes()
     return keccak(value.encode())
-
-
-def _fits(kind: str, value: object) -> bool:
-    if kind == "bool":
-        return isinstance(value, bool)
-    if bits := _UINT.fullmatch(kind):
-        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << int(bits[1])
-    if kind == "bytes32":
-        return isinstance(value, bytes) and len(value) == 32
-    if kind == "address":
-        return isinstance(value, Address)
-    return kind == "string" and isinstance(value, str)
 
 
 def _plain(value: Value) -> str:

@@ -93,6 +93,22 @@ class ModbusLine:
                 call = client.write_registers(address, words, device_id=unit)
             await self._answer(call, unit, address)
 
+    async def read_coil(self, unit: int, address: int) -> bool:
+        """Give one coil (function 1). Raises as `read` does."""
+        async with self._turn:
+            client = await self._open()
+            answer = await self._answer(client.read_coils(address, count=1, device_id=unit), unit, address)
+            bits = list(answer.bits)
+        if not bits:
+            raise ProtocolViolation("device.nonsense", f"unit {unit} gave no coil where one was asked for")
+        return bool(bits[0])
+
+    async def write_coil(self, unit: int, address: int, is_on: bool) -> None:
+        """Switch one coil (function 5). Raises as `read` does."""
+        async with self._turn:
+            client = await self._open()
+            await self._answer(client.write_coil(address, is_on, device_id=unit), unit, address)
+
     async def _answer(self, call: Awaitable[ModbusPDU], unit: int, address: int) -> ModbusPDU:
         try:
             async with asyncio.timeout(self._timeout_s):

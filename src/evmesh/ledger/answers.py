@@ -93,7 +93,14 @@ _LOG: Final = _object(
     {"blockNumber": _either(_quantity, _nothing), "transactionHash": _either(_data, _nothing)},
 )
 _RECEIPT: Final = _object(
-    {"status": _quantity, "blockNumber": _quantity, "gasUsed": _quantity}, {"logs": _list_of(_LOG)}
+    {
+        "status": _quantity,
+        "blockNumber": _quantity,
+        "blockHash": _data,
+        "transactionHash": _data,
+        "gasUsed": _quantity,
+    },
+    {"logs": _list_of(_LOG)},
 )
 _TRANSACTION: Final = _object({}, {"to": _either(_data, _nothing), "input": _data, "value": _quantity})
 _BLOCK: Final = _object(

@@ -1,11 +1,11 @@
 """Follows a channel where it is carried: what is stored first, then what comes, through its epochs."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
+from evmesh.domain.channel_frame import Sent
 from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput
 from evmesh.ledger.channels_reader import ChannelReader, Outcome
-from evmesh.ledger.channels_writer import Sent
 from evmesh.ports import FrameLine
 
 
@@ -17,7 +17,7 @@ class Worthless:
     why: EvmeshError
 
 
-async def follow(reader: ChannelReader, line: FrameLine) -> AsyncIterator[Outcome | Worthless]:
+async def follow(reader: ChannelReader, line: FrameLine) -> AsyncGenerator[Outcome | Worthless]:
     """Give what happens on a channel, until the line is cut (Unavailable `broker.away`).
 
     Anybody can write to a place, so what is forged is an outcome and no end. Frames may come in any

@@ -23,7 +23,7 @@ from evmesh.domain.channel import (
     Position,
 )
 from evmesh.domain.channel_cbor import CborFields
-from evmesh.domain.channel_frame import NONCE_SIZE, Frame
+from evmesh.domain.channel_frame import NONCE_SIZE, Frame, Sent
 from evmesh.domain.channel_grant import Grant, encode_wraps
 from evmesh.domain.errors import InvalidInput, Refused
 from evmesh.ledger.channels_grants import seal_grant, seal_part, wrap_root
@@ -40,15 +40,6 @@ from evmesh.ledger.channels_statements import make_packet
 from evmesh.ports import Randomness
 
 MAX_READERS: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One thing to carry: `packet` into slot `slot` of `place`."""
-
-    place: bytes
-    slot: int
-    packet: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from evmesh.domain.chain import Claim, Tab
 from evmesh.domain.errors import IntegrityFailure, InvalidInput
 from evmesh.domain.ids import Address
 from evmesh.domain.money import MAX_UNITS
-from evmesh.domain.signed_types import Voucher
-from evmesh.domain.typed_data import Domain, digest
-from evmesh.ledger.signatures import EthereumSignatures, compact_words, compacted, keccak256
+from evmesh.domain.typed_data import Domain
+from evmesh.ledger.signatures import compact_words, compacted, keccak256
+from evmesh.ledger.vouchers import VoucherCheck
 
 MAX_ROWS: Final = 200
 
@@ -33,10 +33,10 @@ def fates_of(
     claims: Sequence[Claim], tabs: Mapping[Address, Tab], payee: Address, domain: Domain
 ) -> list[RowFate]:
     """Say what the contract would do with each row, in order; a settled row is seen by those after it."""
-    now, fates = dict(tabs), []
+    now, fates, vouchers = dict(tabs), [], VoucherCheck(domain, payee)
     for claim in claims:
         tab = now[claim.payer]
-        fate = _fate(claim, tab, payee, domain)
+        fate = _fate(claim, tab, vouchers)
         if fate is RowFate.SETTLED:
             now[claim.payer] = replace(tab, spent=claim.amount)
         fates.append(fate)
@@ -60,12 +60,11 @@ def rows_hash(rows: Sequence[Sequence[int]]) -> bytes:
     return keccak256(encode(["uint256[3][]"], [[list(row) for row in rows]]))
 
 
-def _fate(claim: Claim, tab: Tab, payee: Address, domain: Domain) -> RowFate:
+def _fate(claim: Claim, tab: Tab, vouchers: VoucherCheck) -> RowFate:
     if not 0 <= claim.amount <= claim.cumulative <= MAX_UNITS:
         return RowFate.MALFORMED
-    voucher = Voucher(payee=payee, epoch=claim.epoch, cumulative=claim.cumulative)
     try:
-        signer = EthereumSignatures().recover(digest(domain, voucher, keccak256), claim.signature)
+        signer = vouchers.payer(claim.epoch, claim.cumulative, claim.signature)
     except IntegrityFailure:
         return RowFate.MALFORMED
     checks = {

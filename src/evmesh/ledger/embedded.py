@@ -45,6 +45,8 @@ class EmbeddedConfig:
     dump_every_s: float = 2.0
     dump_share: float = 0.1
     """Of the time at most is spent on dumping: a large state is dumped less often."""
+    blocks_after: int = 0
+    """Empty blocks that follow the last one with a transaction, for those who wait for confirmations."""
 
 
 async def _nothing() -> None:
@@ -211,11 +213,21 @@ class EmbeddedChain:
         raise Unavailable("chain.died", "anvil ended")
 
     async def _seal(self) -> None:
+        to_follow = self._config.blocks_after  # before a kill they may not have come
         while True:
-            if await self._pending():
+            if to_follow or await self._pending():
                 await self._mine(self.rpc)
                 self._dirty.set()
+                filled = await self._is_filled()
+                to_follow = self._config.blocks_after if filled else max(0, to_follow - 1)
             await asyncio.sleep(self._config.seal_every_s)
+
+    async def _is_filled(self) -> bool:
+        """Say whether the newest block has a transaction: one may have come after the last look."""
+        if not self._config.blocks_after:
+            return True
+        block = await self.rpc.call("eth_getBlockByNumber", "latest", False)
+        return bool(block["transactions"])
 
     async def _pending(self) -> int:
         return int((await self.rpc.call("txpool_status"))["pending"], 16)

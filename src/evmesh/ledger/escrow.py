@@ -34,6 +34,7 @@ _DEPOSIT_AUTHORIZED: Final = (
     "deposit_with_authorization(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)"
 )
 _CLOSE: Final = "close(address,address,uint256,uint256,uint256,uint256,uint256)"
+_CLOSE_AGREED: Final = f"{_CLOSE[:-1]},uint256,uint256,uint256)"
 _CLAIMED: Final = event_topic("Claimed(address,uint256,uint256)")
 _CLAIM: Final = "claim(uint256[3][])"
 _CLOSE_HOLDS: Final = timedelta(days=1)
@@ -70,6 +71,16 @@ class TabReader:
             [(self.contract, encode_call(call, payee, payer)) for payer in payers]
         )
         return [Tab(*decode_values(_TAB, raw)) for raw in raws]
+
+    async def block_time(self) -> int:
+        """Read the newest block's time, in seconds since 1970."""
+        return await self._rpc.block_time()
+
+    async def window(self) -> int:
+        """Read the seconds between the beginning of an exit and its end."""
+        raw = await self._rpc.read(self.contract, encode_call("window()"))
+        (seconds,) = decode_values(("uint256",), raw)
+        return int(seconds)
 
     async def account(self, payee: Address) -> tuple[int, int]:
         """Read what a payee earned, and what of it was paid out, since the contract began."""
@@ -169,7 +180,7 @@ class ChargeTab(TabReader):
                 fate = (await self.claim_fates(claims))[0]
                 raise Refused(f"claim.{fate}", f"none of {len(claims)} vouchers can be claimed: {fate}")
         mined = await self._operator.submit(key, self.contract, data)
-        if await self._settled_nothing(mined):
+        if await self._settled_nothing(mined, len(claims)):
             fate = (await self.claim_fates(claims))[0]
             raise Refused(f"claim.{fate}", f"another transaction came first, and nothing was claimed: {fate}")
         return mined
@@ -182,18 +193,21 @@ class ChargeTab(TabReader):
 
     async def refund(self, payer: Address, tab: Tab, key: str) -> Mined:
         """Close the operator's tab with `payer` at what is spent already: the rest goes back."""
+        return await self.close(payer, tab.epoch, tab.spent, None, key)
+
+    async def close(self, payer: Address, epoch: int, amount: int, agreed: bytes | None, key: str) -> Mined:
+        """End the operator's tab with `payer` at a final total, and return the rest at once.
+
+        `agreed` is the payer's signature of a Voucher of exactly `amount`, needed above what is spent.
+        """
         deadline = int((self._clock.now() + _CLOSE_HOLDS).timestamp())
-        close = Close(payer=payer, epoch=tab.epoch, amount=tab.spent, deadline=deadline)
-        signature = self._signer.sign(digest(self._domain, close, keccak256))
-        data = encode_call(
-            _CLOSE,
-            self._signer.address,
-            payer,
-            tab.epoch,
-            tab.spent,
-            deadline,
-            *compact_words(signature),
-        )
+        close = Close(payer=payer, epoch=epoch, amount=amount, deadline=deadline)
+        signature = compact_words(self._signer.sign(digest(self._domain, close, keccak256)))
+        words = (self._signer.address, payer, epoch, amount, deadline, *signature)
+        if agreed is None:
+            data = encode_call(_CLOSE, *words)
+        else:
+            data = encode_call(_CLOSE_AGREED, *words, amount, *compact_words(compacted(agreed)))
         return await self._relayer.submit(key, self.contract, data)
 
     async def payout(self, key: str) -> Mined:
@@ -215,14 +229,26 @@ class ChargeTab(TabReader):
         data = finish_call(self._signer.address, payer)
         return await self._relayer.submit(key, self.contract, data)
 
-    async def _settled_nothing(self, mined: Mined) -> bool:
-        """Say whether every row was skipped: an exit or another claim may come between look and block."""
+    async def has_signed(self, key: str) -> bool:
+        """Say whether a claim was signed for this purpose."""
+        return not await self._operator.is_new(key)
+
+    async def settled_rows(self, mined: Mined, rows: int) -> list[bool] | None:
+        """Say which rows of a mined claim were settled; None where the node no longer has its receipt."""
         receipt = await self._operator.rpc.call("eth_getTransactionReceipt", mined.tx_hash)
         for log in (receipt or {}).get("logs", ()):
             if log["topics"][0] == _CLAIMED and Address.parse(log["address"]) == self.contract:
                 _, settled = decode_values(("uint256", "uint256"), from_hex(log["data"]))
-                return not settled
-        return False  # a node that dropped the receipt: the tab says what was claimed
+                return [bool(settled >> row & 1) for row in range(rows)]
+        return None
+
+    async def _settled_nothing(self, mined: Mined, rows: int) -> bool:
+        """Say whether every row was skipped: an exit or another claim may come between look and block.
+
+        Where a node dropped the receipt, the tab says what was claimed.
+        """
+        settled = await self.settled_rows(mined, rows)
+        return settled is not None and not any(settled)
 
     def _check_order(self, order: DepositOrder, tab: Tab) -> None:
         """Refuse what we do not pay gas for. Signed first: nobody uses up another's quota."""

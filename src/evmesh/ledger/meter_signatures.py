@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
+from evmesh.domain.ocmf_signature import parse_public_key
 
 CURVES: Final[dict[str, type[ec.EllipticCurve]]] = {
     "secp192r1": ec.SECP192R1,
@@ -54,6 +55,21 @@ class EcdsaMeterSignatures:
             raise IntegrityFailure("ocmf.false_signature", what, path="SD") from error
         except UnsupportedAlgorithm as error:
             raise _cannot_check(algorithm) from error
+
+
+def checked_meter_key(text: bytes) -> bytes:
+    """Give a meter's key, a DER SubjectPublicKeyInfo, of hexadecimal, base64 or PEM.
+
+    Raises InvalidInput `ocmf.bad_key` for what is none, and for a bare point, which does not name its curve;
+    Refused `ocmf.cannot_check` for a key whose signatures could not be checked here.
+    """
+    key = parse_public_key(text)
+    if key[:1] == bytes([_POINT]):
+        raise _bad_key("a point alone does not say on which curve it is")
+    curve = _public_key(key).curve
+    if not isinstance(curve, tuple(CURVES.values())):
+        raise _cannot_check(curve.name)
+    return key
 
 
 def _method(algorithm: str) -> tuple[type[ec.EllipticCurve], type[hashes.HashAlgorithm]]:

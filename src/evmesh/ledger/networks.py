@@ -95,3 +95,18 @@ def require_token(network: Network, named: bool) -> None:
             f"a development token is never made on {network.name}",
             do="name the ERC-20 to pay with by --token",
         )
+
+
+def confirmations_on(served: int, known: int, wanted: int | None) -> int:
+    """Give how many blocks a transaction of ours must have: as wanted, else as the chain's profile says.
+
+    `served` is the chain that the node says it serves; raises Refused `chain.other_chain` where it is not
+    the `known` one, on which the contracts are.
+    """
+    if served != known:
+        raise Refused(
+            "chain.other_chain",
+            f"the node serves chain {served}, and the contracts are on chain {known}",
+            do="connect to a node of that chain",
+        )
+    return network_of(served).confirmations if wanted is None else wanted

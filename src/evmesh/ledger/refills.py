@@ -1,10 +1,9 @@
 """Claims of refills: debts that are settled, and ceilings that are pulled up behind them, each by itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-from evmesh.domain.chain import Mined
+from evmesh.domain.chain import Mined, RefillClaim, RefillOutcome, RefillsMined
 from evmesh.domain.errors import InvalidInput, Refused
 from evmesh.domain.ids import Address
 from evmesh.domain.money import MAX_UNITS
@@ -17,41 +16,6 @@ _CLAIM_REFILL: Final = "claim_refill(uint256[4][])"
 _CLAIMED: Final = event_topic("Claimed(address,uint256,uint256)")
 _REFILLED: Final = event_topic("Refilled(address,uint256,uint256)")
 _BITMAP: Final = ("uint256", "uint256")
-
-
-@dataclass(frozen=True, slots=True)
-class RefillClaim:
-    """One row: `amount` is the absolute total owed, at most the signed cumulative.
-
-    The signature is the payer's, of a Refill: until `deadline` the tab may be pulled up to `ceiling`.
-    """
-
-    epoch: int
-    cumulative: int
-    amount: int
-    ceiling: int
-    deadline: int
-    signature: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RefillOutcome:
-    """What became of one row; a debt may be settled though nothing was pulled, and the other way round."""
-
-    settled: bool
-    pulled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RefillsMined:
-    """The block, the outcome of each row in order, and what was pulled for all of them, in token units.
-
-    `outcomes` is None where the node no longer has the receipt: the tabs say what was claimed.
-    """
-
-    mined: Mined
-    outcomes: tuple[RefillOutcome, ...] | None
-    credited: int
 
 
 class Refills:

@@ -19,11 +19,12 @@ _REVERTED: Final = 3
 """The error code of a revert, of geth and everybody who followed."""
 
 # Nodes agree on no codes for these; the words are those of geth, anvil and wasp.
+_NONCE_USED: Final = "nonce too low"
 _ALREADY_THERE: Final = (
     "already known",
     "already imported",
     "known transaction",
-    "nonce too low",
+    _NONCE_USED,
     "replacement transaction underpriced",
 )
 _PRICE_REFUSED: Final = ("underpriced", "gas price", "max fee per gas less")
@@ -62,6 +63,10 @@ class NodeRefused(ProtocolViolation):
     def has_it_already(self) -> bool:
         """Say whether the node refused a transaction since it, or one of its nonce, is there."""
         return any(words in self.message for words in _ALREADY_THERE)
+
+    @property
+    def nonce_is_used(self) -> bool:
+        return _NONCE_USED in self.message
 
     @property
     def is_for_now(self) -> bool:

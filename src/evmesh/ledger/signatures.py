@@ -3,7 +3,7 @@
 from typing import Final
 
 from coincurve import PrivateKey, PublicKey
-from Crypto.Hash import keccak as _keccak
+from sha3 import keccak_256
 
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.ids import Address
@@ -11,12 +11,14 @@ from evmesh.domain.ids import Address
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Of secp256k1. Of the two s that fit a signature only the lower is accepted, as on chain."""
 
+_HALF_ORDER: Final = ORDER // 2
 _PARITY_BIT: Final = 1 << 255
 
 
 def keccak256(data: bytes) -> bytes:
     """Give Ethereum's Keccak-256, which is not SHA3-256."""
-    return _keccak.new(digest_bits=256, data=data).digest()
+    digest: bytes = keccak_256(data).digest()
+    return digest
 
 
 def address_of(public_key: PublicKey) -> Address:
@@ -36,10 +38,11 @@ class EthereumSignatures:
 
         Raises IntegrityFailure `signature.malformed` where nobody can have made it.
         """
-        r, s, parity = split_signature(compacted(signature))
-        if len(digest) != 32 or not 0 < r < ORDER or not 0 < s <= ORDER // 2:
+        signature = compacted(signature)
+        r, s, parity = split_signature(signature)
+        if len(digest) != 32 or not 0 < r < ORDER or not 0 < s <= _HALF_ORDER:
             raise malformed()
-        recoverable = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([parity])
+        recoverable = signature[:32] + s.to_bytes(32, "big") + (b"\1" if parity else b"\0")
         try:
             return address_of(PublicKey.from_signature_and_message(recoverable, digest, hasher=None))
         except ValueError as error:

@@ -56,6 +56,34 @@ class ReceiveWithAuthorization(TypedStruct):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class TransferWithAuthorization(TypedStruct):
+    """EIP-3009: anybody may send this transfer from `sender`, once. Signed under the token's domain."""
+
+    TYPE: ClassVar[StructType] = StructType.parse(
+        "TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,"
+        "uint256 validBefore,bytes32 nonce)"
+    )
+
+    sender: Address
+    receiver: Address
+    value: int
+    valid_after: int
+    valid_before: int
+    nonce: bytes
+
+    def values(self) -> tuple[Value, ...]:
+        """Give the members in order; `from` cannot be a name in Python."""
+        return (
+            self.sender,
+            self.receiver,
+            self.value,
+            self.valid_after,
+            self.valid_before,
+            self.nonce,
+        )
+
+
 def deposit_nonce(payee: Address, salt: bytes) -> bytes:
     """Give the nonce of a deposit's authorization: keccak256(abi.encode(payee, salt))."""
     return keccak256(encode_values(("address", "bytes32"), payee, salt))

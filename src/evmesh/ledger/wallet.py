@@ -8,7 +8,7 @@ from evmesh.domain.errors import Refused
 from evmesh.domain.ids import Address
 from evmesh.domain.money import MAX_UNITS, format_units
 from evmesh.domain.receipt_parts import ChainRef
-from evmesh.domain.signed_types import Exit, TopUp
+from evmesh.domain.signed_types import Exit, TopUp, Voucher
 from evmesh.domain.typed_data import Domain, digest
 from evmesh.ledger.escrow import TabReader
 from evmesh.ledger.rpc import JsonRpc
@@ -103,6 +103,12 @@ class LocalWallet:
     def sign_exit(self, payee: Address, epoch: int) -> bytes:
         """Sign that the tab is to be left, which anybody may send; nothing takes it back."""
         return self.sign(digest(self._escrow, Exit(payee=payee, epoch=epoch), keccak256))
+
+    def sign_voucher(self, payee: Address, epoch: int, cumulative: int) -> bytes:
+        """Sign that so much is owed in total since the epoch began."""
+        return self.sign(
+            digest(self._escrow, Voucher(payee=payee, epoch=epoch, cumulative=cumulative), keccak256)
+        )
 
     async def require_balance(self, value: int) -> None:
         """Raise Refused `wallet.too_little` where the wallet does not hold so many token units."""

@@ -7,10 +7,12 @@ with its certificate, and with the nearest wishes that would have been a yes.
 from dataclasses import dataclass, replace
 
 from evmesh.domain.problem import Problem, Request
+from evmesh.domain.problem_shape import TreeShape
 from evmesh.domain.schedule import Offer, Refusal, Schedule
 from evmesh.domain.units import Wh
 from evmesh.planning.arrays import ProblemArrays, to_arrays
 from evmesh.planning.optimiser import beyond_own_window_wh, fill, solve
+from evmesh.planning.shaped import shaped_offers, solve_shaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,24 @@ def admit(problem_without: Problem, candidate: Request) -> Accepted | RefusedReq
     answer = solve(problem)
     if isinstance(answer, Schedule):
         return Accepted(problem, answer)
+    if isinstance(problem.shape, TreeShape):
+        offers = shaped_offers(problem_without, problem.shape, candidate)
+        refused = solve_shaped(problem, problem.shape, offers=offers)
+        if not isinstance(refused, Refusal):
+            raise AssertionError("what was refused is refused again")
+        return RefusedRequest(problem, refused)
     return RefusedRequest(problem, replace(answer, offers=find_offers(problem_without, candidate)))
+
+
+def as_soon_as_possible(problem: Problem, answer: Accepted, pseudonym: str) -> Accepted:
+    """Give an opt-out driver no freedom: the shortest window that the others leave."""
+    request = answer.problem.request(pseudonym)
+    steps = max(1, -(-request.energy_wh // request.max_wh)) if request.max_wh else request.window_steps
+    for departure in range(request.arrival + steps, request.departure):
+        sooner = admit(problem, replace(request, departure=departure))
+        if isinstance(sooner, Accepted):
+            return sooner
+    return answer
 
 
 def solve_with_candidate(problem: Problem, candidate_id: str, *, sha256: str) -> Schedule | Refusal:

@@ -28,6 +28,8 @@ class DispatchConnector:
     max_current: Milliamp
     due_wh: Wh
     min_current: Milliamp = MIN_CURRENT
+    draws: bool = False
+    """It draws already: its block comes first, so that it is not switched off and on again."""
 
     def __post_init__(self) -> None:
         if not self.lines or len(set(self.lines)) != len(self.lines) or not set(self.lines) <= set(LINES):
@@ -37,12 +39,47 @@ class DispatchConnector:
 
 
 @dataclass(frozen=True, slots=True)
+class Fuse:
+    """What some of the connectors may draw together: power in all, or on one line of the supply."""
+
+    power: W
+    members: frozenset[str]
+    line: int | None = None
+
+    def weight(self, one: DispatchConnector) -> int:
+        """Give how many lines' currents of a connector it carries."""
+        if one.id not in self.members:
+            return 0
+        return len(one.lines) if self.line is None else int(self.line in one.lines)
+
+
+@dataclass(frozen=True, slots=True)
 class GroupLimit:
-    """What the group may draw at any instant: current on each line, power in all; None is no limit."""
+    """What the group may draw at any instant: current on each line, power in all; None is no limit.
+
+    `fuses` are limits of parts of the group: cables on the way to it, or lines of one of them.
+    """
 
     per_line: Milliamp | None = None
     power: W | None = None
     voltage: Millivolt = NOMINAL_VOLTAGE
+    fuses: tuple[Fuse, ...] = ()
+
+    def carriers(
+        self, connectors: Sequence[DispatchConnector]
+    ) -> list[tuple[int, dict[str, int], int | None]]:
+        """Give every limit in microwatts, how many lines of each connector it carries, and its line."""
+        found: list[tuple[int, dict[str, int], int | None]] = []
+        if self.power is not None:
+            found.append((self.power * 1_000_000, {one.id: len(one.lines) for one in connectors}, None))
+        if self.per_line is not None:
+            for line in LINES:
+                weights = {one.id: 1 for one in connectors if line in one.lines}
+                found.append((self.per_line * self.voltage, weights, line))
+        for fuse in self.fuses:
+            weights = {one.id: weight for one in connectors if (weight := fuse.weight(one))}
+            found.append((fuse.power * 1_000_000, weights, fuse.line))
+        return [one for one in found if one[1]]
 
 
 class Board:
@@ -60,11 +97,26 @@ class Board:
         }
         """mA-slots still to be placed."""
         self.currents = {one.id: [0] * slots for one in connectors}
-        most = limit.per_line
-        self._lines = {} if most is None else {line: [int(most)] * slots for line in LINES}
-        """Room of each line that has a limit, by slot."""
-        self._power = None if limit.power is None else [limit.power * 1_000_000 // limit.voltage] * slots
-        """Room of the group's power by slot, as the current of one line that carries it all."""
+        carriers = limit.carriers(connectors)
+        self._rooms = [[most // limit.voltage] * slots for most, _, _ in carriers]
+        """Room of each limit by slot, as the current of one line that carries it all."""
+        self._carried: dict[str, list[tuple[list[int], int]]] = {
+            one.id: [
+                (room, weights[one.id])
+                for room, (_, weights, _) in zip(self._rooms, carriers, strict=True)
+                if one.id in weights
+            ]
+            for one in connectors
+        }
+
+    def copy(self) -> "Board":
+        """Give a board of its own with the same currents."""
+        other = Board(self.connectors, self.limit, self.slots, self.slot_s)
+        for one in self.connectors:
+            for slot, current in enumerate(self.currents[one.id]):
+                if current:
+                    other.add(one, slot, current)
+        return other
 
     def run_steadily(self) -> None:
         """Give the mean current throughout to every car whose mean is one that it can charge at."""
@@ -75,15 +127,19 @@ class Board:
                     self.add(one, slot, mean)
 
     def run_in_blocks(self) -> None:
-        """Give the others whole slots at the least current, one car's block after the other's."""
+        """Give the others whole slots at the least current, one car's block after the other's.
+
+        Those that draw go on from the first slot; those that do not begin where the block before ends.
+        """
         cursor = 0
-        for one in self.by_urgency():
+        for one in sorted(self.by_urgency(), key=lambda one: not one.draws):
             currents = self.currents[one.id]
             blocks = self.due[one.id] // one.min_current
             if any(currents) or not blocks:
                 continue
             height = min(self.due[one.id] // blocks, one.max_current)
-            for slot in [*range(cursor, len(currents)), *range(cursor)]:
+            begin = 0 if one.draws else cursor
+            for slot in [*range(begin, len(currents)), *range(begin)]:
                 if blocks and self.room(one, slot) >= height >= one.min_current:
                     self.add(one, slot, height)
                     blocks -= 1
@@ -139,28 +195,35 @@ class Board:
     def room(self, one: DispatchConnector, slot: int) -> int:
         """Give the current that the group could carry more in this slot on the lines of a connector."""
         room = UNLIMITED
-        if self._power is not None:
-            room = min(room, self._power[slot] // len(one.lines))
-        for line in one.lines if self._lines else ():
-            room = min(room, self._lines[line][slot])
+        for rooms, weight in self._carried[one.id]:
+            if (here := rooms[slot] // weight) < room:
+                room = here
         return room
 
     def rooms(self, one: DispatchConnector) -> list[int]:
         """Give `room` of every slot."""
-        return [self.room(one, slot) for slot in range(self.slots)]
+        found = [UNLIMITED] * self.slots
+        for rooms, weight in self._carried[one.id]:
+            if weight == 1:
+                found = [min(a, b) for a, b in zip(found, rooms, strict=True)]
+            else:
+                found = [min(a, b // weight) for a, b in zip(found, rooms, strict=True)]
+        return found
 
     def missing(self, one: DispatchConnector, slot: int, current: int, other: DispatchConnector) -> int:
         """Give by how much `other` would have to draw less in a slot for `one` to draw `current`."""
-        shared = [line for line in one.lines if line in other.lines] if self._lines else []
-        over = [current - self._lines[line][slot] for line in shared]
-        if self._power is not None:
-            over.append(-(-(current * len(one.lines) - self._power[slot]) // len(other.lines)))
-        return max([0, *over])
+        over = 0
+        theirs = self._carried[other.id]
+        for rooms, weight in self._carried[one.id]:
+            lacks = current * weight - rooms[slot]
+            if lacks > 0:
+                for others, other_weight in theirs:
+                    if others is rooms:
+                        over = max(over, -(-lacks // other_weight))
+        return over
 
     def add(self, one: DispatchConnector, slot: int, current: int) -> None:
         self.currents[one.id][slot] += current
         self.due[one.id] -= current
-        if self._power is not None:
-            self._power[slot] -= current * len(one.lines)
-        for line in one.lines if self._lines else ():
-            self._lines[line][slot] -= current
+        for rooms, weight in self._carried[one.id]:
+            rooms[slot] -= current * weight

@@ -10,7 +10,7 @@ anything out, the step is too full to be level: cars then take turns (`turns.py`
 Exact in mA-slots (1 mA on each phase of a connector during one slot); currents round down.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evmesh.domain.errors import InvalidInput
@@ -61,10 +61,11 @@ def dispatch(
         return Board(connectors, limit, slots, slot_s)
 
     best, bound_wh = _levelled(board()), _bound_wh(connectors, limit, slots * slot_s)
-    for lay_out in _WHEN_FULL:
-        if not best.lacks_anything or best.placed_wh() >= bound_wh - 1:
+    others = _when_full(board)
+    while best.lacks_anything and best.placed_wh() < bound_wh - 1:
+        other = next(others, None)
+        if other is None:
             break
-        other = lay_out(board())
         best = max(best, other, key=Board.placed)  # the first of equals
     return Dispatched(
         slot_s=slot_s,
@@ -87,26 +88,35 @@ def _packed(board: Board) -> Board:
     return board
 
 
-_WHEN_FULL: tuple[Callable[[Board], Board], ...] = (
-    pour,
-    lambda board: mend(pour(board)),
-    lambda board: mend(_levelled(board)),
-    lambda board: mend(_packed(board)),
-)
-"""What is tried, in order, where a level load leaves something out."""
+def _when_full(board: Callable[[], Board]) -> Iterator[Board]:
+    """Give what is tried, in order, where a level load leaves something out."""
+    poured = pour(board())
+    yield poured
+    yield mend(poured.copy())
+    yield mend(_levelled(board()))
+    yield mend(_packed(board()))
 
 
-def _bound_wh(connectors: Iterable[DispatchConnector], limit: GroupLimit, seconds: int) -> Wh:
-    """Give what no dispatch exceeds: each line's share of what is due, capped by what it can carry."""
+def _bound_wh(connectors: Sequence[DispatchConnector], limit: GroupLimit, seconds: int) -> Wh:
+    """Give what no dispatch exceeds: what is due on each line, capped by each limit that carries it.
+
+    The limits with the least on them come first; one that carries a part of what another has capped, and
+    not all of it, says nothing more. So it is the tightest for limits that nest.
+    """
     second = limit.voltage * seconds  # microwatt-seconds of 1 mA on one line
-    per_line = dict.fromkeys(LINES, 0)
+    parts: list[tuple[frozenset[tuple[str, int]], int]] = []
     for one in connectors:
         most = min(max(0, one.due_wh) * MICROWATT_SECONDS_PER_WH, one.max_current * second * len(one.lines))
-        for line in one.lines:
-            per_line[line] += most // len(one.lines) + 1  # rounded up: a bound must not be too low
-    if limit.per_line is not None:
-        per_line = {line: min(wanted, limit.per_line * second) for line, wanted in per_line.items()}
-    bound = sum(per_line.values())
-    if limit.power is not None:
-        bound = min(bound, limit.power * 1_000_000 * seconds)
-    return Wh(bound // MICROWATT_SECONDS_PER_WH)
+        each = -(-most // len(one.lines))  # rounded up: a bound must not be too low
+        parts += [(frozenset({(one.id, line)}), each) for line in one.lines]
+    limits = []
+    for power, weights, line in limit.carriers(connectors):
+        atoms = ((one.id, at) for one in connectors if one.id in weights for at in one.lines)
+        limits.append((frozenset(atom for atom in atoms if line in (None, atom[1])), power))
+    for carried, power in sorted(limits, key=lambda one: (len(one[0]), one[1])):
+        inside = [part for part in parts if part[0] <= carried]
+        if inside:
+            parts = [part for part in parts if not part[0] <= carried]
+            whole = frozenset().union(*(atoms for atoms, _ in inside))
+            parts.append((whole, min(sum(most for _, most in inside), power * seconds)))
+    return Wh(sum(most for _, most in parts) // MICROWATT_SECONDS_PER_WH)

@@ -14,12 +14,14 @@ import numpy as np
 from evmesh.domain.canonical import MAX_DOCUMENT_INT
 from evmesh.domain.money import Price
 from evmesh.domain.problem import Problem, Request, SupplySegment, problem_sha256, write_problem
+from evmesh.domain.problem_shape import TreeShape
 from evmesh.domain.schedule import Refusal, Schedule, ScheduleRow
 from evmesh.domain.time_grid import STEP_S, TimeGrid
 from evmesh.domain.units import Wh
 from evmesh.planning import greedy
 from evmesh.planning.arrays import ProblemArrays, to_arrays
 from evmesh.planning.fill import Fill
+from evmesh.planning.shaped import solve_shaped
 
 
 def solve(problem: Problem, *, sha256: str | None = None) -> Schedule | Refusal:
@@ -28,6 +30,8 @@ def solve(problem: Problem, *, sha256: str | None = None) -> Schedule | Refusal:
     `sha256` is the hash of the file that the problem was read from; without it the answer is bound
     to the bytes that `write_problem` gives.
     """
+    if isinstance(problem.shape, TreeShape):
+        return solve_shaped(problem, problem.shape, sha256)
     sha256 = sha256 or problem_sha256(write_problem(problem))
     arrays = to_arrays(problem)
     beyond_window = beyond_own_window_wh(arrays)

@@ -6,6 +6,7 @@ leaves as level a room to those after it as it can. Where a car still lacks some
 way: one that draws in a slot of its draws elsewhere instead.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from evmesh.planning.board import MICROWATT_SECONDS_PER_WH, Board, DispatchConnector
@@ -46,16 +47,32 @@ def _pour(board: Board, one: DispatchConnector) -> None:
             max(one.min_current, min(rooms[slot] - level, top)) for slot, top in zip(slots, most, strict=True)
         ]
 
-    low, high = 0, max(rooms)
-    while low < high:
-        level = (low + high) // 2
-        low, high = (low, level) if sum(down_to(level)) <= due else (level + 1, high)
+    edges = {0, *(rooms[slot] - one.min_current for slot in slots)}
+    edges |= {rooms[slot] - top for slot, top in zip(slots, most, strict=True)}
+    low = _lowest(sorted(edges), due, lambda level: sum(down_to(level)))
     currents = down_to(low)
     rest = due - sum(currents)  # less than one mA a slot, where there is room for it
     for slot, current, top in zip(slots, currents, most, strict=True):
         more = min(rest, 1, top - current)
         board.add(one, slot, current + more)
         rest -= more
+
+
+def _lowest(edges: list[int], most: int, height: Callable[[int], int]) -> int:
+    """Give the lowest level ≥ 0 at which `height` is at most `most`.
+
+    It falls, evenly between two edges; at the last one it is low enough.
+    """
+    first, last = 0, len(edges) - 1
+    while first < last:
+        middle = (first + last) // 2
+        first, last = (first, middle) if height(edges[middle]) <= most else (middle + 1, last)
+    if not first:
+        return edges[0]
+    below, above = edges[first - 1], edges[first]
+    high = height(below)
+    fall = (high - height(above)) // (above - below)
+    return below - (most - high) // fall
 
 
 def mend(board: Board) -> Board:

@@ -20,14 +20,20 @@ class TransactionJournal(Protocol):
     async def write(self, transaction: JournaledTransaction) -> None:
         """Store before the first send; durable when this returns. Replaces the row of the same key."""
 
+    async def forget(self, key: str) -> None:
+        """Drop what no node took: its nonce is free again."""
+
     async def unmined(self, sender: Address) -> Sequence[JournaledTransaction]:
         """Give what is not known to be mined, in nonce order."""
 
-    async def mined(self, key: str, outcome: Mined) -> None:
-        """Record the block."""
+    async def mined(self, key: str, outcome: Mined) -> bool:
+        """Record the block, and say whether it is that of the transaction that stands here."""
 
     async def since_block(self, sender: Address, block: int) -> Sequence[JournaledTransaction]:
-        """Give what was mined in `block` or later, in nonce order: to send again on a chain that lost it."""
+        """Give what was mined in `block` or later, in nonce order: to ask again for on a changed chain."""
+
+    async def from_nonce(self, sender: Address, nonce: int) -> Sequence[JournaledTransaction]:
+        """Give what was signed with `nonce` or a later one, mined or not, in nonce order."""
 
 
 class Registry(Protocol):
@@ -46,8 +52,26 @@ class Escrow(Protocol):
     async def deposit(self, order: DepositOrder, key: str) -> Mined:
         """Relay a driver's deposit; simulated first. Raises Refused with the contract's reason."""
 
+    async def block_time(self) -> int:
+        """Read the newest block's time, in seconds since 1970: what is read after this is no older."""
+
+    async def window(self) -> int:
+        """Read for how many seconds after an exit began the payee may still claim."""
+
     async def claim(self, claims: Sequence[Claim], key: str) -> Mined:
-        """Claim for the operator; idempotent per `key`."""
+        """Claim for the operator; idempotent per `key`.
+
+        Raises Refused `claim.` and the fate of the first row where none would be settled, or was.
+        """
+
+    async def claim_fates(self, claims: Sequence[Claim]) -> Sequence[str]:
+        """Say what would become of each row now, in one word: `settled`, `other_epoch`, `stale`."""
+
+    async def has_signed(self, key: str) -> bool:
+        """Say whether a claim was signed for this purpose: then it is sent until it is mined."""
+
+    async def settled_rows(self, mined: Mined, rows: int) -> Sequence[bool] | None:
+        """Say which rows of a mined claim were settled; None where the node no longer has its receipt."""
 
     async def refund(self, payer: Address, tab: Tab, key: str) -> Mined:
         """Close the operator's tab with `payer` at what is spent already: the rest goes back.
@@ -77,12 +101,21 @@ class DriverRelay(Protocol):
     async def finish_exit(self, payer: Address, key: str) -> Mined:
         """Return to a driver what the tab has left, after the window."""
 
+    async def close(self, payer: Address, epoch: int, amount: int, agreed: bytes | None, key: str) -> Mined:
+        """End the operator's tab with `payer` at a final total, and return the rest at once.
+
+        `agreed` is the payer's signature of a Voucher of exactly `amount`, needed above what is spent.
+        """
+
 
 class Notary(Protocol):
     """`MeterNotary`: the newest tree head per (publisher, stream)."""
 
     async def anchor(self, stream: bytes, size: int, root: bytes, key: str) -> Mined:
         """Publish a head. A head that is already there, or older than the newest, is not sent again."""
+
+    async def anchor_many(self, heads: Sequence[tuple[bytes, int, bytes]], key: str) -> Mined:
+        """Publish (stream, size, root) of several streams in one transaction; each has to grow."""
 
     async def head(self, stream: bytes) -> tuple[int, bytes]:
         """Read (size, root) of our newest anchor; (0, zeros) before the first."""
@@ -107,3 +140,13 @@ class Wallet(Protocol):
 
         Raises Refused `wallet.too_little` where the balance does not reach.
         """
+
+
+class TokenSender(Protocol):
+    """An account that pays its own gas: what any wallet can do, also one that knows nothing of evmesh."""
+
+    @property
+    def address(self) -> Address: ...
+
+    async def send(self, to: Address, units: int, key: str) -> str:
+        """Send tokens, once for `key`, and give the hash of the mined transaction (0x and hexadecimal)."""

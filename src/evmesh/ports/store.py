@@ -10,9 +10,15 @@ from evmesh.domain.ids import Address, ConnectorRef, SessionId, StationId
 from evmesh.domain.sessions import Effect, EffectKind, JournalRow, Session
 from evmesh.domain.stations import ConnectorStatus, StartedTransaction, StoppedTransaction, Transaction
 from evmesh.domain.units import Wh
+from evmesh.ports.caps import CapUnit
+from evmesh.ports.invoices import InvoiceUnit
+from evmesh.ports.rewards import RewardUnit
+from evmesh.ports.streams import StreamUnit
+from evmesh.ports.tabs import TabUnit
+from evmesh.ports.transfers import TransferUnit
 
 
-class Unit(Protocol):
+class Unit(CapUnit, InvoiceUnit, RewardUnit, StreamUnit, TabUnit, TransferUnit, Protocol):
     """One database transaction: all of it is durable when its `async with` ends, or none of it."""
 
     @property

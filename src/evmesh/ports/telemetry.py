@@ -5,7 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
-from evmesh.domain.telemetry import TelemetryValue
+from evmesh.domain.telemetry import Ack, Command, CommandResult, NumberedValue, TelemetryValue
+from evmesh.domain.telemetry_summary import Summary
 
 
 class TelemetryBus(Protocol):
@@ -16,6 +17,29 @@ class TelemetryBus(Protocol):
 
     def values(self) -> AsyncIterator[TelemetryValue]:
         """Follow every charger's values, retained ones first."""
+
+
+class UplinkLine(Protocol):
+    """An open connection of a gateway; raises Unavailable `broker.away` when it is cut."""
+
+    async def send(self, values: Sequence[NumberedValue]) -> None:
+        """Publish in order; returns when the broker has all of it, which is not yet the database."""
+
+    def acks(self) -> AsyncIterator[Ack]:
+        """Hear what is in the database."""
+
+    def commands(self) -> AsyncIterator[Command]:
+        """Hear what the gateway's chargers are told; what is no command is answered and left out."""
+
+    async def answer(self, result: CommandResult) -> None:
+        """Say what became of a command."""
+
+
+class Uplink(Protocol):
+    """Where a gateway's values go."""
+
+    def open(self, chargers: Sequence[str]) -> AbstractAsyncContextManager[UplinkLine]:
+        """Connect, with a last will, and say online."""
 
 
 class FrameLine(Protocol):
@@ -47,3 +71,23 @@ class TelemetryStore(Protocol):
     async def range(
         self, charger: str, name: str, start: datetime, end: datetime
     ) -> Sequence[TelemetryValue]: ...
+
+
+class TelemetryHistory(TelemetryStore, Protocol):
+    """The time series with all its ways of looking back."""
+
+    async def before(self, charger: str, name: str, instant: datetime) -> TelemetryValue | None:
+        """Give the newest whole number before an instant."""
+
+    async def summaries(
+        self, charger: str, name: str, start: datetime, end: datetime, width_s: int
+    ) -> Sequence[Summary]:
+        """Sum up the whole numbers in [start, end), the oldest stretch first.
+
+        Where start and end lie inside a stretch, a store that keeps sums may count all of that stretch.
+        """
+
+    def stream(
+        self, charger: str, name: str, start: datetime, end: datetime
+    ) -> AsyncIterator[Sequence[TelemetryValue]]:
+        """Give every reading in [start, end), the oldest first, some at a time."""

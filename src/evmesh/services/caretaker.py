@@ -17,6 +17,7 @@ from evmesh.services.payments import Payments, find
 from evmesh.services.registers import end_of
 from evmesh.services.starts import NO_ROOM, UNHEARD, WITHDRAWN, is_untold, refund_once_heard
 from evmesh.services.stations import StationEvents
+from evmesh.services.streaming import is_missing_voucher
 from evmesh.services.transitions import Transitions, Work
 
 _log = structlog.get_logger(__name__)
@@ -119,6 +120,7 @@ class Caretaker:
         return (
             (session.deadline is not None and session.deadline <= now)
             or (session.state in (State.CHARGING, State.SUSPENDED) and session.terms.departure <= now)
+            or is_missing_voucher(session, now)
             or self._must_close(session, now)
             or self._is_full(session, now)
         )
@@ -137,6 +139,8 @@ class Caretaker:
         elif session.state in (State.CHARGING, State.SUSPENDED):
             if session.terms.departure <= now:
                 return await work.apply(session, Event.STOP, StopCause.DEPARTURE)
+            if is_missing_voucher(session, now):
+                return await work.apply(session, Event.STOP, StopCause.VOUCHER)
             if self._is_full(session, now):
                 return await work.apply(session, Event.STOP, StopCause.FULL)
         return session

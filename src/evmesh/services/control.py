@@ -7,7 +7,7 @@ steer at present leave of the cabinet (`limits.py`).
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,71 +15,43 @@ import structlog
 
 from evmesh.domain.problem import Problem, Request, SupplySegment
 from evmesh.domain.schedule import Schedule, ScheduleRow
-from evmesh.domain.sessions import Session, State
-from evmesh.domain.stations import Connector, LimitPeriod, LimitProfile
+from evmesh.domain.sessions import PROMISED, Session, State
+from evmesh.domain.stations import Connector, LimitProfile
 from evmesh.domain.time_grid import STEP_S, TimeGrid
 from evmesh.domain.units import (
-    MIN_CURRENT,
-    Milliamp,
     W,
     Wh,
-    current_from_watts,
     energy_from_watts,
-    watts_from_current,
-    watts_from_energy,
 )
-from evmesh.planning.dispatch import DispatchConnector, Dispatched, GroupLimit, dispatch
 from evmesh.planning.spare import hand_on
-from evmesh.ports import ChargePoint, Clock
+from evmesh.ports import ChargePoint, Clock, Unit
+from evmesh.services.caps import GroupCaps
 from evmesh.services.directory import Directory, Group, Place, Supply
-from evmesh.services.limits import Limits, Room, Times, safe_limit
-from evmesh.services.live import LiveState
-from evmesh.services.plans import Plan, Planner, step_start
+from evmesh.services.dues import (
+    PLANNER,
+    SLOT_S,
+    Due,
+    Spare,
+    cut_into_currents,
+    limit_of,
+    mean_of,
+    profile_of,
+    room_for,
+    shared,
+    without,
+)
+from evmesh.services.limits import FuseRoom, Limits, Times
+from evmesh.services.live import LiveState, Placed
+from evmesh.services.plan_in_force import Plan, step_start
+from evmesh.services.plans import Planner
+from evmesh.services.promises import dimmed_flags
 from evmesh.services.transitions import Transitions
 
 _log = structlog.get_logger(__name__)
-SLOT_S = 60
 _HOLD_AFTER_STEP = timedelta(minutes=5)
 """How long planned limits hold past their step, should nothing new come; then the safe current rules."""
 
-_SAFE_AFTER_DEPARTURE = timedelta(days=1)
-"""How long the safe current holds for a car that stays, should we be away for so long."""
-
-_HIDDEN_WH = 2
-"""What a register that counts whole Wh hides at a start, and again at an end."""
-
 _POLL_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class _Due:
-    """One plugged session: what it may take in the rest of this step, and later."""
-
-    session: Session
-    place: Place
-    pseudonym: str
-    left: int
-    now_wh: Wh
-    max_wh: Wh
-    phases: int
-    """Over how many of the outlet's phases the car charges."""
-    offer: W
-    """The most that it is worth being offered, as the outlet's power."""
-
-    @property
-    def connector(self) -> Connector:
-        return self.place.connector
-
-    def load(self, wh: int) -> Wh:
-        """Give the cabinet's energy that must be kept free for so much to reach the car, rounded up.
-
-        A current may flow on all of the outlet's phases, whatever the car made of it so far.
-        """
-        return Wh(-(-wh * self.connector.phases // self.phases))
-
-    def reaches(self, load: int) -> Wh:
-        """Give what of so much reaches the car, rounded down."""
-        return Wh(load * self.phases // self.connector.phases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +76,9 @@ class Control:
         supply: Supply,
         live: LiveState,
         stations: ChargePoint,
+        caps: GroupCaps,
     ) -> None:
+        self._caps = caps
         self._transitions = transitions
         self._clock = clock
         self._directory = directory
@@ -113,7 +87,9 @@ class Control:
         self._live = live
         self._at_risk: dict[str, set[str]] = {}
         """Sessions by group whose promise is short at present: logged when they change."""
-        self._limits = Limits(transitions, clock, directory, live, stations)
+        self._capacities: dict[str, tuple[object, ...]] = {}
+        """What each group could draw from the last cycle on: when that changes it is planned again."""
+        self._limits = Limits(transitions, clock, directory, live, stations, caps)
 
     async def run(self) -> None:
         """Control every group once a minute of platform time, and whenever a session moves."""
@@ -126,6 +102,8 @@ class Control:
                     has_moved = moved.is_set()
                     moved.clear()
                     next_cycle = now + timedelta(seconds=SLOT_S)
+                    if (change := self._caps.next_change(now)) is not None:
+                        next_cycle = min(next_cycle, change)  # from that instant on
                     for group in self._directory.groups.values():
                         await self._cycle(group, has_moved)
                 self._limits.start(tasks)
@@ -149,17 +127,36 @@ class Control:
         async with self._transitions.read() as unit:
             now = self._clock.now()
             newest = await self._planner.current(unit, group.name)
-            if has_moved or newest is None or newest.stored.start <= now:
+            capacity = self._caps.course(group, now)
+            is_other = capacity.points[0][1:] + capacity.points[1:] != self._capacities.get(group.name)
+            self._capacities[group.name] = capacity.points[0][1:] + capacity.points[1:]
+            if has_moved or is_other or newest is None or newest.stored.start <= now:
                 newest, short = await self._planner.replan(unit, group, now)
                 if short.keys() != self._at_risk.get(group.name, set()):
                     self._at_risk[group.name] = set(short)
                     _log.info("promise.at_risk", group=group.name, at=now.isoformat(), missing_wh=dict(short))
             running = await self._planner.running(unit, group.name, now)
-            found = await unit.sessions(open_only=True)
-        sessions = [one for one in found if self._is_in(group, one)]
+            found = [one for one in await unit.sessions(open_only=True) if self._is_in(group, one)]
+            sessions = [await self._tell_hurt(unit, one, newest) for one in found]
         self._limits.look(group, sessions)  # strays that it assumes count from here on
         until = step_start(now) + timedelta(seconds=STEP_S) + _HOLD_AFTER_STEP
         self._limits.wish(self.limits(group, now, sessions, _Plans(running, newest)), until)
+
+    async def _tell_hurt(self, unit: Unit, session: Session, newest: Plan) -> Session:
+        """Flag a session that a cap takes promised energy from, and take the flag back when it is made up.
+
+        In its last quarter of an hour no plan says anything new of it.
+        """
+        if session.state not in PROMISED or not newest.problem.grid.steps_ended_by(session.terms.departure):
+            return session
+        lack = self._planner.lack(session)
+        flags = dimmed_flags(session, Wh(0) if lack is None else lack.by_cap)
+        if flags == session.flags:
+            return session
+        _log.info("promise.dimmed", session=session.id.text, missing_wh=lack.by_cap if lack else 0)
+        hurt = replace(session, flags=flags)
+        await unit.touch_session(hurt)
+        return hurt
 
     def _is_in(self, group: Group, session: Session) -> bool:
         place = self._directory.by_ref(session.terms.connector)
@@ -184,7 +181,7 @@ class Control:
         ]
         steered = [due for due in dues if self._limits.is_steered(due.connector.ref)]
         room = self._limits.room(group, {due.connector.ref for due in steered}, times)
-        cut = self._cut(group, times, room, steered, plans)
+        cut = self._cut(group, times, room, steered, plans, is_whole=True)
         for due in dues:
             if due not in steered:
                 held = self._limits.held(group, due.place, times)
@@ -192,28 +189,56 @@ class Control:
         return cut
 
     def _cut(
-        self, group: Group, times: Times, room: Room, dues: Sequence[_Due], plans: _Plans
+        self,
+        group: Group,
+        times: Times,
+        rooms: Sequence[FuseRoom],
+        dues: Sequence[Due],
+        plans: _Plans,
+        *,
+        is_whole: bool = False,
     ) -> dict[Session, LimitProfile]:
-        """Share a room among connectors: by the minute, then the next step's mean, then the safe limit."""
+        """Share what there is: by the minute, then the next step's mean, then the safe limit."""
         left_s = max(1, int((times.end - times.now).total_seconds()))
-        spare = self._spare(replace(group, capacity=room.now), times, left_s, dues, plans.newest)
-        cut = _dispatch(dues, spare, room.now, left_s)
-        means = _shared(room.next, ((due, _mean(plans.newest, due, times.end)) for due in dues))
-        safes = _shared(room.later, ((due, safe_limit(group, due.connector)) for due in dues))
+        now = rooms[0].room.now  # the group's own limit comes first
+        spare = self._spare(replace(group, capacity=now, is_capped=False), times, left_s, dues, plans.newest)
+        cut = cut_into_currents(dues, spare, limit_of(rooms, dues), left_s)
+        if is_whole:
+            self._live.placed[group.name] = Placed(
+                times.now, Wh(sum(due.now_wh for due in dues)), cut.placed_wh, cut.bound_wh, cut.gap_wh
+            )
+        means = shared(
+            [(one.fuse, one.room.next) for one in rooms],
+            [(due, mean_of(plans.newest, due, times.end)) for due in dues],
+        )
+        safes = shared(
+            [(one.fuse, one.room.later) for one in rooms],
+            [(due, min(due.rating.later, self._limits.safe(group, due.connector))) for due in dues],
+        )
         return {
-            due.session: _profile(times, cut.slot_s, cut.currents[due.pseudonym], due, mean, safe)
+            due.session: replace(
+                profile_of(times, cut.slot_s, cut.currents[due.pseudonym], due, mean, safe),
+                source=self._source(group, due.connector, times.now),
+            )
             for due, mean, safe in zip(dues, means, safes, strict=True)
         }
 
-    def _due(self, session: Session, place: Place, times: Times, running: Plan | None) -> _Due:
+    def _source(self, group: Group, connector: Connector, now: datetime) -> str:
+        """Name whose word the limits of a charge point are: a cap's, where one lowers it, else ours."""
+        cap = self._caps.binding_at(group, connector, now) or self._caps.binding(group, now)
+        return PLANNER if cap is None else cap.by
+
+    def _due(self, session: Session, place: Place, times: Times, running: Plan | None) -> Due:
         planned = running.planned(session, times.now) if running else Wh(0)
         got = self._live.delivered_in_step(session, times.now)
-        left = max(0, session.terms.energy - self._live.got(session, times.now))
+        left = max(0, self._live.wanted(session) - self._live.got(session, times.now))
         left_s = max(1, int((times.end - times.now).total_seconds()))
         phases = self._live.phases(session, place.connector)
-        offer = self._live.offer(session, place.connector, times.now)
+        group = self._directory.groups[place.connector.group]
+        rating = self._limits.rating(group, place.connector, times)
+        offer = min(self._live.offer(session, place.connector, times.now), rating.now)
         max_wh = energy_from_watts(W(offer * phases // place.connector.phases), left_s)
-        return _Due(
+        return Due(
             session=session,
             place=place,
             pseudonym=self._planner.pseudonym(session),
@@ -222,11 +247,18 @@ class Control:
             max_wh=max_wh,
             phases=phases,
             offer=offer,
+            draws=self._draws(place.connector, times.now),
+            rating=rating,
         )
 
+    def _draws(self, connector: Connector, now: datetime) -> bool:
+        """Tell whether a connector's limits let it draw until now."""
+        profile = self._live.connector(connector.ref).profile
+        return profile is not None and bool(profile.limit_at(now - timedelta(seconds=1)))
+
     def _spare(
-        self, group: Group, times: Times, left_s: int, dues: Sequence[_Due], newest: Plan
-    ) -> dict[str, "_Spare"]:
+        self, group: Group, times: Times, left_s: int, dues: Sequence[Due], newest: Plan
+    ) -> dict[str, "Spare"]:
         """Hand out what the rest of this step has unused.
 
         First to cars for which no later step holds what rounding and late values left over, then to
@@ -244,18 +276,18 @@ class Control:
         planned = [
             [row.at(n) for n in range(row.end)] if (row := rows.get(due.pseudonym)) else [] for due in dues
         ]
-        found = {due.pseudonym: _Spare() for due in dues}
+        found = {due.pseudonym: Spare() for due in dues}
         for due, wh in zip(dues, planned, strict=True):
             if not any(wh):
-                found[due.pseudonym].owed = more = _room_for(due, due.now_wh, room)
+                found[due.pseudonym].owed = more = room_for(due, due.now_wh, room)
                 room -= due.load(more)
         requests, shifted = [], []
         for due, wh in zip(dues, planned, strict=True):
             spare = found[due.pseudonym]
             if any(wh) and not due.session.terms.flexible:
-                spare.more = _room_for(due, due.now_wh, room)
+                spare.more = room_for(due, due.now_wh, room)
                 room -= due.load(spare.more)
-            both = (Wh(due.now_wh + spare.owed + spare.more), *_without(wh, spare.more))
+            both = (Wh(due.now_wh + spare.owed + spare.more), *without(wh, spare.more))
             requests.append(Request(due.pseudonym, 0, len(both), Wh(sum(both)), Wh(max(due.max_wh, both[0]))))
             shifted.append(ScheduleRow(due.pseudonym, 0, both))
         cheapest = min((one.price for one in here), default=0)
@@ -263,115 +295,3 @@ class Control:
         for one in hand_on(Problem(grid, tuple(supply), tuple(requests)), schedule, 0, {}):
             found[one.id].more += one.wh
         return found
-
-
-@dataclass(slots=True)
-class _Spare:
-    """What a car may have of the unused rest of a step: what it is owed, and what it may have sooner."""
-
-    owed: int = 0
-    more: int = 0
-
-
-def _dispatch(dues: Sequence[_Due], spare: Mapping[str, _Spare], room: W, left_s: int) -> Dispatched:
-    """Cut energy into currents; what is handed out sooner takes from nobody what is due now.
-
-    A cabinet that is full by energy may have no place for a car's blocks of 6 A.
-    """
-    limit = GroupLimit(power=room)
-    owed = {due.pseudonym: due.now_wh + spare.get(due.pseudonym, _Spare()).owed for due in dues}
-    least = dispatch([_dispatched(due, owed[due.pseudonym], left_s) for due in dues], limit, left_s, SLOT_S)
-    if not any(one.more for one in spare.values()):
-        return least
-    for quarters in (4, 3, 2, 1):
-        more = {name: wh + spare[name].more * quarters // 4 for name, wh in owed.items()}
-        cut = dispatch([_dispatched(due, more[due.pseudonym], left_s) for due in dues], limit, left_s, SLOT_S)
-        if all(_carried(cut, due) >= min(_carried(least, due), owed[due.pseudonym]) for due in dues):
-            return cut
-    return least
-
-
-def _carried(cut: Dispatched, due: _Due) -> Wh:
-    milliamp_slots = sum(cut.currents[due.pseudonym])
-    return energy_from_watts(watts_from_current(Milliamp(milliamp_slots), due.phases), cut.slot_s)
-
-
-def _room_for(due: _Due, wh: int, room: int) -> int:
-    """Give what a car that gets `wh` in the rest of the step could take on top, as far as there is room."""
-    return max(0, min(due.left - wh, due.max_wh - wh, due.reaches(room)))
-
-
-def _without(planned: Sequence[Wh], wh: int) -> list[Wh]:
-    """Take energy out of the steps that come first."""
-    rest = []
-    for step in planned:
-        taken = min(step, wh)
-        rest.append(Wh(step - taken))
-        wh -= taken
-    return rest
-
-
-def _dispatched(due: _Due, wh: int, left_s: int) -> DispatchConnector:
-    """Put a car on the board."""
-    return DispatchConnector(
-        id=due.pseudonym,
-        lines=_lines(due),
-        max_current=min(due.connector.max_current, current_from_watts(due.offer, due.connector.phases)),
-        due_wh=due.load(_whole_slot(due, wh, left_s)),
-    )
-
-
-def _lines(due: _Due) -> tuple[int, ...]:
-    """Give the lines that an outlet loads.
-
-    Which one a single-phase outlet loads is not in the site file. It matters only where a line has a
-    limit of its own, which a group here has not: one line after the other is as good as any.
-    """
-    return (1, 2, 3) if due.connector.phases == 3 else (1 + due.connector.ref.connector % 3,)
-
-
-def _whole_slot(due: _Due, wh: int, left_s: int) -> Wh:
-    """Round the last of a car's energy up: what is less than a slot at 6 A would never come.
-
-    A register shows whole Wh: what it still hides must not cost another slot.
-    """
-    if not 0 < due.left <= wh:
-        return Wh(wh)
-    least = watts_from_current(MIN_CURRENT, due.phases)
-    return Wh(max(wh + _HIDDEN_WH, energy_from_watts(least, min(SLOT_S, left_s))))
-
-
-def _mean(plan: Plan, due: _Due, end: datetime) -> W:
-    return min(watts_from_energy(due.load(plan.planned(due.session, end)), STEP_S), due.connector.rating)
-
-
-def _shared(room: W, wanted: Iterable[tuple[_Due, W]]) -> list[W]:
-    """Give each car what it wants while there is room; less than 6 A is nothing."""
-    given = []
-    for due, want in wanted:
-        power = min(want, room)
-        if current_from_watts(power, due.connector.phases) < MIN_CURRENT:
-            power = W(0)
-        given.append(power)
-        room = W(room - power)
-    return given
-
-
-def _profile(
-    times: Times, slot_s: int, currents: Sequence[Milliamp], due: _Due, mean: W, safe: W
-) -> LimitProfile:
-    """Put a connector's limits into one profile."""
-    phases, rating = due.connector.phases, due.connector.rating
-    limits = [
-        (slot * slot_s, min(watts_from_current(current, phases), rating))
-        for slot, current in enumerate(currents)
-    ]
-    left_s = max(len(currents) * slot_s, int((times.end - times.now).total_seconds()))
-    limits.append((left_s, mean))
-    limits.append((left_s + int((times.over - times.end).total_seconds()), safe))
-    periods: list[LimitPeriod] = []
-    for offset_s, limit in limits:
-        if not periods or periods[-1].limit != limit:
-            periods.append(LimitPeriod(offset_s, limit))
-    expires = max(due.session.terms.departure, times.end) + _SAFE_AFTER_DEPARTURE
-    return LimitProfile(times.now, expires, tuple(periods), "planner")

@@ -24,14 +24,14 @@ class Course:
                 found = max(found, power)
         return found
 
-    def least(self, start: datetime, end: datetime) -> int:
-        """Give the lowest power in [start, end)."""
+    def least(self, start: datetime, end: datetime | None = None) -> int:
+        """Give the lowest power in [start, end); without an end, from `start` on for ever."""
         ends = [*(at for at, _ in self.points[1:]), None]
         return min(
             (
                 power
                 for (begin, power), over in zip(self.points, ends, strict=True)
-                if begin < end and (over is None or over > start)
+                if (end is None or begin < end) and (over is None or over > start)
             ),
             default=0,
         )
@@ -79,13 +79,18 @@ def total(courses: Sequence[Course]) -> Course:
     return _merge(courses, sum)
 
 
-def fits(others: Course, before: Course, after: Course, capacity: W) -> bool:
+def fits(others: Course, before: Course, after: Course, capacity: Course) -> bool:
     """Say whether going from `before` to `after` beside `others` exceeds the capacity nowhere anew.
 
     Where it adds nothing it is no matter how much there is already.
     """
-    sums = _merge((others, before, after), lambda w: w[0] + w[2] if w[2] > w[1] else 0)
-    return all(power <= capacity for _, power in sums.points)
+    over = _merge((others, before, after, capacity), lambda w: w[0] + w[2] - w[3] if w[2] > w[1] else 0)
+    return all(power <= 0 for _, power in over.points)
+
+
+def adds_nothing(before: Course, after: Course) -> bool:
+    """Say whether `after` is nowhere above `before`."""
+    return all(more <= 0 for _, more in _merge((before, after), lambda w: w[1] - w[0]).points)
 
 
 def _merge(courses: Sequence[Course], fold: Callable[[list[int]], int]) -> Course:

@@ -11,8 +11,10 @@ from evmesh.domain.station_code import code_of, counter_of
 from evmesh.domain.stations import Connector
 from evmesh.domain.time_grid import TimeGrid
 from evmesh.domain.typed_data import Domain
-from evmesh.domain.units import W
+from evmesh.domain.units import Milliamp, W
 from evmesh.ports import Signer
+
+NOTHING = W(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Place:
     name: str
     connector: Connector
     deposit_address: Address
+    node: str = ""
+    """The part of the group that it hangs on; empty is the group itself."""
 
     @property
     def code(self) -> str:
@@ -36,12 +40,64 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """A part of a group with a cable of its own: a cabinet on a feeder, a feeder of a transformer."""
+
+    name: str
+    parent: str
+    """The part that it hangs on; empty is the group itself."""
+    capacity: W
+    per_line: Milliamp | None = None
+    """The fuse of each of its three lines."""
+    other: W = NOTHING
+    """What other equipment takes on it at most, as the site file says."""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
-    """The charge points behind one cabinet."""
+    """The charge points behind one cabinet, or behind several that hang on one another."""
 
     name: str
     capacity: W
     places: tuple[Place, ...]
+    floor: W = NOTHING
+    """What a grid operator's cap leaves it at least."""
+    floor_each: W = NOTHING
+    """What a grid operator's cap leaves each charge point at least."""
+    taken: W = NOTHING
+    """What of the capacity flows where nobody can steer it."""
+    is_capped: bool = True
+    """Caps hold; False looks at it as if nobody had set one."""
+    per_line: Milliamp | None = None
+    """The fuse of each of its three lines."""
+    nodes: tuple[Node, ...] = ()
+    """Its parts, each after the one that it hangs on."""
+    other: W = NOTHING
+    """What other equipment takes at most on the group itself."""
+
+    @property
+    def others(self) -> W:
+        """What other equipment takes at most, on the group itself and on all of its parts."""
+        return W(self.other + sum(node.other for node in self.nodes))
+
+    def path(self, place: Place) -> tuple[str, ...]:
+        """Give the parts on the way from a place up to the group itself, the nearest first."""
+        parents = {node.name: node.parent for node in self.nodes}
+        found, at = [], place.node
+        while at:
+            found.append(at)
+            at = parents[at]
+        return tuple(found)
+
+    def nodes_below(self, name: str) -> tuple[Node, ...]:
+        """Give a part and all that hang on it."""
+        below = {name}
+        found = []
+        for node in self.nodes:
+            if node.name in below or node.parent in below:
+                below.add(node.name)
+                found.append(node)
+        return tuple(found)
 
 
 Supply = Callable[[Group, TimeGrid], tuple[SupplySegment, ...]]
@@ -87,9 +143,14 @@ class Directory:
         return self._by_asset.get(asset) or self._retired[asset]
 
     @property
+    def all_places(self) -> tuple[Place, ...]:
+        """Give the places of today and those of earlier days."""
+        return (*self.places, *self._retired.values())
+
+    @property
     def meters(self) -> frozenset[str]:
         """The names of all meters that ever were ours: receipts outlast places."""
-        return frozenset(place.meter for place in (*self.places, *self._retired.values()))
+        return frozenset(place.meter for place in self.all_places)
 
 
 @dataclass(frozen=True, slots=True)

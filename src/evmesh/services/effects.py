@@ -2,7 +2,8 @@
 
 Each effect is idempotent at its receiver (an idTag, a transaction id, a purpose key), so it may be
 sent again after a crash at any point. Messages to stations do not wait for one another; what goes
-to the chain goes in the order in which it was owed.
+to the chain goes in the order in which it was owed; claims that wait at the same time go together
+(`claim_batch.py`).
 """
 
 import asyncio
@@ -11,15 +12,18 @@ from dataclasses import replace
 
 import structlog
 
-from evmesh.domain.chain import Claim, Mined
+from evmesh.domain.chain import Mined
 from evmesh.domain.errors import EvmeshError, Refused, Unavailable
+from evmesh.domain.ids import SessionId
 from evmesh.domain.readings import METER_STREAM
-from evmesh.domain.sessions import UNCOLLECTABLE, Effect, EffectKind, Event, Session, State
-from evmesh.ports import ChargePoint, Escrow, Notary
+from evmesh.domain.sessions import UNCOLLECTABLE, Effect, EffectKind, Event, Session, State, Way
+from evmesh.ports import ChargePoint, Escrow, Notary, RefillClaims
+from evmesh.services.claim_batch import ClaimBatch, Claimed, Lost
 from evmesh.services.directory import Operator
 from evmesh.services.payments import find
 from evmesh.services.settlements import Settlements
 from evmesh.services.starts import NO_ROOM, WITHDRAWN
+from evmesh.services.transfers_settle import DepositSettling
 from evmesh.services.transitions import Transitions, Work
 
 _log = structlog.get_logger(__name__)
@@ -37,6 +41,7 @@ _RELEVANT: Mapping[EffectKind, State] = {
     EffectKind.REMOTE_START: State.STARTING,
     EffectKind.REMOTE_STOP: State.STOPPING,
     EffectKind.CLAIM: State.METERED,
+    EffectKind.PAY_OUT: State.METERED,
     EffectKind.REFUND: State.REFUNDING,
 }
 """The state in which an effect still matters; an anchor always does."""
@@ -44,14 +49,14 @@ _RELEVANT: Mapping[EffectKind, State] = {
 _HAS_IT_BACK = frozenset({"tab.nothing_to_close", "tab.other_epoch"})
 """The contract's words for a tab that its driver has emptied meanwhile."""
 
-_TAB_IS_GONE = "claim.other_epoch"
-"""The contract's word for a voucher of an epoch that has ended: it can never be claimed."""
-
 FOREIGN_HEAD = "notary.foreign_head"
 """The newest head that our notary key has anchored is not one of our tree."""
 
 Finish = Callable[[Work, Session], Awaitable[None]]
 """What an effect changes once it is done, in the transaction that closes it."""
+
+_Send = Callable[[Sequence[Effect]], Awaitable[Mapping[int, EvmeshError]]]
+"""Sends effects, and gives why each that was not sent was not, by its number."""
 
 
 class Effects:
@@ -68,8 +73,13 @@ class Effects:
         notary: Notary,
         settlements: Settlements,
         may_begin: Callable[[Session], bool],
+        refills: RefillClaims | None = None,
+        *,
+        deposits: DepositSettling,
     ) -> None:
         """`may_begin` tells whether the cabinet has room for a session to begin now."""
+        self._deposits = deposits
+        self._claims = ClaimBatch(transitions, operator, escrow, refills)
         self._may_begin = may_begin
         self._transitions = transitions
         self._operator = operator
@@ -81,7 +91,7 @@ class Effects:
             EffectKind.REMOTE_START: self._remote_start,
             EffectKind.REMOTE_STOP: self._remote_stop,
             EffectKind.ANCHOR: self._anchor,
-            EffectKind.CLAIM: self._claim,
+            EffectKind.PAY_OUT: self._pay_out,
             EffectKind.REFUND: self._refund,
         }
         self._retry_at: dict[int, float] = {}
@@ -135,23 +145,46 @@ class Effects:
         return batches
 
     async def _send_in_order(self, effects: Sequence[Effect]) -> None:
+        claims = [effect for effect in effects if effect.kind is EffectKind.CLAIM]
         try:
             for effect in effects:
-                try:
-                    await self._send(effect)
-                except Unavailable as error:
-                    self._delay(effect, error)
-                    if error.code == NO_ROOM:
-                        await self._note_no_room(effect)
-                    if effect.kind not in _TO_STATION:
-                        self._chain_away_until = self._retry_at[effect.number]
+                if effect not in claims:
+                    goes_on = await self._try([effect], self._send_one)
+                elif effect is claims[-1]:  # all that are owed go together, after their anchors
+                    goes_on = await self._try(claims, self._send_claims)
+                else:
+                    continue
+                if not goes_on:
                     break  # the others would meet the same
-                except Refused as error:
-                    self._delay(effect, error)
-                except EvmeshError as error:
-                    await self._park(effect, error)
         finally:
             self._running.difference_update(effect.number for effect in effects)
+
+    async def _send_one(self, effects: Sequence[Effect]) -> Mapping[int, EvmeshError]:
+        await self._send(effects[0])
+        return {}
+
+    async def _try(self, effects: Sequence[Effect], send: _Send) -> bool:
+        """Send effects; say whether the next ones can be sent."""
+        try:
+            errors = await send(effects)
+        except EvmeshError as error:
+            errors = {effect.number: error for effect in effects}
+        for effect in effects:
+            if effect.number in errors:
+                await self._put_off(effect, errors[effect.number])
+        return not any(isinstance(error, Unavailable) for error in errors.values())
+
+    async def _put_off(self, effect: Effect, error: EvmeshError) -> None:
+        if isinstance(error, Unavailable):
+            self._delay(effect, error)
+            if error.code == NO_ROOM:
+                await self._note_no_room(effect)
+            if effect.kind not in _TO_STATION:
+                self._chain_away_until = self._retry_at[effect.number]
+        elif isinstance(error, Refused):
+            self._delay(effect, error)
+        else:
+            await self._park(effect, error)
 
     def _delay(self, effect: Effect, error: EvmeshError) -> None:
         if error.code == NO_ROOM:  # others are about to make room: that takes moments, or it never comes
@@ -258,35 +291,39 @@ class Effects:
         _log.error(FOREIGN_HEAD, session=session.id.text, size=newest[0], root=newest[1].hex())
         return _flag_foreign_head  # to try again would change nothing
 
-    async def _claim(self, effect: Effect, session: Session) -> Finish:
-        mined: list[Mined] = []
-        terms = session.terms
-        if session.due:
-            if session.voucher_signature is None:
-                raise AssertionError(f"session {session.id} charged without a voucher")
-            claim = Claim(
-                payer=terms.payer,
-                epoch=terms.epoch,
-                cumulative=terms.base + terms.budget,
-                amount=terms.base + session.due,
-                signature=session.voucher_signature,
+    async def _send_claims(self, effects: Sequence[Effect]) -> Mapping[int, EvmeshError]:
+        """Claim for several sessions at once; give why each that was not claimed was not."""
+        ids = list[SessionId]()
+        async with self._transitions.read() as unit:
+            for effect in effects:
+                session = await unit.session(effect.session)
+                if session is not None and session.state is _RELEVANT[EffectKind.CLAIM]:
+                    ids.append(session.id)
+                await unit.effect_tried(effect.number)
+        self._transitions.checkpoint(f"{EffectKind.CLAIM}:before_send")
+        outcomes = await self._claims.claim(ids)
+        self._transitions.checkpoint(f"{EffectKind.CLAIM}:after_send")
+        errors = dict[int, EvmeshError]()
+        for effect in effects:
+            outcome = outcomes.get(effect.session)
+            if isinstance(outcome, EvmeshError):
+                errors[effect.number] = outcome
+                continue
+            async with self._transitions.begin() as work:
+                await work.unit.effect_done(effect.number)
+                if outcome is not None:
+                    await self._settle(work, await find(work, effect.session), outcome)
+        return errors
+
+    async def _settle(self, work: Work, session: Session, outcome: Claimed | Lost) -> None:
+        if isinstance(outcome, Lost):
+            _log.error(
+                UNCOLLECTABLE, session=session.id.text, payer=session.terms.payer.text, due=session.due
             )
-            try:
-                mined.append(await self._escrow.claim([claim], key=f"claim:{session.id}"))
-            except Refused as error:
-                if error.code != _TAB_IS_GONE:
-                    raise
-                _log.error(UNCOLLECTABLE, session=session.id.text, payer=terms.payer.text, due=session.due)
-                return self._lose
-            tab = await self._escrow.tab(self._operator.payee.address, terms.payer)
-            if tab.epoch == terms.epoch and tab.spent < claim.amount:
-                raise Refused("claim.not_counted", f"the escrow did not count the claim of {session.id}")
-
-        async def settle(work: Work, session: Session) -> None:
-            settled = await work.apply(session, Event.SETTLE, "claimed" if mined else "nothing_due")
-            await self._settlements.issue(work, settled, "claim", mined)
-
-        return settle
+            await self._lose(work, session)
+            return
+        settled = await work.apply(session, Event.SETTLE, "claimed" if outcome.mined else "nothing_due")
+        await self._settlements.issue(work, settled, "claim", [outcome.mined] if outcome.mined else [])
 
     async def _lose(self, work: Work, session: Session) -> None:
         """End a session whose voucher is dead: what is due stays due, and is said to be lost."""
@@ -294,7 +331,12 @@ class Effects:
         lost = await work.apply(flagged, Event.SETTLE, UNCOLLECTABLE)
         await self._settlements.issue(work, lost, "loss", [])
 
+    async def _pay_out(self, effect: Effect, session: Session) -> Finish:
+        return await self._deposits.pay_out(session)
+
     async def _refund(self, effect: Effect, session: Session) -> Finish:
+        if session.terms.way is Way.TRANSFER:
+            return await self._deposits.give_back(session)
         mined: list[Mined] = []
         tab = await self._escrow.tab(self._operator.payee.address, session.terms.payer)
         is_ours = tab.epoch == session.terms.epoch and tab.ceiling > 0

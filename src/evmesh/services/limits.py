@@ -19,8 +19,10 @@ from evmesh.domain.sessions import PLUGGED, Session, State
 from evmesh.domain.stations import DRAWING, Connector, LimitProfile
 from evmesh.domain.units import MIN_CURRENT, W, watts_from_current
 from evmesh.ports import ChargePoint, Clock
-from evmesh.services.courses import Course, course_of, fits, highest, lowered, steady, total
+from evmesh.services.caps import GroupCaps
+from evmesh.services.courses import Course, adds_nothing, course_of, fits, highest, lowered, steady, total
 from evmesh.services.directory import Directory, Group, Place
+from evmesh.services.fuses import ROOT, Fuse, fuses_of, least_fits
 from evmesh.services.live import Held, LiveState
 from evmesh.services.transitions import Transitions
 
@@ -28,6 +30,8 @@ _log = structlog.get_logger(__name__)
 
 _MOST_DOUBTS = 8
 """Unanswered limits that are kept for one connector; with so many it is only asked for less."""
+
+NOTHING_DRAWN = Course(())
 
 _DRAWS = PLUGGED | {State.FUNDED, State.STARTING}
 """A transaction runs, or may begin before we hear of it."""
@@ -40,6 +44,14 @@ class Room:
     now: W
     next: W
     later: W
+
+
+@dataclass(frozen=True, slots=True)
+class FuseRoom:
+    """What a limit that several share has left for those of them that are asked for."""
+
+    fuse: Fuse
+    room: Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +84,9 @@ class Limits:
         directory: Directory,
         live: LiveState,
         stations: ChargePoint,
+        caps: GroupCaps,
     ) -> None:
+        self._caps = caps
         self._transitions = transitions
         self._clock = clock
         self._directory = directory
@@ -86,6 +100,7 @@ class Limits:
         self._asked: set[ConnectorRef] = set()
         """Connectors whose default limit was asked for in this cycle."""
         self._busy: set[StationId] = set()
+        self._fuses: dict[str, tuple[Fuse, ...]] = {}
 
     def look(self, group: Group, sessions: Sequence[Session]) -> None:
         """Take note of a group's open sessions; wishes of the last cycle are dropped."""
@@ -131,22 +146,68 @@ class Limits:
             return False  # gone from the site, or nobody has looked yet at what runs in its group
         self._sessions.setdefault(ref, session)
         group = self._directory.groups[place.connector.group]
-        courses = [self._may_draw(group, one, now) for one in group.places]
-        return total(courses).most(now) <= group.capacity
+        draws = self._draws(group, now)
+        return all(
+            _carried(fuse, draws).most(now) <= self._capacity(group, fuse, now).points[0][1]
+            for fuse in self._fuses_of(group)
+            if ref in fuse.shares
+        )
 
-    def room(self, group: Group, wanted: Collection[ConnectorRef], times: Times) -> Room:
-        """Give what is left of a cabinet for some connectors, when all others draw what they may."""
-        others = [
-            self._may_draw(group, place, times.now)
-            for place in group.places
-            if place.connector.ref not in wanted
-        ]
-        taken = _most(others, times)
-        return Room(*(W(max(0, group.capacity - one)) for one in (taken.now, taken.next, taken.later)))
+    def room(self, group: Group, wanted: Collection[ConnectorRef], times: Times) -> list[FuseRoom]:
+        """Give what each limit has left for some connectors, when all others draw what they may."""
+        others = {ref: one for ref, one in self._draws(group, times.now).items() if ref not in wanted}
+        found = []
+        for fuse in self._fuses_of(group):
+            taken, capacity = _carried(fuse, others), self._capacity(group, fuse, times.now)
+            room = Room(
+                now=W(max(0, capacity.least(times.now, times.end) - taken.most(times.now, times.end))),
+                next=W(max(0, capacity.least(times.end, times.over) - taken.most(times.end, times.over))),
+                later=W(max(0, capacity.least(times.over) - taken.most(times.over))),
+            )
+            found.append(FuseRoom(fuse, room))
+        return found
 
-    def held(self, group: Group, place: Place, times: Times) -> Room:
+    def safe(self, group: Group, connector: Connector) -> W:
+        """Give what a connector may draw when nobody tells it: 6 A, if all may at once; else none."""
+        fits_all = least_fits(self._fuses_of(group), connector, group)
+        return watts_from_current(MIN_CURRENT, connector.phases) if fits_all else W(0)
+
+    def _draws(self, group: Group, now: datetime) -> dict[ConnectorRef, Course]:
+        return {one.connector.ref: self._may_draw(group, one, now) for one in group.places}
+
+    def _fuses_of(self, group: Group) -> tuple[Fuse, ...]:
+        if group.name not in self._fuses:
+            self._fuses[group.name] = fuses_of(group)
+        return self._fuses[group.name]
+
+    def _capacity(self, group: Group, fuse: Fuse, now: datetime) -> Course:
+        """Give what a limit carries from now on; caps and other equipment lower the group's own."""
+        if fuse.name != ROOT:
+            return steady(now, fuse.capacity)
+        course = self._caps.course(group, now)
+        if not group.others:
+            return course
+        return Course(tuple((at, max(0, power - group.others)) for at, power in course.points))
+
+    def rating(self, group: Group, connector: Connector, times: Times) -> Room:
+        """Give what one connector may draw: its rating, or less while a cap of its own is in force."""
+        course = self._caps.rating_course(group, connector, times.now)
+        return Room(
+            now=W(course.least(times.now, times.end)),
+            next=W(course.least(times.end, times.over)),
+            later=W(course.least(times.over)),
+        )
+
+    def held(self, group: Group, place: Place, times: Times) -> list[FuseRoom]:
         """Give the most that one connector may draw by what it holds."""
-        return _most([self._may_draw(group, place, times.now)], times)
+        course = self._may_draw(group, place, times.now)
+        ref = place.connector.ref
+        room = Room(
+            now=W(course.most(times.now, times.end)),
+            next=W(course.most(times.end, times.over)),
+            later=W(course.most(times.over)),
+        )
+        return [FuseRoom(Fuse(ROOT, place.connector.rating, {ref: 1}), room)]
 
     async def _serve(self, station: StationId, tasks: asyncio.TaskGroup) -> None:
         try:
@@ -189,16 +250,29 @@ class Limits:
             return None
         before = self._may_draw(group, place, now)
         after = highest([before, course_of(wish.profile, self._fallback(place.connector, held), now)])
-        if fits(Course(()), before, after, W(0)):  # it adds nothing anywhere
+        if adds_nothing(before, after):
             return wish
-        others = total([self._may_draw(group, one, now) for one in group.places if one is not place])
-        if len(held.doubts) < _MOST_DOUBTS and fits(others, before, after, group.capacity):
+        if len(held.doubts) < _MOST_DOUBTS and self._carry(group, ref, before, after, now):
             return _Wish(ref, wish.session, wish.profile, wish.until, adds=True)
         # Two that each want more now and less later would wait for each other: first give up, then get.
         less = lowered(wish.profile, before)
-        if fits(Course(()), course_of(less, self._fallback(place.connector, held), now), before, W(0)):
+        if adds_nothing(course_of(less, self._fallback(place.connector, held), now), before):
             return None  # there is nothing to give up
         return _Wish(ref, wish.session, less, wish.until)
+
+    def _carry(self, group: Group, ref: ConnectorRef, before: Course, after: Course, now: datetime) -> bool:
+        """Tell whether every limit that a connector is behind carries what it would get more."""
+        others = {other: one for other, one in self._draws(group, now).items() if other != ref}
+        return all(
+            fits(
+                _carried(fuse, others),
+                fuse.carried(ref, before),
+                fuse.carried(ref, after),
+                self._capacity(group, fuse, now),
+            )
+            for fuse in self._fuses_of(group)
+            if ref in fuse.shares
+        )
 
     def _may_draw(self, group: Group, place: Place, now: datetime) -> Course:
         """Give the most that a connector may draw from now on, by all that is known of it."""
@@ -210,7 +284,7 @@ class Limits:
         fallback = self._fallback(connector, held)
         if session is None:  # away, somebody may begin a charge that we hear of later
             away = not self._stations.is_connected(ref.station)
-            return steady(now, safe_limit(group, connector) if away else 0)
+            return steady(now, self.safe(group, connector) if away else 0)
         if session.transaction_id is None:
             return steady(now, fallback)
         is_own = held.transaction_id == session.transaction_id
@@ -230,7 +304,7 @@ class Limits:
         if place is None:
             return
         connector, held = place.connector, self._live.connector(ref).held
-        limit = safe_limit(self._directory.groups[connector.group], connector)
+        limit = self.safe(self._directory.groups[connector.group], connector)
         try:
             accepted = await self._stations.set_default_limit(ref, limit)
         except Unavailable:
@@ -276,20 +350,10 @@ class Limits:
             del self._wishes[ref]
 
 
-def safe_limit(group: Group, connector: Connector) -> W:
-    """Give what a connector may draw when nobody tells it: 6 A, if all of them may at once; else none."""
-    places = [place.connector for place in group.places]
-    least = sum(watts_from_current(MIN_CURRENT, one.phases) for one in places)
-    return watts_from_current(MIN_CURRENT, connector.phases) if least <= group.capacity else W(0)
-
-
-def _most(courses: Sequence[Course], times: Times) -> Room:
-    """Add up the most of each; never too little, though not all may draw their most at once."""
-    return Room(
-        now=W(sum(one.most(times.now, times.end) for one in courses)),
-        next=W(sum(one.most(times.end, times.over) for one in courses)),
-        later=W(sum(one.most(times.over) for one in courses)),
-    )
+def _carried(fuse: Fuse, draws: Mapping[ConnectorRef, Course]) -> Course:
+    """Add up what a limit carries of what connectors may draw."""
+    carried = [fuse.carried(ref, course) for ref, course in draws.items() if ref in fuse.shares]
+    return total(carried) if carried else NOTHING_DRAWN
 
 
 def _same(held: LimitProfile | None, new: LimitProfile, now: datetime, until: datetime) -> bool:

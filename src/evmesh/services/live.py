@@ -95,6 +95,20 @@ class ConnectorLive:
         self.accepted = [] if profile is None else [(profile.starts_at, profile)]
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What the newest dispatch of a group made of its plan, for the rest of a quarter-hour.
+
+    `bound_wh` is what no dispatch could exceed, whatever it did: so `gap_wh` is proven.
+    """
+
+    at: datetime
+    due_wh: Wh
+    placed_wh: Wh
+    bound_wh: Wh
+    gap_wh: Wh
+
+
 class LiveState:
     """The newest facts by connector, and where each session stood when the step began."""
 
@@ -115,9 +129,12 @@ class LiveState:
         """Which transaction it is, by the station's id of it; the keys are those of `unknown`."""
         self.metered_at: dict[SessionId, datetime] = {}
         """When a session's transaction sent meter values last."""
+        self.placed: dict[str, Placed] = {}
+        """By group, what the newest dispatch could place of what was due."""
         self._connectors: dict[ConnectorRef, ConnectorLive] = {}
         self._at_step: dict[SessionId, tuple[datetime, Wh]] = {}
         self._cars: dict[SessionId, Car] = {}
+        self._wanted: dict[SessionId, Wh] = {}
 
     def came(self, station: StationId) -> None:
         """Note that a station has a line, or has booted: what it still holds is not sure."""
@@ -140,6 +157,14 @@ class LiveState:
     def connector(self, ref: ConnectorRef) -> ConnectorLive:
         """Give the facts of a connector."""
         return self._connectors.setdefault(ref, ConnectorLive())
+
+    def note_wanted(self, session: SessionId, energy: Wh) -> None:
+        """Note how much a car wants in all in its session, by its own word."""
+        self._wanted[session] = energy
+
+    def wanted(self, session: Session) -> Wh:
+        """Give the energy that a session is to have: what was promised, or less where its car wants less."""
+        return min(session.terms.energy, self._wanted.get(session.id, session.terms.energy))
 
     def got(self, session: Session, now: datetime) -> Wh:
         """Give what a session has by now: what was metered, and what it may have drawn since.
@@ -238,6 +263,7 @@ class LiveState:
         self.metered_at.pop(session, None)
         self._at_step.pop(session, None)
         self._cars.pop(session, None)
+        self._wanted.pop(session, None)
         live = self.connector(ref)
         live.sample = None
         live.accepted.clear()

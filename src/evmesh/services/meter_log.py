@@ -1,6 +1,7 @@
 """Meter readings become evidence: signed, chained, hashed into the tree, durable with the billing.
 
-A reading is signed by the gateway's key where the meter cannot sign itself; the receipt says so.
+Readings are signed by the gateway's key. What a meter signs itself is a leaf of its own beside them
+(`signed_meters.py`); the receipt says which there was.
 The leaf is written in the same database transaction as the register that is billed from it.
 """
 
@@ -34,9 +35,7 @@ class MeterLog:
         session: SessionId,
     ) -> NotaryLeaf:
         """Sign a register value and add its leaf; parts of a second are cut off."""
-        before = await work.unit.leaves_of(meter)
-        seq = before[0].seq + 1 if before else 1
-        prev_hash = before[0].hash if before else NO_LEAF
+        seq, prev_hash = await _next(work, meter)
         reading = Reading(
             meter=meter,
             seq=seq,
@@ -48,6 +47,16 @@ class MeterLog:
         )
         signed = digest(self._operator.domain, reading.to_sign(), self._signatures.keccak256)
         payload = reading.signed(self._operator.gateway.sign(signed)).encode()
+        return await self._add(work, meter, seq, prev_hash, payload, session)
+
+    async def append_record(self, work: Work, meter: str, payload: bytes, session: SessionId) -> NotaryLeaf:
+        """Add a leaf of what the meter itself has signed, byte for byte."""
+        seq, prev_hash = await _next(work, meter)
+        return await self._add(work, meter, seq, prev_hash, payload, session)
+
+    async def _add(
+        self, work: Work, meter: str, seq: int, prev_hash: bytes, payload: bytes, session: SessionId
+    ) -> NotaryLeaf:
         salt = self._randomness(SALT_BYTES)
         leaf = NotaryLeaf(
             index=work.log.size,
@@ -61,3 +70,9 @@ class MeterLog:
         await work.unit.append_leaf(leaf, session)
         work.log.append(leaf.hash)
         return leaf
+
+
+async def _next(work: Work, meter: str) -> tuple[int, bytes]:
+    """Give the number of a meter's next leaf, and the hash that it follows."""
+    before = await work.unit.leaves_of(meter)
+    return (before[0].seq + 1, before[0].hash) if before else (1, NO_LEAF)

@@ -2,10 +2,13 @@
 
 Prepaid: the driver's escrow tab holds the budget, and a voucher for base + budget is in the
 operator's hands before the station is told to start. Only what was metered is claimed of it.
+Streaming: the first voucher is for 100 Wh at least, and the others follow (`streaming.py`).
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from evmesh.domain.chain import SignedRefill
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.ids import SessionId
 from evmesh.domain.sessions import (
@@ -17,14 +20,16 @@ from evmesh.domain.sessions import (
     StopCause,
     transition,
 )
-from evmesh.domain.signed_types import StopRequest, Voucher
+from evmesh.domain.signed_types import StopRequest
 from evmesh.domain.typed_data import digest
 from evmesh.domain.units import Wh
-from evmesh.ports import Escrow, Signatures
+from evmesh.ports import Signatures
 from evmesh.services.directory import Directory, Operator
 from evmesh.services.live import LiveState
 from evmesh.services.plans import Planner
 from evmesh.services.starts import WITHDRAWN, refund_once_heard
+from evmesh.services.streaming import Streaming
+from evmesh.services.tab_memory import TabMemory, covers
 from evmesh.services.transitions import Transitions, Work
 
 _STOP_WORD_VALID_S = 600
@@ -39,46 +44,51 @@ class Payments:
         transitions: Transitions,
         directory: Directory,
         planner: Planner,
-        escrow: Escrow,
+        tabs: TabMemory,
         signatures: Signatures,
         operator: Operator,
         live: LiveState,
+        streaming: Streaming,
     ) -> None:
         self._transitions = transitions
         self._directory = directory
         self._planner = planner
-        self._escrow = escrow
+        self._tabs = tabs
         self._signatures = signatures
         self._operator = operator
         self._live = live
+        self._streaming = streaming
 
-    async def voucher(self, id: SessionId, epoch: int, cumulative: int, signature: bytes) -> Session:
-        """Take the voucher for a session's whole budget, then start; the same voucher again is no error.
+    async def voucher(
+        self,
+        id: SessionId,
+        epoch: int,
+        cumulative: int,
+        signature: bytes,
+        refill: SignedRefill | None = None,
+    ) -> Session:
+        """Take a voucher: the first one says how the session is paid, and starts it; others raise it.
 
-        Raises IntegrityFailure for another's signature, InvalidInput for another amount or epoch,
-        Refused where the escrow does not hold the money or the reservation is gone.
+        One that is no higher than what is held is no error and changes nothing. Raises IntegrityFailure
+        for another's signature, InvalidInput for another amount or epoch, Refused where the escrow does
+        not hold the money, the reservation is gone, or nothing more is claimed.
         """
         async with self._transitions.begin() as work:
             session = await find(work, id)
         if session.voucher_signature == signature:
             return session
-        self._check_voucher(session, epoch, cumulative, signature)
-        tab = await self._escrow.tab(self._operator.payee.address, session.terms.payer)
-        if tab.epoch != epoch or tab.exit_at or tab.ceiling < cumulative:
-            raise Refused(
-                "voucher.underfunded",
-                f"the escrow holds {tab.ceiling - tab.spent} units for this, "
-                f"the session needs {session.terms.budget}",
-                do="deposit the difference, then send the voucher again",
-            )
-        if tab.spent != session.terms.base:
-            raise Refused(
-                "voucher.other_base",
-                f"the tab has spent {tab.spent} units, and the offer was made at {session.terms.base}",
-                do="ask for a new offer",
-            )
+        self._streaming.check(session, epoch, cumulative, signature, refill)
+        if session.voucher_cumulative is not None:
+            return await self._streaming.further(session, cumulative, signature, refill)
+        return await self._first(session, cumulative, signature, refill)
+
+    async def _first(
+        self, session: Session, cumulative: int, signature: bytes, refill: SignedRefill | None
+    ) -> Session:
+        terms = replace(session.terms, way=self._streaming.way_of(session, cumulative))
+        await self._require_money(session, cumulative)
         async with self._transitions.begin() as work:
-            session = await find(work, id)
+            session = await find(work, session.id)
             if session.voucher_signature == signature:
                 return session
             deadline = session.deadline or work.now
@@ -89,8 +99,35 @@ class Payments:
                     do="ask again, and send the voucher within "
                     f"{(deadline - session.created_at) // timedelta(minutes=1)} minutes",
                 )
-            session = await work.apply(session, Event.FUND, "voucher", voucher_signature=signature)
-        return await self.start(id)
+            session = await work.apply(
+                session,
+                Event.FUND,
+                "voucher_held",
+                terms=terms,
+                voucher_signature=signature,
+                voucher_cumulative=cumulative,
+            )
+            if refill is not None:
+                await work.unit.keep_refill(session.id, refill)
+        return await self.start(session.id)
+
+    async def _require_money(self, session: Session, cumulative: int) -> None:
+        """Look at the tab, or at what is remembered of it where the chain is away."""
+        terms = session.terms
+        tab = (await self._tabs.look(terms.payer)).tab
+        if not covers(tab, terms.epoch, cumulative):
+            raise Refused(
+                "voucher.underfunded",
+                f"the escrow holds {tab.ceiling - tab.spent} units for this, "
+                f"the voucher is for {cumulative - terms.base}",
+                do="deposit the difference, then send the voucher again",
+            )
+        if tab.spent != terms.base:
+            raise Refused(
+                "voucher.other_base",
+                f"the tab has spent {tab.spent} units, and the offer was made at {terms.base}",
+                do="ask for a new offer",
+            )
 
     async def start(self, id: SessionId) -> Session:
         """Check admission once more and send the station its start, or give the money back."""
@@ -137,22 +174,6 @@ class Payments:
         if session.state in (State.FUNDED, State.STARTING):
             return await refund_once_heard(work, self._live, session, StopCause.DRIVER, flag=WITHDRAWN)
         return session
-
-    def _check_voucher(self, session: Session, epoch: int, cumulative: int, signature: bytes) -> None:
-        terms = session.terms
-        if epoch != terms.epoch or cumulative != terms.base + terms.budget:
-            raise InvalidInput(
-                "voucher.other_amount",
-                f"the offer asks for a voucher of {terms.base + terms.budget} units in epoch {terms.epoch}",
-                do="sign base + budget of the session offer",
-                path="cumulative",
-            )
-        voucher = Voucher(self._operator.payee.address, epoch, cumulative)
-        signed = digest(self._operator.domain, voucher, self._signatures.keccak256)
-        if self._signatures.recover(signed, signature) != terms.payer:
-            raise IntegrityFailure(
-                "voucher.wrong_signature", "the voucher is not signed by the session's payer"
-            )
 
 
 async def find(work: Work, id: SessionId) -> Session:

@@ -5,28 +5,32 @@ future; what is left of the present step is governed by the plan that was newest
 (`control.py`). A promise once given stays in the problem until the car has its energy.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from evmesh.domain.canonical import MAX_DOCUMENT_INT
 from evmesh.domain.evidence import StoredPlan
-from evmesh.domain.money import Price
-from evmesh.domain.problem import Problem, Request, SupplySegment, parse_problem, write_problem
+from evmesh.domain.problem import Problem, Request, write_problem
 from evmesh.domain.receipt_parts import pseudonym_of
-from evmesh.domain.schedule import Schedule, parse_schedule, write_schedule
+from evmesh.domain.schedule import write_schedule
 from evmesh.domain.sessions import FUNDED_TIMEOUT, PLUGGED, PROMISED, RESERVATION_TTL, Session
 from evmesh.domain.signed_types import ChargeRequest
 from evmesh.domain.time_grid import STEP_S, TimeGrid
 from evmesh.domain.typed_data import Keccak, hash_struct
-from evmesh.domain.units import MIN_CURRENT, W, Wh, energy_from_watts, watts_from_current
-from evmesh.planning.admission import Accepted, RefusedRequest, admit
-from evmesh.planning.optimiser import solve
-from evmesh.planning.reserve import UNSHOWN_POWER_PERCENT, reserve_wh
+from evmesh.domain.units import W, Wh, energy_from_watts
+from evmesh.planning.admission import Accepted, RefusedRequest, admit, as_soon_as_possible
+from evmesh.planning.reserve import UNSHOWN_POWER_PERCENT
+from evmesh.planning.shortfall import Served, in_full, lacking_wh, serve
 from evmesh.ports import Unit
+from evmesh.services.cabling import has_cables, shapes_of
+from evmesh.services.caps import GroupCaps
 from evmesh.services.directory import Directory, Group, Supply
 from evmesh.services.live import LiveState
+from evmesh.services.plan_in_force import Lack, Plan, parse_plan, step_start
+from evmesh.services.stream_log import ScheduleLog
+from evmesh.services.supply import promisable
 
 LOOK_AHEAD = timedelta(hours=12)
 """How much later than asked an offered departure may be."""
@@ -38,24 +42,6 @@ START_ALLOWANCE = RESERVATION_TTL + FUNDED_TIMEOUT
 It covers the whole time in which the driver may pay, and the longest that a start may wait after that:
 whoever pays in time finds the problem of that moment beginning no later than the promised window.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A schedule in force, with the problem it answers."""
-
-    stored: StoredPlan
-    problem: Problem
-    schedule: Schedule
-
-    def planned(self, session: Session, instant: datetime) -> Wh:
-        """Give what the plan holds for a session in the step of `instant`."""
-        wanted = self.stored.pseudonyms.get(session.id.text)
-        grid = self.problem.grid
-        if wanted is None or not grid.start <= instant < grid.end:
-            return Wh(0)
-        step = grid.index_of(instant)
-        return next((row.at(step) for row in self.schedule.rows if row.id == wanted), Wh(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +59,24 @@ class Promised:
 class Planner:
     """Builds a group's problem from what is stored and metered, and solves it."""
 
-    def __init__(self, directory: Directory, supply: Supply, live: LiveState, keccak: Keccak) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        supply: Supply,
+        live: LiveState,
+        keccak: Keccak,
+        caps: GroupCaps,
+        log: ScheduleLog,
+    ) -> None:
+        self._caps = caps
+        self._log = log
         self._directory = directory
         self._supply = supply
         self._live = live
         self._keccak = keccak
         self._parsed: dict[str, Plan] = {}
+        self._lacks: dict[str, Lack] = {}
+        """By session id, as of each group's newest plan."""
 
     async def current(self, unit: Unit, group: str, start: datetime | None = None) -> Plan | None:
         """Give the newest plan of a group, or the newest that begins at `start`."""
@@ -105,30 +103,83 @@ class Planner:
         if mine is None:
             raise ValueError(f"session {candidate.id} is at no place of group {group.name}")
         grid = self._grid(now, [one.session for one in promised] + [candidate], LOOK_AHEAD)
-        served, _ = self._serve(self._steered(group), grid, promised)
-        problem = served.problem
-        answer = admit(problem, self._request(mine, grid))
+        request = self._request(mine, grid)
+        first, *others = self._serve(self._steered(group), now, grid, promised, mine)
+        problem = first.accepted.problem
+        posed, answer = await self._decide(unit, now, problem, request)
+        for other in others:  # another division of the lines
+            if isinstance(answer, Accepted):
+                break
+            problem = other.accepted.problem
+            posed, answer = await self._decide(unit, now, problem, request)
         if isinstance(answer, RefusedRequest):
             return answer
         if not candidate.terms.flexible:
-            answer = _as_soon_as_possible(problem, answer, mine.pseudonym)
-        return Admission(self._store_form(group, now, answer, [*promised, mine]), answer)
+            answer = as_soon_as_possible(problem, answer, mine.pseudonym)
+        stored = self._store_form(group, now, Served(answer, None), [*promised, mine])
+        await self._log.keep(unit, posed, stored)
+        return Admission(stored, answer)
+
+    async def _decide(
+        self, unit: Unit, now: datetime, problem: Problem, request: Request
+    ) -> tuple[str, Accepted | RefusedRequest]:
+        """Commit to the problem with one more request, answer it; give the problem's hash and the answer."""
+        posed = await self._log.pose(unit, now, problem.with_requests([*problem.requests, request]))
+        answer = admit(problem, request)
+        if isinstance(answer, RefusedRequest):
+            await self._log.refuse(unit, now, posed, answer.certificate)
+        return posed, answer
 
     async def replan(self, unit: Unit, group: Group, now: datetime) -> tuple[Plan, Mapping[str, Wh]]:
         """Plan the group again; give the plan and, by session id, what of a promise no longer fits.
 
-        Nothing is taken from a promise while everything fits. Where reality broke one (a car that
-        draws less than it could, a station that was away), the older promise goes first and every
-        other gets the most that is left.
+        Nothing is taken from a promise while everything fits. Where reality broke one (a cap, a car that
+        draws less than it could, a station that was away), as little as possible is left out in all, with
+        its proof beside the plan; the older promise goes first.
         """
         promised = await self._promised(unit, group, now)
         grid = self._grid(now, [one.session for one in promised], timedelta(0))
-        answer, short = self._serve(group, grid, promised)
-        by_pseudonym = {one.pseudonym: one.session.id.text for one in promised}
-        stored = self._store_form(group, now, answer, promised)
+        asked = self._problems(self._steered(group), grid, promised, keeps_reserve=True)[0]
+        asked = asked.with_requests([self._request(one, grid) for one in promised])
+        posed = await self._log.pose(unit, now, asked, group.name)
+        served = self._serve(self._steered(group), now, grid, promised)[0]
+        stored = self._store_form(group, now, served, promised)
         if (last := await unit.plan(group.name)) is None or last.problem_sha256 != stored.problem_sha256:
             await unit.save_plan(stored)
-        return self._parse(stored), {by_pseudonym[name]: wh for name, wh in short.items()}
+            await self._log.keep(unit, posed, stored)
+        plan = self._parse(stored)
+        lacking = plan.lacking
+        leaving = {
+            one.session.id.text for one in promised if not grid.steps_ended_by(one.session.terms.departure)
+        }
+        self._lacks = {
+            id: lack for id, lack in self._lacks.items() if lack.group != group.name or id in leaving
+        }
+        if lacking:
+            by_cap = self._by_cap(group, now, grid, promised, lacking)
+            self._lacks |= {id: Lack(group.name, wh, by_cap.get(id, Wh(0))) for id, wh in lacking.items()}
+        return plan, lacking
+
+    def lack(self, session: Session) -> "Lack | None":
+        """Give what of a session's promise does not fit by the newest plan."""
+        return self._lacks.get(session.id.text)
+
+    def _by_cap(
+        self,
+        group: Group,
+        now: datetime,
+        grid: TimeGrid,
+        promised: Sequence[Promised],
+        lacking: Mapping[str, Wh],
+    ) -> dict[str, Wh]:
+        """Give what of it would fit if no cap was in force."""
+        without = self._serve(self._steered(replace(group, is_capped=False)), now, grid, promised)[
+            0
+        ].shortfall
+        anyway = {} if without is None else without.missing_wh
+        ids = {one.session.id.text: one.pseudonym for one in promised}
+        less = {id: Wh(wh - anyway.get(ids[id], 0)) for id, wh in lacking.items()}
+        return {id: wh for id, wh in less.items() if wh > 0}
 
     async def _promised(self, unit: Unit, group: Group, now: datetime) -> list[Promised]:
         """Give the group's promises, oldest first, that still have a whole step before departure."""
@@ -143,23 +194,54 @@ class Planner:
         return [one for one in found if one is not None]
 
     def _serve(
-        self, group: Group, grid: TimeGrid, promised: Sequence[Promised]
-    ) -> tuple[Accepted, dict[str, Wh]]:
-        """Serve everybody; an opt-out car that its shortest stay cannot hold any more has all of its stay."""
-        problem = self._problem(group, grid)
-        answer, short = _serve(problem, [self._request(one, grid) for one in promised])
-        if short:
-            problem = problem.with_requests([])
-            problem = replace(problem, supply=self._supply(group, grid))
-            answer, short = _serve(problem, [self._request(one, grid) for one in promised])
-        late = [one.pseudonym in short and not one.session.terms.flexible for one in promised]
+        self,
+        group: Group,
+        now: datetime,
+        grid: TimeGrid,
+        promised: Sequence[Promised],
+        candidate: Promised | None = None,
+    ) -> list[Served]:
+        """Serve everybody; an opt-out car that its shortest stay cannot hold any more has all of its stay.
+
+        Where not all of it fits the reserve goes first, then, in all, as little of the promises as possible.
+        There is one way to serve them, or one for each division of the lines under which all are, the
+        cheapest first; `candidate` has a place in each, but nothing is served to it.
+        """
+        floors = self._floors(group, now, promised)
+        requests = [self._request(one, grid) for one in promised]
+        known = promised if candidate is None else [*promised, candidate]
+        with_reserve = self._problems(group, grid, known, keeps_reserve=True)
+        if found := in_full([serve(problem, requests, floors) for problem in with_reserve]):
+            return found
+        whole = self._problems(group, grid, known, keeps_reserve=False)
+        served = [serve(problem, requests, floors) for problem in whole]
+        if found := in_full(served):
+            return found
+        least = min(served, key=lacking_wh)
+        missing = {} if least.shortfall is None else least.shortfall.missing_wh
+        late = [one.pseudonym in missing and not one.session.terms.flexible for one in promised]
         if any(late):
             longer = [
                 replace(one, until=one.session.terms.departure) if is_late else one
                 for one, is_late in zip(promised, late, strict=True)
             ]
-            answer, short = _serve(problem, [self._request(one, grid) for one in longer])
-        return answer, short
+            requests = [self._request(one, grid) for one in longer]
+            served = [serve(problem, requests, floors) for problem in whole]
+        return in_full(served) or [min(served, key=lacking_wh)]
+
+    def _floors(self, group: Group, now: datetime, promised: Sequence[Promised]) -> dict[str, Wh]:
+        """Give what everybody has before anybody has more: its share of the floor, for its whole stay.
+
+        For the whole stay, not for the rest of it: who waited now has more to come.
+        """
+        if not group.floor:
+            return {}
+        floors = {}
+        for one in promised:
+            stay = one.until - (one.session.started_at or now)
+            whole = energy_from_watts(W(group.floor // len(group.places)), stay // timedelta(seconds=1))
+            floors[one.pseudonym] = Wh(max(0, whole - (one.session.terms.energy - one.left)))
+        return floors
 
     async def _until(self, unit: Unit, session: Session) -> datetime:
         stored = None if session.terms.flexible else await unit.plan_of(session.plan_sha256)
@@ -173,7 +255,7 @@ class Planner:
         place = self._directory.by_ref(session.terms.connector)
         if place is None:
             return None
-        left = Wh(max(0, session.terms.energy - self._live.got(session, now) - in_step))
+        left = Wh(max(0, self._live.wanted(session) - self._live.got(session, now) - in_step))
         shown = self._live.shown_power(session, place.connector, now)
         phases = self._live.phases(session, place.connector)
         rating = place.connector.rating * phases // place.connector.phases
@@ -191,11 +273,21 @@ class Planner:
         return TimeGrid(start, STEP_S, steps)
 
     def _steered(self, group: Group) -> Group:
-        taken = self._live.taken(place.connector for place in group.places)
-        return replace(group, capacity=W(max(0, group.capacity - taken)))
+        return replace(group, taken=self._live.taken(place.connector for place in group.places))
 
-    def _problem(self, group: Group, grid: TimeGrid) -> Problem:
-        return Problem(grid, _promisable(group, self._supply(group, grid), grid.steps), ())
+    def _problems(
+        self, group: Group, grid: TimeGrid, known: Sequence[Promised], *, keeps_reserve: bool
+    ) -> list[Problem]:
+        """Give the supply without requests: once, or once for each division of the group's lines."""
+        supply = self._supply(group, grid)
+        if keeps_reserve:
+            supply = promisable(group, supply, grid.steps)
+        if not has_cables(group):
+            return [Problem(grid, supply, ())]
+        places = {one.pseudonym: self._directory.by_asset(one.session.terms.asset) for one in known}
+        strays = frozenset(self._live.unknown)
+        shapes = shapes_of(group, grid, supply, places, strays, keeps_reserve=keeps_reserve)
+        return [Problem(grid, supply, (), shape) for shape in shapes]
 
     def _request(self, one: Promised, grid: TimeGrid) -> Request:
         """Put a promise on the grid; a car that leaves before a whole step has passed gets nothing there.
@@ -218,8 +310,9 @@ class Planner:
         return Request(one.pseudonym, min(arrival, departure - 1), departure, energy, one.max_wh)
 
     def _store_form(
-        self, group: Group, now: datetime, answer: Accepted, promised: Sequence[Promised]
+        self, group: Group, now: datetime, served: Served, promised: Sequence[Promised]
     ) -> StoredPlan:
+        answer, short = served.accepted, served.shortfall
         problem, schedule = write_problem(answer.problem), write_schedule(answer.schedule)
         return StoredPlan(
             problem_sha256=answer.schedule.problem_sha256,
@@ -230,6 +323,8 @@ class Planner:
             problem=problem,
             schedule=schedule,
             pseudonyms={one.session.id.text: one.pseudonym for one in promised},
+            wanted=None if short is None else write_problem(short.wanted),
+            shortfall=None if short is None else write_schedule(short.proof),
         )
 
     def _parse(self, stored: StoredPlan) -> Plan:
@@ -249,91 +344,15 @@ class Admission:
     answer: Accepted
 
 
-def parse_plan(stored: StoredPlan) -> Plan:
-    """Read a stored plan back."""
-    schedule = parse_schedule(stored.schedule)
-    if not isinstance(schedule, Schedule):
-        raise ValueError("a stored plan is a schedule")
-    return Plan(stored, parse_problem(stored.problem), schedule)
-
-
-def step_start(instant: datetime) -> datetime:
-    """Give the boundary of the grid at or before `instant`."""
-    return TimeGrid.covering(instant, instant, STEP_S).start
-
-
 def request_of(session: Session) -> ChargeRequest:
-    """Give the request that the driver signed."""
+    """Give the request that the driver signed, or that a transfer stood for when the charge began."""
     return ChargeRequest(
         payer=session.terms.payer,
         asset=session.terms.asset,
         departure=int(session.terms.departure.timestamp()),
-        energy_wh=session.terms.energy,
+        energy_wh=session.terms.energy if session.offered_energy is None else session.offered_energy,
         flexible=session.terms.flexible,
         max_cost=session.max_cost,
         nonce=session.request_nonce,
         deadline=session.request_deadline,
     )
-
-
-def flat_tariff_supply(price_at: Callable[[datetime], int]) -> Supply:
-    """Give the supply of groups that draw all from the grid at one price a step."""
-
-    def supply(group: Group, grid: TimeGrid) -> tuple[SupplySegment, ...]:
-        cap = energy_from_watts(W(group.capacity), grid.step_s)
-        return tuple(
-            SupplySegment(step, cap, Price(price_at(grid.bounds(step)[0]))) for step in range(grid.steps)
-        )
-
-    return supply
-
-
-def _promisable(group: Group, supply: Sequence[SupplySegment], steps: int) -> tuple[SupplySegment, ...]:
-    """Take the reserve out of each step, from its dearest segments."""
-    least = max(watts_from_current(MIN_CURRENT, place.connector.phases) for place in group.places)
-    ratings = [place.connector.rating for place in group.places]
-    whole = [0] * steps
-    for one in supply:
-        whole[one.step] += one.cap_wh
-    kept_back = [int(reserve_wh(Wh(wh), group.capacity, ratings, least)) for wh in whole]
-    left: list[SupplySegment] = []
-    for one in sorted(supply, key=lambda one: (one.step, -one.price)):
-        taken = min(kept_back[one.step], one.cap_wh)
-        kept_back[one.step] -= taken
-        left.append(replace(one, cap_wh=Wh(one.cap_wh - taken)))
-    return tuple(left)
-
-
-def _serve(problem: Problem, requests: Sequence[Request]) -> tuple[Accepted, dict[str, Wh]]:
-    """Serve everybody, or in order as much as fits; give the plan and what is short by request id."""
-    whole = problem.with_requests(requests)
-    answer = solve(whole)
-    if isinstance(answer, Schedule):
-        return Accepted(whole, answer), {}
-    short: dict[str, Wh] = {}
-    served = problem.with_requests([])
-    schedule = solve(served)
-    for request in requests:
-        step = admit(served, request)
-        if isinstance(step, RefusedRequest):
-            most = [offer.energy_wh for offer in step.offers if offer.departure == request.departure]
-            less = replace(request, energy_wh=most[0] if most else Wh(0))
-            short[request.id] = Wh(request.energy_wh - less.energy_wh)
-            step = admit(served, less)
-        if isinstance(step, RefusedRequest):
-            raise AssertionError("an offer of the planner was refused by the planner")
-        served, schedule = step.problem, step.schedule
-    if not isinstance(schedule, Schedule):
-        raise AssertionError("the empty problem is feasible")
-    return Accepted(served, schedule), short
-
-
-def _as_soon_as_possible(problem: Problem, answer: Accepted, pseudonym: str) -> Accepted:
-    """Give an opt-out driver no freedom: the shortest window that the others leave."""
-    request = answer.problem.request(pseudonym)
-    steps = max(1, -(-request.energy_wh // request.max_wh)) if request.max_wh else request.window_steps
-    for departure in range(request.arrival + steps, request.departure):
-        sooner = admit(problem, replace(request, departure=departure))
-        if isinstance(sooner, Accepted):
-            return sooner
-    return answer

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from evmesh.domain.chain import Contracts
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.evidence import NotaryLeaf, StoredPlan
+from evmesh.domain.ids import Address
 from evmesh.domain.merkle import MerkleLog
 from evmesh.domain.money import cost_of
 from evmesh.domain.readings import METER_STREAM, Reading, without_overshoot
@@ -18,37 +19,52 @@ from evmesh.domain.receipt_parts import (
     StationRef,
     TreeHead,
 )
+from evmesh.domain.receipt_payment import PaidTransfer, TransferPayment
 from evmesh.domain.sessions import Session
 from evmesh.domain.signed_document import SignedDocument
+from evmesh.domain.signed_meter import SignedMeter, readings_only
 from evmesh.domain.signed_types import SessionOffer
 from evmesh.domain.typed_data import digest
 from evmesh.domain.units import Wh
 from evmesh.ports import Signatures
-from evmesh.services.directory import Directory, Operator
-from evmesh.services.plans import parse_plan, request_of
+from evmesh.services.directory import Directory, Operator, Place
+from evmesh.services.plan_in_force import parse_plan
+from evmesh.services.plans import request_of
+from evmesh.services.signed_meters import SignedMeters
+from evmesh.services.transfers_payout import standing
 from evmesh.services.transitions import Work
 
 
 class Receipts:
     """Writes documents that the payee signs."""
 
-    def __init__(self, directory: Directory, operator: Operator, signatures: Signatures) -> None:
+    def __init__(
+        self, directory: Directory, operator: Operator, signatures: Signatures, signed: SignedMeters
+    ) -> None:
         self._directory = directory
         self._operator = operator
         self._signatures = signatures
+        self._signed = signed
 
     async def issue(
         self, work: Work, session: Session, offer: SessionOffer, head: tuple[int, bytes]
     ) -> bytes:
         """Write, sign and store the receipt of a metered session; `head` is (size, root) to be anchored."""
         place = self._directory.by_asset(session.terms.asset)
-        leaves = await work.unit.session_leaves(session.id)
+        everything = await work.unit.session_leaves(session.id)
+        leaves = readings_only(everything)
         stored = await work.unit.plan_of(session.plan_sha256)
-        if len(leaves) < 2 or stored is None or session.voucher_signature is None or session.due is None:
+        voucher = _voucher_of(session)
+        payment = await _payment_of(work, session, place.deposit_address)
+        is_paid = voucher is not None or payment is not None
+        if len(leaves) < 2 or stored is None or not is_paid or session.due is None:
             raise IntegrityFailure("receipt.incomplete", f"session {session.id} lacks its evidence")
         first, last = leaves[0], leaves[-1]
         curve = _curve(leaves)
         energy = session.delivered
+        records = self._signed.judge(
+            place, everything, session.meter_start or Wh(0), session.meter_last or Wh(0)
+        ).records
         receipt = Receipt(
             session=session.id,
             chain=chain_ref(self._operator.contracts),
@@ -65,16 +81,12 @@ class Receipts:
             price=session.terms.price,
             cost=cost_of(energy, session.terms.price),
             due=session.due,
-            vouchers=(
-                SignedVoucher(
-                    session.terms.epoch,
-                    session.terms.base + session.terms.budget,
-                    session.voucher_signature,
-                ),
-            ),
+            vouchers=() if voucher is None else (voucher,),
             plan=plan_row(stored, session),
             payee=self._operator.payee.address,
             meter_key=MeterKey(self._operator.gateway.address, "gateway"),
+            payment=payment,
+            signed_meter=_signed_meter(place, [_entry(one, work.log, head[0]) for one in records]),
         )
         raw = self.sign(receipt)
         await work.unit.save_document(session.id, Receipt.FORMAT, raw)
@@ -112,6 +124,34 @@ def plan_row(stored: StoredPlan, session: Session) -> PlanRow:
         wh=tuple(row.wh),
         step_price=tuple(plan.schedule.step_price[row.first : row.end]),
     )
+
+
+async def _payment_of(work: Work, session: Session, address: Address) -> TransferPayment | None:
+    """Give the transfers that a session stands on; those that the chain took back are not among them."""
+    deposit = await work.unit.deposit_of(session.id)
+    if deposit is None:
+        return None
+    return TransferPayment(
+        deposit_address=address,
+        opened_by=deposit.ref,
+        salt=deposit.salt,
+        fee=deposit.fee,
+        transfers=tuple(
+            PaidTransfer(one.ref, one.log_index, one.block, one.sender, one.amount)
+            for one in standing(await work.unit.transfers_of(deposit.ref))
+        ),
+    )
+
+
+def _voucher_of(session: Session) -> SignedVoucher | None:
+    """Give the highest voucher that is held."""
+    if session.voucher_signature is None or session.voucher_cumulative is None:
+        return None
+    return SignedVoucher(session.terms.epoch, session.voucher_cumulative, session.voucher_signature)
+
+
+def _signed_meter(place: Place, records: Sequence[MeterEntry]) -> SignedMeter | None:
+    return SignedMeter(place.connector.ocmf_key, tuple(records)) if records else None
 
 
 def _entry(leaf: NotaryLeaf, log: MerkleLog, size: int) -> MeterEntry:

@@ -4,14 +4,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from evmesh.domain.chain import Tab
-from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
+from evmesh.domain.chain import SeenTab, Tab
+from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused, Unavailable
 from evmesh.domain.evidence import RefusalRecord
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.money import cost_of
 from evmesh.domain.offer_times import END_GRACE, REQUEST_VALID
 from evmesh.domain.problem import write_problem
-from evmesh.domain.schedule import Refusal, parse_schedule, write_schedule
+from evmesh.domain.problem_shape import read_answer
+from evmesh.domain.schedule import Refusal, write_schedule
 from evmesh.domain.sessions import (
     NO_CAR_TIMEOUT,
     OCCUPYING,
@@ -27,12 +28,14 @@ from evmesh.domain.time_grid import STEP_S
 from evmesh.domain.typed_data import digest, hash_struct
 from evmesh.domain.units import MIN_CURRENT, Wh, watts_from_current
 from evmesh.planning.admission import RefusedRequest
-from evmesh.ports import Escrow, Randomness, Signatures
+from evmesh.ports import Randomness, Signatures
 from evmesh.services.directory import Directory, Operator, Place
 from evmesh.services.live import LiveState
-from evmesh.services.plans import START_ALLOWANCE, Plan, Planner, parse_plan, request_of, step_start
+from evmesh.services.plan_in_force import Plan, parse_plan, step_start
+from evmesh.services.plans import START_ALLOWANCE, Planner, request_of
 from evmesh.services.reservations import Reservations, time_to_pay
 from evmesh.services.starts import NO_ROOM
+from evmesh.services.tab_memory import TabMemory
 from evmesh.services.transitions import Transitions, Work
 
 LONGEST_STAY = timedelta(days=7)
@@ -79,7 +82,7 @@ class Requests:
         directory: Directory,
         planner: Planner,
         live: LiveState,
-        escrow: Escrow,
+        tabs: TabMemory,
         signatures: Signatures,
         operator: Operator,
         randomness: Randomness,
@@ -91,7 +94,7 @@ class Requests:
         self._directory = directory
         self._planner = planner
         self._live = live
-        self._escrow = escrow
+        self._tabs = tabs
         self._signatures = signatures
         self._operator = operator
         self._randomness = randomness
@@ -114,8 +117,9 @@ class Requests:
             self._check_times(request, work.now)
             # Before the tab is read: with no session of this payer open, every claim is in it.
             await self._check_free(work, place, request.payer)
-        tab = await self._escrow.tab(self._operator.payee.address, request.payer)
-        await self._check_money(place, request, tab)
+        seen = await self._tabs.look(request.payer)
+        tab = seen.tab
+        await self._check_money(place, request, seen)
         async with self._transitions.begin() as work:
             if (answered := await self._answered(work, request)) is not None:
                 return answered
@@ -134,7 +138,7 @@ class Requests:
             record = _record(work.now, place, session, answer)
             await work.unit.add_refusal(record)
             return NotPromised(record, answer.certificate)
-        promised = self._with_offer(session, answer.stored.schedule_sha256)
+        promised = self.with_offer(session, answer.stored.schedule_sha256)
         await work.unit.save_plan(answer.stored)
         await work.unit.add_session(promised, "accepted")
         work.applied.append("reserve")
@@ -155,7 +159,7 @@ class Requests:
         record = await work.unit.refusal_of(request.payer, request.nonce)
         if record is None:
             return None
-        certificate = parse_schedule(record.schedule)
+        certificate = read_answer(record.schedule)
         if not isinstance(certificate, Refusal):
             raise IntegrityFailure("refusal.no_certificate", f"refusal {record.number} holds another file")
         return NotPromised(record, certificate)
@@ -177,13 +181,14 @@ class Requests:
             base=terms.base,
             asset=terms.asset,
             price=terms.price,
-            budget=terms.budget,
+            budget=terms.budget if session.offered_budget is None else session.offered_budget,
             start_by=int((session.created_at + RESERVATION_TTL + NO_CAR_TIMEOUT).timestamp()),
             end_by=int((terms.departure + END_GRACE).timestamp()),
             request=hash_struct(request_of(session), self._signatures.keccak256),
         )
 
-    def _with_offer(self, session: Session, plan_sha256: str) -> Session:
+    def with_offer(self, session: Session, plan_sha256: str) -> Session:
+        """Give a session with the operator's signed offer and the plan that promises it."""
         offer = digest(self._operator.domain, self.offer_of(session), self._signatures.keccak256)
         signature = self._operator.payee.sign(offer)
         return replace(session, offer_signature=signature, plan_sha256=plan_sha256)
@@ -234,8 +239,11 @@ class Requests:
             deadline=now + time_to_pay(is_secured=_is_secured(budget, tab)),
         )
 
-    async def _check_money(self, place: Place, request: ChargeRequest, tab: Tab) -> None:
-        """Refuse who could not pay: a reservation keeps others away."""
+    async def _check_money(self, place: Place, request: ChargeRequest, seen: SeenTab) -> None:
+        """Refuse who could not pay: a reservation keeps others away.
+
+        Where the chain is away, only what was seen in the tab counts.
+        """
         budget = cost_of(Wh(request.energy_wh), place.connector.price)
         if budget < MIN_BUDGET:
             raise InvalidInput(
@@ -244,7 +252,15 @@ class Requests:
                 do=f"ask for at least {MIN_BUDGET} units' worth",
                 path="request.energy_wh",
             )
-        at_hand = tab.ceiling - tab.spent + await self._balance_of(request.payer)
+        at_hand = seen.tab.ceiling - seen.tab.spent
+        if seen.is_fresh:
+            at_hand += await self._balance_of(request.payer)
+        if at_hand < budget and not seen.is_fresh:
+            raise Unavailable(
+                "wallet.unseen",
+                f"the chain is away, so only the tab counts: it held {at_hand} units, this needs {budget}",
+                do="ask for less energy, or try again when the operator's uplink works",
+            )
         if at_hand < budget:
             raise Refused(
                 "wallet.too_little",
@@ -313,7 +329,11 @@ class Requests:
                 do="choose another charge point, or wait until they have ended",
             )
 
-    async def _check_free(self, work: Work, place: Place, payer: Address) -> None:
+    async def require_free(self, work: Work, place: Place) -> None:
+        """Raise Refused where no charge can begin: away, out of service, taken, or without room."""
+        await self._check_free(work, place, None)
+
+    async def _check_free(self, work: Work, place: Place, payer: Address | None) -> None:
         live = self._live.connector(place.connector.ref)
         if place.connector.ref.station not in self._live.online or live.status in _OUT_OF_SERVICE:
             raise Refused(

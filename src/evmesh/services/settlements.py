@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from evmesh.domain.chain import Mined
 from evmesh.domain.receipt import Receipt, receipt_hash
+from evmesh.domain.receipt_payment import DepositSplit
 from evmesh.domain.sessions import Session
 from evmesh.domain.settlement import Settlement, SettlementKind, TransactionRef
 from evmesh.services.directory import Operator
 from evmesh.services.receipts import Receipts, chain_ref
+from evmesh.services.transfers_payout import Settled
 from evmesh.services.transitions import Work
 
 
@@ -32,5 +34,30 @@ class Settlements:
                 TransactionRef(bytes.fromhex(one.tx_hash.removeprefix("0x")), one.block) for one in mined
             ),
             payee=self._operator.payee.address,
+        )
+        await work.unit.save_document(session.id, Settlement.FORMAT, self._receipts.sign(settlement))
+
+    async def issue_of_deposit(self, work: Work, session: Session, settled: Settled) -> None:
+        """Sign and store where a transfer went: what was due, and what was returned."""
+        receipt = await work.unit.document(session.id, Receipt.FORMAT)
+        parts = settled.parts
+        kind: SettlementKind = "refund" if receipt is None else "loss" if settled.uncollected else "claim"
+        settlement = Settlement(
+            receipt_sha256=None if receipt is None else receipt_hash(receipt),
+            session=session.id,
+            chain=chain_ref(self._operator.contracts),
+            kind=kind,
+            payer=session.terms.payer,
+            amount=parts.returned if kind == "refund" else session.due or 0,
+            transactions=tuple(TransactionRef(one.tx_hash, one.block) for one in settled.payouts),
+            payee=self._operator.payee.address,
+            deposit=DepositSplit(
+                address=settled.address,
+                opened_by=settled.deposit.ref,
+                received=parts.received,
+                returned=parts.returned,
+                fee=parts.fee,
+                kept=parts.kept,
+            ),
         )
         await work.unit.save_document(session.id, Settlement.FORMAT, self._receipts.sign(settlement))

@@ -12,9 +12,9 @@ import structlog
 
 from evmesh.domain.errors import EvmeshError, Unavailable
 from evmesh.domain.ids import ConnectorRef, SessionId, StationId
-from evmesh.domain.money import cost_of
 from evmesh.domain.readings import Reading, ReadingContext, is_register
 from evmesh.domain.sessions import PLUGGED, Event, Session, State, StopCause
+from evmesh.domain.signed_meter import readings_only
 from evmesh.domain.stations import (
     BootInfo,
     ConnectorStatus,
@@ -26,6 +26,7 @@ from evmesh.domain.stations import (
 from evmesh.domain.units import Wh
 from evmesh.ports import Clock
 from evmesh.services.directory import Directory, Place
+from evmesh.services.enough import after_metering
 from evmesh.services.live import LiveState
 from evmesh.services.meter_log import MeterLog
 from evmesh.services.promises import kept_flags
@@ -48,8 +49,10 @@ from evmesh.services.registers import (
     storable,
 )
 from evmesh.services.requests import Requests
+from evmesh.services.signed_meters import SignedMeters
 from evmesh.services.starts import WITHDRAWN
 from evmesh.services.state_feed import StateFeed
+from evmesh.services.streaming import billed_by_vouchers
 from evmesh.services.transitions import Transitions, Work
 
 _log = structlog.get_logger(__name__)
@@ -77,6 +80,7 @@ class StationEvents:
         receipts: Receipts,
         feed: StateFeed,
         clock: Clock,
+        signed: SignedMeters,
     ) -> None:
         self._transitions = transitions
         self._directory = directory
@@ -86,6 +90,7 @@ class StationEvents:
         self._receipts = receipts
         self._feed = feed
         self._clock = clock
+        self._signed = signed
 
     async def booted(self, station: StationId, info: BootInfo) -> bool:
         """Say whether this station belongs to the site."""
@@ -199,15 +204,16 @@ class StationEvents:
         """
         async with self._transitions.begin() as work:
             session, stray = await self._running(work, connector, transaction_id)
+            await self._signed.keep(work, session, samples)
             for sample in samples:
                 session = await self._keep_sample(work, connector, session, sample)
+            place = self._directory.by_ref(connector)
             if session is not None:
-                await _stop_if_enough(work, session)
+                session = await after_metering(work, session, place.connector.rating if place else None)
         if stray is not None:
             self._live.note_stray(connector, stray)
         if session is not None:
             self._live.metered_at[session.id] = work.now
-        place = self._directory.by_ref(connector)
         for sample in samples[-1:]:
             self._live.note_sample(session, connector, sample, place.connector if place else None)
             if place is not None:
@@ -284,6 +290,7 @@ class StationEvents:
             connector = transaction.start.connector
             session = await self._session_of(work, stop.station, stop.transaction_id)
             running = session if session is not None and session.state in PLUGGED else None
+            await self._signed.keep(work, running, stop.samples)
             for sample in stop.samples[:: max(1, len(stop.samples) // _STOP_SAMPLES)]:
                 running = await self._keep_sample(work, connector, running, sample)
             await work.unit.stop_transaction(stop)
@@ -322,7 +329,7 @@ class StationEvents:
         """
         place = self._directory.by_asset(session.terms.asset)
         at = min(at, end_of(session))
-        for leaf in await work.unit.leaves_of(place.meter):
+        for leaf in readings_only(await work.unit.session_leaves(session.id))[-1:]:
             at = max(at, Reading.parse(leaf.payload).at)
         if session.started_at is not None:  # readings count whole seconds, and a charge takes some time
             at = max(at, session.started_at + _SHORTEST)
@@ -332,13 +339,10 @@ class StationEvents:
         await self._meter_log.append(work, place.meter, at, register, ReadingContext.STOP, session.id)
         energy = Wh(register - (session.meter_start or 0))
         session = replace(session, flags=kept_flags(session, at, energy, place.connector, self._live))
+        session = await self._signed.flagged(work, session, register)
+        due, flags = billed_by_vouchers(session, energy)
         metered = await work.apply(
-            session,
-            Event.METER,
-            cause,
-            stopped_at=at,
-            meter_last=register,
-            due=min(cost_of(energy, session.terms.price), session.terms.budget),
+            session, Event.METER, cause, stopped_at=at, meter_last=register, due=due, flags=flags
         )
         head = (work.log.size, work.log.root())
         await work.unit.save_head(session.id, *head)
@@ -380,17 +384,6 @@ async def _flagged(work: Work, session: Session | None, flag: str) -> Session | 
     session = replace(session, flags=session.flags_and(flag))
     await work.unit.touch_session(session)
     return session
-
-
-async def _stop_if_enough(work: Work, session: Session) -> None:
-    """Stop at the energy that was asked for, or where the next kWh would pass the budget."""
-    if session.state not in (State.CHARGING, State.SUSPENDED):
-        return
-    terms = session.terms
-    if session.delivered >= terms.energy:
-        await work.apply(session, Event.STOP, StopCause.DELIVERED)
-    elif terms.price and cost_of(session.delivered, terms.price) >= terms.budget:
-        await work.apply(session, Event.STOP, StopCause.BUDGET)
 
 
 def _cause_of(reason: str) -> StopCause:

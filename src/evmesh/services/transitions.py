@@ -41,7 +41,7 @@ class Work:
             **facts,
         )
         journal = JournalRow(0, self.now, session.id, event, session.state, row.target, cause)
-        await self.unit.save_session(moved, journal, row.effects)
+        await self.unit.save_session(moved, journal, row.owed(session.terms.way))
         self.applied.append(event)
         return moved
 
@@ -57,6 +57,11 @@ class Transitions:
         self._on_change: list[asyncio.Event] = []
         self._on_move: list[asyncio.Event] = []
 
+    @property
+    def clock(self) -> Clock:
+        """Give the time that every unit of work carries."""
+        return self._clock
+
     def changes(self) -> asyncio.Event:
         """Give an event that is set when anything that is shown has changed; the listener clears it."""
         return _listen(self._on_change)
@@ -69,6 +74,12 @@ class Transitions:
         """Wake who shows things: something has changed."""
         for listener in self._on_change:
             listener.set()
+
+    def wake(self) -> None:
+        """Wake who plans and who shows things: the world has changed, though no session has moved."""
+        for listener in self._on_move:
+            listener.set()
+        self.tell()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Unit]:

@@ -4,6 +4,8 @@ What the platform refuses is a `Denied` return value, since a driver must go on;
 Unavailable, and only that is worth trying again.
 """
 
+import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -13,6 +15,8 @@ from evmesh.domain.errors import ProtocolViolation, Unavailable
 
 Document = dict[str, Any]
 _TIMEOUT_WALL_S: Final = 30
+_SILENT_WALL_S: Final = 60
+"""After so long without a line, not even the keep-alive that the platform sends, the stream is dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,43 @@ class ApiClient:
     async def stop(self, session: str, document: Document) -> Document | Denied:
         return await self._json("POST", f"/v1/sessions/{session}/stop", document)
 
+    async def channels(self) -> Document | Denied:
+        """Read the operator's keys on encrypted channels."""
+        return await self._json("GET", "/v1/channels")
+
+    async def need(self, session: str, document: Document) -> Document | Denied:
+        """Tell the operator on which channel the car says what it needs."""
+        return await self._json("POST", f"/v1/sessions/{session}/need", document)
+
+    async def transfer(self, tx_hash: str) -> Document | Denied:
+        """Read what became of a plain transfer."""
+        return await self._json("GET", f"/v1/transfers/{tx_hash}")
+
     async def session(self, session: str) -> Document | Denied:
         return await self._json("GET", f"/v1/sessions/{session}")
+
+    async def events(self, session: str) -> AsyncIterator[Document]:
+        """Follow a session as server-sent events, until it ends; raises Unavailable where the line is cut."""
+        path = f"/v1/sessions/{session}/events"
+        timeout = httpx.Timeout(_TIMEOUT_WALL_S, read=_SILENT_WALL_S)
+        try:
+            async with self._http.stream("GET", path, timeout=timeout) as response:
+                if response.is_error:
+                    raise Unavailable("api.failed", f"{path} answered {response.status_code}", do="try again")
+                async for line in response.aiter_lines():
+                    if line.startswith("data:"):
+                        yield _document(line.removeprefix("data:"), path)
+        except httpx.RequestError as error:
+            raise Unavailable("api.away", f"{type(error).__name__} at {path}", do="try again") from error
 
     async def receipt(self, session: str) -> bytes | Denied:
         """Give the receipt's exact bytes: every one of them is signed."""
         response = await self._send("GET", f"/v1/receipts/{session}", None)
         return _denied(response) if response.is_client_error else response.content
+
+    async def countersign(self, session: str, document: Document) -> Document | Denied:
+        """Hand over the driver's half of the session's record."""
+        return await self._json("POST", f"/v1/sessions/{session}/countersign", document)
 
     async def _json(self, method: str, path: str, document: Document | None = None) -> Document | Denied:
         response = await self._send(method, path, document)
@@ -89,10 +123,14 @@ def _denied(response: httpx.Response) -> Denied:
 
 
 def _object(response: httpx.Response) -> Document:
+    return _document(response.text, response.url.path)
+
+
+def _document(text: str, path: str) -> Document:
     try:
-        document = response.json()
+        document = json.loads(text)
     except ValueError as error:
-        raise ProtocolViolation("api.not_json", f"{response.url.path} did not answer JSON") from error
+        raise ProtocolViolation("api.not_json", f"{path} did not answer JSON") from error
     if not isinstance(document, dict):
-        raise ProtocolViolation("api.not_json", f"{response.url.path} did not answer an object")
+        raise ProtocolViolation("api.not_json", f"{path} did not answer an object")
     return document

@@ -13,7 +13,10 @@ from evmesh.sim.visits import Visit
 
 @dataclass(frozen=True, slots=True)
 class SimConnector:
-    """One place to plug in. `name` is what visits call it, `code` what is printed on it."""
+    """One place to plug in. `name` is what visits call it, `code` what is printed on it.
+
+    `signing_serial` is the serial number of a meter that signs; empty where it does not.
+    """
 
     number: int
     name: str
@@ -21,6 +24,7 @@ class SimConnector:
     phases: int
     max_current: Milliamp
     code: str = ""
+    signing_serial: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from evmesh.domain.stations import ConnectorStatus
 from evmesh.domain.units import Wh
 from evmesh.sim.config import SimStation
 from evmesh.sim.evse import Evse, Transaction
+from evmesh.sim.signing_meter import SigningMeter
 
 Payload = dict[str, Any]
 
@@ -49,15 +50,24 @@ def start_transaction(evse: Evse, transaction: Transaction, at: datetime) -> Pay
 def stop_transaction(
     evse: Evse, transaction: Transaction, began: datetime, at: datetime, reason: str
 ) -> Payload:
-    """Tell an end with the register as it is now; the CSMS's transaction id is put in when it is sent."""
+    """Tell an end with the register as it is now; the CSMS's transaction id is put in when it is sent.
+
+    A meter that signs adds its own record of the whole charge.
+    """
+    register = evse.record.meter.register
+    ends = [_register(register, "Transaction.End")]
+    if evse.connector.signing_serial:
+        meter = SigningMeter(evse.connector.signing_serial)
+        record = meter.charge(transaction.local, (began, transaction.meter_start), (at, register))
+        ends.append(ends[0] | {"format": "SignedData", "value": record})
     return {
         "idTag": transaction.id_tag,
-        "meterStop": evse.record.meter.register,
+        "meterStop": register,
         "timestamp": wire_time(at),
         "reason": reason,
         "transactionData": [
             _meter_value(began, [_register(transaction.meter_start, "Transaction.Begin")]),
-            _meter_value(at, [_register(evse.record.meter.register, "Transaction.End")]),
+            _meter_value(at, ends),
         ],
     }
 

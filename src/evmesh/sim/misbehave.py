@@ -37,6 +37,12 @@ class Misbehaviour:
     """The driver pays and does not come."""
     never_stops: bool = False
     """The station accepts a remote stop and goes on."""
+    withholds_vouchers: bool = False
+    """A car that pays by streaming signs the first voucher and no more."""
+    replays_vouchers: bool = False
+    """It sends its first voucher again and again instead of new ones."""
+    overpays: bool = False
+    """It signs more than its budget."""
 
 
 BEHAVES: Final = Misbehaviour()

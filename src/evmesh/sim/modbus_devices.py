@@ -150,6 +150,21 @@ class SmartEVSE3:
             raise RegisterError(ILLEGAL_ADDRESS)
 
 
+class RelayBoard:
+    """A Modbus relay: coils that can be switched and read; no registers of interest."""
+
+    def __init__(self, relays: int = 4) -> None:
+        self.coils = [False] * relays
+
+    def read(self, function: int, address: int, count: int) -> list[int]:
+        """Refuse."""
+        raise RegisterError(ILLEGAL_FUNCTION)
+
+    def write(self, address: int, words: list[int]) -> None:
+        """Refuse."""
+        raise RegisterError(ILLEGAL_FUNCTION)
+
+
 _SUNS: Final = [0x5375, 0x6E53]
 _NOT_THERE: Final = {"h": 0x8000, "H": 0xFFFF}
 

@@ -1,7 +1,7 @@
 """Modbus servers for simulated devices, over TCP and over a pseudo-terminal, that can misbehave.
 
-From the Modbus Application Protocol Specification 1.1b3 and Modbus over Serial Line 1.02. Functions 3, 4, 6
-and 16. What goes wrong on real lines is done on demand: silence, half an answer, a false checksum, an
+From the Modbus Application Protocol Specification 1.1b3 and Modbus over Serial Line 1.02. Functions 1, 3, 4,
+5, 6 and 16. What goes wrong on real lines is done on demand: silence, half an answer, a false checksum, an
 exception, an answer that belongs to another question.
 """
 
@@ -13,12 +13,15 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 ILLEGAL_FUNCTION: Final = 1
 ILLEGAL_ADDRESS: Final = 2
 ILLEGAL_VALUE: Final = 3
 _READS: Final = (3, 4)
+_READ_COILS: Final = 1
+_WRITE_COIL: Final = 5
+_COIL_WORDS: Final = {0xFF00: True, 0x0000: False}
 _WRITE_ONE: Final = 6
 _WRITE_MANY: Final = 16
 _MOST_READ: Final = 125
@@ -42,6 +45,13 @@ class Registers(Protocol):
 
     def write(self, address: int, words: list[int]) -> None:
         """Take registers; raises RegisterError."""
+
+
+@runtime_checkable
+class Coils(Protocol):
+    """A device with relays; they count from 0."""
+
+    coils: list[bool]
 
 
 class Trouble(StrEnum):
@@ -85,6 +95,8 @@ class ModbusUnits:
 
 def _serve(device: Registers, pdu: bytes) -> bytes:
     function = pdu[0]
+    if function in (_READ_COILS, _WRITE_COIL) and isinstance(device, Coils) and len(pdu) == 5:
+        return _serve_coils(device.coils, pdu)
     if function in _READS and len(pdu) == 5:
         address, count = struct.unpack(">HH", pdu[1:])
         if not 1 <= count <= _MOST_READ:
@@ -102,6 +114,22 @@ def _serve(device: Registers, pdu: bytes) -> bytes:
         device.write(address, list(struct.unpack(f">{count}H", pdu[6:])))
         return pdu[:5]
     raise RegisterError(ILLEGAL_FUNCTION)
+
+
+def _serve_coils(coils: list[bool], pdu: bytes) -> bytes:
+    function, address, word = struct.unpack(">BHH", pdu)
+    if function == _WRITE_COIL:
+        if word not in _COIL_WORDS:
+            raise RegisterError(ILLEGAL_VALUE)
+        if address >= len(coils):
+            raise RegisterError(ILLEGAL_ADDRESS)
+        coils[address] = _COIL_WORDS[word]
+        return pdu
+    if not 1 <= word <= len(coils) - address:
+        raise RegisterError(ILLEGAL_ADDRESS)
+    packed = sum(1 << k for k, is_on in enumerate(coils[address : address + word]) if is_on)
+    size = (word + 7) // 8
+    return bytes([function, size]) + packed.to_bytes(size, "little")
 
 
 def _exception(function: int, code: int) -> bytes:

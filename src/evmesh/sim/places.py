@@ -23,7 +23,12 @@ class Place:
 
     @property
     def has_car(self) -> bool:
-        return self.station.evses[self.number].record.car is not None
+        return self.car is not None
+
+    @property
+    def car(self) -> Car | None:
+        """The car at the plug, as its own driver knows it."""
+        return self.station.evses[self.number].record.car
 
     @property
     def is_running(self) -> bool:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from evmesh.domain.sessions import Way
 from evmesh.domain.units import Wh
 from evmesh.sim.state import SimState
 
@@ -50,6 +51,8 @@ class Accepted:
     base: int
     budget: int
     price: int
+    rating: int = 0
+    """Of the outlet, in W, as its page said."""
 
 
 @dataclass(slots=True)
@@ -65,6 +68,7 @@ class Progress:
     need: Wh
     max_power: int
     wanted_connector: str
+    way: Way = Way.PREPAID
     connector: str = ""
     """Where the driver stands; empty before a free place was found."""
     stage: Stage = Stage.ARRIVED
@@ -72,8 +76,15 @@ class Progress:
     refusals: int = 0
     ask: Ask | None = None
     accepted: Accepted | None = None
+    signed: int = 0
+    """The highest voucher of this session so far, in token units."""
+    paid_at: datetime | None = None
+    """When the first one was taken."""
     received_wh: Wh | None = None
     """What the car's own display said at unplugging."""
+    sent: int = 0
+    """What a transfer was for, in token units; the money is never sent a second time."""
+    sent_hash: str = ""
     note: str = ""
     """Why the driver went, in a code, e.g. `request.refused`."""
 

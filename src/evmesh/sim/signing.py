@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from evmesh.domain.chain import DepositOrder
+from evmesh.domain.channel import Channel
 from evmesh.domain.errors import IntegrityFailure, InvalidInput
 from evmesh.domain.ids import Address, SessionId
-from evmesh.domain.signed_types import ChargeRequest, SessionOffer, StopRequest, Voucher
-from evmesh.domain.typed_data import Domain, TypedStruct, digest, hash_struct
+from evmesh.domain.offers import Promise
+from evmesh.domain.signed_types import ChargeRequest, NeedChannel, StopRequest, Voucher
+from evmesh.domain.typed_data import Domain, TypedStruct, digest
 from evmesh.ports import Signatures, Wallet
 from evmesh.sim.progress import Accepted, Ask
 
@@ -51,9 +53,10 @@ class Terms:
             "signature": self._sign(self._request(ask)),
         }
 
-    def voucher_document(self, accepted: Accepted) -> dict[str, Any]:
-        """Give the body of POST /v1/sessions/{id}/vouchers: base + budget, all that can be owed."""
-        cumulative = accepted.base + accepted.budget
+    def voucher_document(self, accepted: Accepted, cumulative: int | None = None) -> dict[str, Any]:
+        """Give the body of POST /v1/sessions/{id}/vouchers: without a total all that can be owed."""
+        if cumulative is None:
+            cumulative = accepted.base + accepted.budget
         voucher = Voucher(Address.parse(accepted.payee), accepted.epoch, cumulative)
         return {"epoch": accepted.epoch, "cumulative": str(cumulative), "signature": self._sign(voucher)}
 
@@ -66,39 +69,36 @@ class Terms:
         stop = StopRequest(SessionId.parse(session).to_bytes32(), at)
         return {"at": at, "signature": self._sign(stop)}
 
+    def need_document(self, session: str, channel: Channel, grant: bytes) -> dict[str, Any]:
+        """Give the body of POST /v1/sessions/{id}/need."""
+        word = NeedChannel(SessionId.parse(session).to_bytes32(), channel.id)
+        described = {"mode": channel.mode.value, "writer": f"0x{channel.writer.hex()}", "name": channel.name}
+        return {"channel": described, "grant": f"0x{grant.hex()}", "signature": self._sign(word)}
+
     def check_offer(self, ask: Ask, station: Mapping[str, Any], answer: Mapping[str, Any]) -> Accepted:
         """Read an accepted request; raises IntegrityFailure where the offer is not what was asked for.
 
         Checked: payer, asset, the price that was shown, the budget against the most the driver would
         pay, the request it answers, and the payee's signature over all of it.
         """
+        promise = Promise.read(answer)
         try:
-            offer = _offer(answer["offer"])
-            session = SessionId.parse(answer["session"])
-            signature = bytes.fromhex(str(answer["offer_signature"]).removeprefix("0x"))
-            payee = Address.parse(station["payee"])
-            price = int(station["price"])
+            payee, price = Address.parse(station["payee"]), int(station["price"])
+            rating = int(station.get("rating_w", 0))
         except (KeyError, TypeError, ValueError, InvalidInput) as error:
-            raise IntegrityFailure("offer.malformed", "the answer holds no offer that can be read") from error
-        keccak = self.signatures.keccak256
-        wrong = [
-            name
-            for name, holds in (
-                ("session", offer.session == session.to_bytes32()),
-                ("payer", offer.payer == self.wallet.address),
-                ("payee", offer.payee == payee),
-                ("asset", offer.asset == ask.asset),
-                ("price", offer.price == price),
-                ("budget", offer.budget <= ask.max_cost),
-                ("request", offer.request == hash_struct(self._request(ask), keccak)),
-            )
-            if not holds
-        ]
-        if wrong:
-            raise IntegrityFailure("offer.not_what_was_asked", f"the offer's {wrong[0]} differs")
-        if self.signatures.recover(digest(self.domain, offer, keccak), signature) != payee:
-            raise IntegrityFailure("offer.wrong_signer", "the offer is not signed by who is to be paid")
-        return Accepted(session.text, offer.payee.text, offer.epoch, offer.base, offer.budget, offer.price)
+            raise IntegrityFailure("offer.malformed", "the station's page names no payee or price") from error
+        signatures = self.signatures
+        promise.check(self._request(ask), payee, price, self.domain, signatures.keccak256, signatures.recover)
+        offer = promise.offer
+        return Accepted(
+            promise.session.text,
+            offer.payee.text,
+            offer.epoch,
+            offer.base,
+            offer.budget,
+            offer.price,
+            rating,
+        )
 
     def _request(self, ask: Ask) -> ChargeRequest:
         return ChargeRequest(
@@ -132,19 +132,3 @@ def deposit_document(order: DepositOrder) -> dict[str, Any]:
             "top_up_signature": f"0x{order.top_up_signature.hex()}",
         },
     }
-
-
-def _offer(raw: Mapping[str, Any]) -> SessionOffer:
-    return SessionOffer(
-        session=bytes.fromhex(str(raw["session"]).removeprefix("0x")),
-        payer=Address.parse(raw["payer"]),
-        payee=Address.parse(raw["payee"]),
-        epoch=int(raw["epoch"]),
-        base=int(raw["base"]),
-        asset=int(raw["asset"]),
-        price=int(raw["price"]),
-        budget=int(raw["budget"]),
-        start_by=int(raw["start_by"]),
-        end_by=int(raw["end_by"]),
-        request=bytes.fromhex(str(raw["request"]).removeprefix("0x")),
-    )

@@ -1,7 +1,8 @@
 """Who comes when, wants what and leaves when: the sessions file, read as an itinerary without end.
 
 The file is CSV with the columns driver, connector, arrival, stated_departure, departure, requested_wh,
-delivered_wh, and max_power_w where it is known. Times are the site's wall clock, without offset.
+delivered_wh, max_power_w where it is known, and way (how it is paid; by default prepaid). Times are the
+site's wall clock, without offset.
 """
 
 import csv
@@ -13,6 +14,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from evmesh.domain.errors import InvalidInput
+from evmesh.domain.sessions import Way
 from evmesh.domain.units import W, Wh
 
 WEEK: Final = timedelta(weeks=1)
@@ -43,6 +45,8 @@ class Visit:
     need: Wh
     """What the battery really takes, at most."""
     max_power: W
+    way: Way = Way.PREPAID
+    """Who pays by streaming is a car that does so by itself."""
 
     @property
     def key(self) -> str:
@@ -101,6 +105,7 @@ def _visit(row: dict[str, str], zone: ZoneInfo, where: str) -> Visit:
         requested=Wh(_whole(row["requested_wh"], "requested_wh", where)),
         need=Wh(_whole(row["delivered_wh"], "delivered_wh", where)),
         max_power=W(_whole(row.get("max_power_w") or str(DEFAULT_MAX_POWER), "max_power_w", where)),
+        way=_way(row.get("way") or Way.PREPAID.value, where),
     )
     if visit.departure <= visit.arrival or visit.stated_departure <= visit.arrival:
         raise InvalidInput(
@@ -130,6 +135,17 @@ def _time(row: dict[str, str], column: str, zone: ZoneInfo, where: str) -> datet
             path=f"{where}, {column}",
         )
     return value.replace(tzinfo=zone)
+
+
+def _way(text: str, where: str) -> Way:
+    if text not in list(Way):
+        raise InvalidInput(
+            "sessions.bad_way",
+            f"{text[:20]!r} is no way to pay",
+            do=f"write {', '.join(Way)}",
+            path=f"{where}, way",
+        )
+    return Way(text)
 
 
 def _whole(text: str, column: str, where: str) -> int:

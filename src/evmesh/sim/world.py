@@ -9,15 +9,19 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, timedelta
 
-from evmesh.ports import Clock, Signatures, Wallet
+from evmesh.domain.sessions import Way
+from evmesh.ports import Broadcasts, Clock, Signatures, TokenSender, Wallet
+from evmesh.sim.agent import Agent
 from evmesh.sim.api_client import ApiClient
 from evmesh.sim.config import SimConfig
-from evmesh.sim.driver import Driver, Surroundings
+from evmesh.sim.driver import Driver
 from evmesh.sim.ocpp_client import OcppLink
+from evmesh.sim.outing import Surroundings
 from evmesh.sim.places import Places
 from evmesh.sim.progress import Progress
 from evmesh.sim.state import SimState
 from evmesh.sim.station import Station
+from evmesh.sim.stranger import Stranger
 from evmesh.sim.visits import Visit, itinerary
 
 
@@ -30,8 +34,20 @@ class Simulation:
     name = "sim"
 
     def __init__(
-        self, config: SimConfig, clock: Clock, wallets: Callable[[str], Wallet], signatures: Signatures
+        self,
+        config: SimConfig,
+        clock: Clock,
+        wallets: Callable[[str], Wallet],
+        signatures: Signatures,
+        channels: Callable[[str], Broadcasts | None] = lambda driver: None,
+        senders: Callable[[str], TokenSender] | None = None,
     ) -> None:
+        """`channels` gives where the car of the driver of that name says what it needs.
+
+        `senders` gives a fresh wallet to a visit that is paid by plain transfer.
+        """
+        self._channels = channels
+        self._senders = senders
         self._config = config
         self._clock = clock
         self._wallets = wallets
@@ -56,6 +72,8 @@ class Simulation:
                     signatures=self._signatures,
                     timing=self._config.timing,
                     receipts=self._config.state_dir / "receipts",
+                    channels=self._channels,
+                    senders=self._senders,
                 )
                 for link in self.links:
                     group.create_task(link.run())
@@ -87,8 +105,9 @@ class Simulation:
                 group.create_task(self._driver(around, progress).run())
 
     def _driver(self, around: Surroundings, progress: Progress) -> Driver:
-        wallet = self._wallets(progress.driver)
-        return Driver(around, progress, wallet, self._config.behaviour_of(progress.driver))
+        wallet, behaviour = self._wallets(progress.driver), self._config.behaviour_of(progress.driver)
+        kinds = {Way.PREPAID: Driver, Way.STREAMING: Agent, Way.TRANSFER: Stranger}
+        return kinds[progress.way](around, progress, wallet, behaviour)
 
 
 def _progress_of(visit: Visit) -> Progress:
@@ -102,4 +121,5 @@ def _progress_of(visit: Visit) -> Progress:
         need=visit.need,
         max_power=visit.max_power,
         wanted_connector=visit.connector,
+        way=visit.way,
     )

@@ -35,20 +35,34 @@ class ChainJournal:
                     nonce=transaction.nonce,
                     raw=transaction.raw,
                     tx_hash=transaction.tx_hash,
+                    earlier="\n".join(raw.hex() for raw in transaction.earlier) or None,
                     **_block_of(transaction.outcome),
                 )
             )
+
+    async def forget(self, key: str) -> None:
+        """Drop what no node took."""
+        table = schema.chain_transactions
+        async with self._database.begin() as unit:
+            await unit.execute(delete(table).where(table.c.key == key))
 
     async def unmined(self, sender: Address) -> Sequence[JournaledTransaction]:
         """Give what is not known to be mined, in nonce order."""
         table = schema.chain_transactions
         return await self._select((table.c.sender == sender.text) & table.c.block.is_(None))
 
-    async def mined(self, key: str, outcome: Mined) -> None:
-        """Record the block."""
+    async def mined(self, key: str, outcome: Mined) -> bool:
+        """Record the block, and say whether it is that of the transaction that stands here."""
         table = schema.chain_transactions
+        this = (table.c.key == key) & (table.c.tx_hash == outcome.tx_hash)
         async with self._database.begin() as unit:
-            await unit.execute(update(table).where(table.c.key == key).values(**_block_of(outcome)))
+            done = await unit.execute(update(table).where(this).values(**_block_of(outcome)))
+            return bool(done.rowcount)
+
+    async def from_nonce(self, sender: Address, nonce: int) -> Sequence[JournaledTransaction]:
+        """Give what was signed with `nonce` or a later one, in nonce order."""
+        table = schema.chain_transactions
+        return await self._select((table.c.sender == sender.text) & (table.c.nonce >= nonce))
 
     async def since_block(self, sender: Address, block: int) -> Sequence[JournaledTransaction]:
         """Give what was mined in `block` or later, in nonce order."""
@@ -100,4 +114,5 @@ def _transaction_of(row: RowMapping) -> JournaledTransaction:
         raw=row["raw"],
         tx_hash=row["tx_hash"],
         outcome=outcome,
+        earlier=tuple(map(bytes.fromhex, (row["earlier"] or "").split())),
     )

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from evmesh.domain.errors import Refused, Unavailable
+from evmesh.store import schema_channels  # noqa: F401 - the metadata is to know its tables
 from evmesh.store.steady import SteadyConnection, to_its_end
 from evmesh.store.unit import SqlUnit
 

@@ -81,6 +81,8 @@ class ProofRows:
                 problem=plan.problem,
                 schedule=plan.schedule,
                 pseudonyms=dict(plan.pseudonyms),
+                wanted=plan.wanted,
+                shortfall=plan.shortfall,
             )
         )
 
@@ -154,6 +156,8 @@ def _plan_of(row: RowMapping) -> StoredPlan:
         problem=row["problem"],
         schedule=row["schedule"],
         pseudonyms=row["pseudonyms"],
+        wanted=row["wanted"],
+        shortfall=row["shortfall"],
     )
 
 

@@ -85,6 +85,7 @@ sessions = Table(
     Column("budget", Units, nullable=False),
     Column("base", Units, nullable=False),
     Column("epoch", BigInteger, nullable=False),
+    Column("way", String(16), nullable=False),
     Column("id_tag", String(20), nullable=False, unique=True),
     Column("request_signature", LargeBinary, nullable=False),
     Column("request_nonce", LargeBinary, nullable=False),
@@ -93,6 +94,10 @@ sessions = Table(
     Column("offer_signature", LargeBinary, nullable=False),
     Column("plan_sha256", String(64), nullable=False),
     Column("voucher_signature", LargeBinary),
+    Column("voucher_cumulative", Units),
+    Column("offered_energy", BigInteger),
+    Column("offered_budget", Units),
+    Column("voucher_by", Instant),
     Column("created_at", Instant, nullable=False),
     Column("changed_at", Instant, nullable=False),
     Column("deadline", Instant),
@@ -197,6 +202,8 @@ plans = Table(
     Column("problem", LargeBinary, nullable=False),
     Column("schedule", LargeBinary, nullable=False),
     Column("pseudonyms", JSON, nullable=False),
+    Column("wanted", LargeBinary),
+    Column("shortfall", LargeBinary),
     Index(None, "group", "start", "number"),
     sqlite_autoincrement=True,
 )
@@ -216,6 +223,23 @@ places = Table(
     Column("longitude_udeg", Integer, nullable=False),
     Column("price", BigInteger, nullable=False),
     Column("deposit_address", String(42), nullable=False),
+)
+
+caps = Table(
+    "caps",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("group", String(64), nullable=False),
+    Column("station", String(48)),
+    Column("connector", Integer),
+    Column("source", String(200), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("power_w", Integer),
+    Column("starts_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
+    Column("reason", String(200), nullable=False),
+    sqlite_autoincrement=True,
 )
 
 documents = Table(
@@ -259,7 +283,103 @@ chain_transactions = Table(
     Column("tx_hash", String(66), nullable=False),
     Column("block", BigInteger),
     Column("gas_used", BigInteger),
+    Column("earlier", Text),  # in hexadecimal, one a line: sent before with this nonce, at other prices
     UniqueConstraint("sender", "nonce"),
     Index(None, "kind", "nonce"),
     Index(None, "sender", "block"),
+)
+
+rewards = Table(
+    "rewards",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("session", String(36), nullable=False, unique=True),
+    Column("holder", String(42), nullable=False),
+    Column("flex", String(42), nullable=False),
+    Column("group", String(60), nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("units", Units, nullable=False),
+    Column("cumulative", Units, nullable=False),
+    Column("certificate", LargeBinary(32), nullable=False),
+    Column("voucher", LargeBinary),
+    Column("final_at", Instant, nullable=False),
+    Column("is_made", Boolean, nullable=False, index=True),
+    Column("tx_hash", String(66)),
+    Column("block", BigInteger),
+    Column("gas_used", BigInteger),
+    Index(None, "holder", "flex", "number"),
+    Index(None, "group", "day"),
+    sqlite_autoincrement=True,
+)
+
+reward_days = Table(
+    "reward_days",
+    metadata,
+    Column("group", String(60), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("final_at", Instant, nullable=False),
+    Column("avoided", Units, nullable=False),
+    Column("units", Units, nullable=False),
+    Column("sessions", Integer, nullable=False),
+)
+
+invoices = Table(
+    "invoices",
+    metadata,
+    Column("operator", String(42), primary_key=True),
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("session", String(36), nullable=False, unique=True),
+    Column("issued", Instant, nullable=False),
+)
+
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("tx_hash", LargeBinary(32), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("log_index", Integer, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("sender", String(42), nullable=False),
+    Column("asset", BigInteger, nullable=False),
+    Column("amount", Units, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("aside", String(16), nullable=False),
+    Column("deposit", String(90), index=True),
+)
+
+deposits = Table(
+    "deposits",
+    metadata,
+    Column("ref", String(90), primary_key=True),
+    Column("asset", BigInteger, nullable=False),
+    Column("sender", String(42), nullable=False),
+    Column("fee", Units, nullable=False),
+    Column("salt", LargeBinary(32), nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("session", String(36), unique=True),
+    Column("reason", Text, nullable=False),
+    Column("due", Units),
+    Column("due_tx", LargeBinary(32)),
+    Column("due_block", BigInteger),
+    Column("returned", Units),
+    Column("returned_tx", LargeBinary(32)),
+    Column("returned_block", BigInteger),
+    Column("settled", Boolean, nullable=False, index=True),
+)
+
+deposit_addresses = Table(
+    "deposit_addresses",
+    metadata,
+    Column("asset", BigInteger, primary_key=True, autoincrement=False),
+    Column("held", Units),
+    Column("unseen", Units),
+)
+
+deposit_cursor = Table(
+    "deposit_cursor",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("block", BigInteger, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
 )

@@ -18,6 +18,7 @@ from evmesh.domain.sessions import (
     JournalRow,
     Session,
     State,
+    Way,
 )
 from evmesh.domain.units import Wh
 from evmesh.store import schema
@@ -177,6 +178,10 @@ _PLAIN = (
     "offer_signature",
     "plan_sha256",
     "voucher_signature",
+    "voucher_cumulative",
+    "offered_energy",
+    "offered_budget",
+    "voucher_by",
     "created_at",
     "changed_at",
     "deadline",
@@ -209,6 +214,7 @@ def _row_of(session: Session) -> dict[str, Any]:
         "budget": terms.budget,
         "base": terms.base,
         "epoch": terms.epoch,
+        "way": terms.way,
         "flags": list(session.flags),
     }
 
@@ -226,6 +232,7 @@ def _session_of(row: RowMapping) -> Session:
         budget=row["budget"],
         base=row["base"],
         epoch=row["epoch"],
+        way=Way(row["way"]),
     )
     plain = {name: row[name] for name in _PLAIN}
     session = Session(id=SessionId(row["id"]), terms=terms, flags=tuple(row["flags"]), **plain)

@@ -4,14 +4,31 @@ from typing import Any
 
 from sqlalchemy import CursorResult, Executable
 
+from evmesh.store.caps import CapRows
+from evmesh.store.invoices import InvoiceRows
 from evmesh.store.proofs import ProofRows
 from evmesh.store.refusals import RefusalRows
+from evmesh.store.rewards import RewardRows
 from evmesh.store.sessions import SessionRows
 from evmesh.store.stations import StationRows
 from evmesh.store.steady import SteadyConnection
+from evmesh.store.streams import StreamRows
+from evmesh.store.tabs import TabRows
+from evmesh.store.transfers import TransferRows
 
 
-class SqlUnit(SessionRows, StationRows, ProofRows, RefusalRows):
+class SqlUnit(
+    SessionRows,
+    StationRows,
+    ProofRows,
+    RefusalRows,
+    CapRows,
+    RewardRows,
+    InvoiceRows,
+    StreamRows,
+    TabRows,
+    TransferRows,
+):
     """Implements the port `Unit` on one open database transaction."""
 
     def __init__(self, connection: SteadyConnection) -> None:

@@ -27,7 +27,7 @@ from evmesh.telemetry.connection import (
 )
 from evmesh.telemetry.presence import Presence
 from evmesh.telemetry.ranges import Acks, ack_topic, encode_ack
-from evmesh.telemetry.store import ReadingWriter, Row, SetAside
+from evmesh.telemetry.rows import ReadingWriter, Row, SetAside
 from evmesh.telemetry.topics import (
     PUBLISHER_FILTER,
     VALUE_FILTER,

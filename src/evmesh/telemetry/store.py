@@ -8,23 +8,33 @@ go on while a batch is written. A batch is one transaction, on the disk when `wr
 """
 
 import asyncio
-import hashlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from evmesh.domain.errors import IntegrityFailure, Unavailable
 from evmesh.domain.telemetry import TelemetryValue
-from evmesh.telemetry.topics import MAX_PAYLOAD_BYTES, from_microseconds, microseconds
+from evmesh.domain.telemetry_summary import Summary, summarise
+from evmesh.telemetry.rows import Row, SetAside, Written, contradiction
+from evmesh.telemetry.topics import from_microseconds, microseconds
 
 T = TypeVar("T")
 
 SET_ASIDE_AT_MOST: Final = 10_000
+AT_A_TIME: Final = 5_000
+"""Readings that are taken into memory at a time."""
+_NUMBERS: Final = """
+    SELECT at, value FROM ev_readings
+    WHERE charger = ? AND name = ? AND at >= ? AND at < ? AND typeof(value) = 'integer' ORDER BY at, seq
+"""
+_BEFORE: Final = """
+    SELECT name, at, value FROM ev_readings
+    WHERE charger = ? AND name = ? AND at < ? AND typeof(value) = 'integer' ORDER BY at DESC, seq DESC LIMIT 1
+"""
 
 MIGRATIONS: Final = (
     """
@@ -64,47 +74,6 @@ _RANGE: Final = """
     SELECT name, at, value FROM ev_readings
     WHERE charger = ? AND name = ? AND at >= ? AND at < ? ORDER BY at, seq
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A reading as it is stored. Its identity says when two are the same; numbered ones can contradict."""
-
-    value: TelemetryValue
-    identity: str
-    received_at: datetime
-    topic: str
-    payload: bytes
-    boot: str | None = None
-    seq: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """A message that is no reading, and why."""
-
-    topic: str
-    payload: bytes
-    code: str
-    reason: str
-    received_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What became of a batch: every row is counted once."""
-
-    stored: int
-    duplicates: int
-    contradicting: int
-    """Set aside, since their identity is taken by a reading with other content."""
-
-
-class ReadingWriter(Protocol):
-    """What the ingest needs of a store."""
-
-    async def write(self, rows: Sequence[Row], set_aside: Sequence[SetAside]) -> Written:
-        """Store all of it in one transaction; durable when this returns. Raises Unavailable."""
 
 
 class _Thread:
@@ -190,6 +159,36 @@ class SqliteReadings:
         rows = await self._reader.do(lambda connection: connection.execute(_RANGE, bounds).fetchall())
         return [_value(charger, row) for row in rows]
 
+    async def before(self, charger: str, name: str, instant: datetime) -> TelemetryValue | None:
+        """Give the newest whole number before an instant."""
+        bounds = (charger, name, microseconds(instant))
+        row = await self._reader.do(lambda connection: connection.execute(_BEFORE, bounds).fetchone())
+        return None if row is None else _value(charger, row)
+
+    async def summaries(
+        self, charger: str, name: str, start: datetime, end: datetime, width_s: int
+    ) -> Sequence[Summary]:
+        """Sum up the whole numbers in [start, end), the oldest stretch first."""
+        bounds = (charger, name, microseconds(start), microseconds(end))
+
+        def read(connection: sqlite3.Connection) -> list[Summary]:
+            rows = connection.execute(_NUMBERS, bounds)
+            return list(summarise(((from_microseconds(at), value) for at, value in rows), width_s).values())
+
+        return await self._reader.do(read)
+
+    async def stream(
+        self, charger: str, name: str, start: datetime, end: datetime
+    ) -> AsyncIterator[Sequence[TelemetryValue]]:
+        """Give every reading in [start, end), the oldest first, some at a time."""
+        bounds = (charger, name, microseconds(start), microseconds(end))
+        cursor = await self._reader.do(lambda connection: connection.execute(_RANGE, bounds))
+        try:
+            while rows := await self._reader.do(lambda _: cursor.fetchmany(AT_A_TIME)):
+                yield [_value(charger, row) for row in rows]
+        finally:
+            await self._reader.do(lambda _: cursor.close())
+
     async def set_aside(self, limit: int = 100) -> Sequence[SetAside]:
         """Give what was set aside, the newest first."""
         query = (
@@ -197,6 +196,11 @@ class SqliteReadings:
         )
         rows = await self._reader.do(lambda connection: connection.execute(query, (limit,)).fetchall())
         return [SetAside(topic, raw, code, why, from_microseconds(at)) for topic, raw, code, why, at in rows]
+
+    async def forget(self, before: datetime) -> None:
+        """Delete readings older than this."""
+        query, bound = "DELETE FROM ev_readings WHERE at < ?", (microseconds(before),)
+        await self._writer.do(lambda connection: connection.execute(query, bound).close())
 
     async def count(self) -> int:
         """Give the number of readings; walks the whole table."""
@@ -271,15 +275,20 @@ def _contradictions(connection: sqlite3.Connection, rows: Sequence[Row]) -> list
         query = "SELECT name, at, value FROM ev_readings WHERE charger = ? AND identity = ?"
         stored = connection.execute(query, (row.value.charger, row.identity)).fetchone()
         if stored != (row.value.name, microseconds(row.value.at), row.value.value):
-            reason = f"reading {row.identity} is stored with other content: {stored!r}"[:500]
-            found.append(SetAside(row.topic, row.payload, "telemetry.contradiction", reason, row.received_at))
+            found.append(contradiction(row, repr(stored)))
     return found
 
 
 def _set_aside_columns(message: SetAside) -> tuple[bytes | int | str, ...]:
-    digest = hashlib.sha256(f"{message.code}\n{message.topic}\n".encode() + message.payload).digest()
-    payload = message.payload[: MAX_PAYLOAD_BYTES + 1]
-    return digest, microseconds(message.received_at), message.topic, payload, message.code, message.reason
+    received_at = microseconds(message.received_at)
+    return (
+        message.digest,
+        received_at,
+        message.topic,
+        message.kept_payload,
+        message.code,
+        message.reason,
+    )
 
 
 def _value(charger: str, row: tuple[str, int, int | str | None]) -> TelemetryValue:

@@ -8,9 +8,10 @@ from evmesh.domain.readings import Reading
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.trust import Trust
 from evmesh.domain.typed_data import Domain, TypedStruct, digest, hash_struct
-from evmesh.ports import Signatures
+from evmesh.ports import MeterSignatures, Signatures
 from evmesh.verify.chain_facts import ChainFacts
 from evmesh.verify.report import require
+from evmesh.verify.streams import StreamFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,14 @@ class PlanFiles:
 
     problem: bytes
     schedule: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCommitment:
+    """An `evmesh.stream-proof/1` file of the session's plan, and what a node says on its heads."""
+
+    proof: bytes
+    facts: StreamFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,8 @@ class Case:
     chain: ChainFacts | None = None
     start: Reading | None = None
     stop: Reading | None = None
+    commitment: PlanCommitment | None = None
+    meter_signatures: MeterSignatures | None = None
 
     @classmethod
     def open(
@@ -41,10 +52,14 @@ class Case:
         trust: Trust | None,
         plan_files: PlanFiles | None,
         chain: ChainFacts | None,
+        commitment: PlanCommitment | None = None,
+        meter_signatures: MeterSignatures | None = None,
     ) -> "Case":
         """Put together what is at hand."""
         start, stop = _readable(receipt.start.payload), _readable(receipt.stop.payload)
-        return cls(receipt, signatures, trust, plan_files, chain, start, stop)
+        return cls(
+            receipt, signatures, trust, plan_files, chain, start, stop, commitment, meter_signatures
+        )
 
     def request_hash(self) -> bytes:
         """Give the struct hash by which offer and pseudonym name the request."""

@@ -29,6 +29,7 @@ class AssetEntry:
     record: bytes | None
     no_record: str = ""
     changed: bool | None = False
+    deposit_address: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,31 @@ class TabMove:
     returned: int = 0
     transaction: str = ""
     epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLog:
+    """A `Transfer` event of the token, in token units."""
+
+    sender: Address
+    receiver: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class DepositFacts:
+    """What the chain says on a charge by transfer.
+
+    `transfers` are those that the receipt names, in order, None for one that is not there. Whether the
+    two payments out of the deposit address were made stands in a slot of the token, for ever; what they
+    were in logs, so None where the node has pruned them.
+    """
+
+    transfers: tuple[TransferLog | None, ...]
+    due_made: bool
+    return_made: bool
+    due: TransferLog | None = None
+    returned: TransferLog | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +95,20 @@ class ChainFacts:
     spent: int = 0
     epoch: int = 0
     moves: tuple[TabMove, ...] | None = None
+    deposit: DepositFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MinedCall:
-    """One transaction that a settlement names: its block, and what it did to the tab in question."""
+    """One transaction that a settlement names: its block, and what it did to the tab in question.
+
+    Of a charge by transfer: what it `paid` out of the deposit address.
+    """
 
     block: int
     succeeded: bool
     moves: tuple[TabMove, ...]
+    paid: tuple[TransferLog, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +123,16 @@ class SettlementFacts:
     contract_answers: bool = False
     calls: tuple[MinedCall | None, ...] = ()
     epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FlexFacts:
+    """What the chain says on one reward: whose promise its token is, and how much its holder was made of it.
+
+    Where `chain_id` is another than the reward's, or no FlexToken answers, the rest means nothing.
+    """
+
+    chain_id: int
+    contract_answers: bool = False
+    issuer: Address | None = None
+    made: int = 0

@@ -8,7 +8,7 @@ from evmesh.domain.reward import Reward
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.trust import Trust
 from evmesh.ports import Signatures
-from evmesh.verify.chain_facts import SettlementFacts
+from evmesh.verify.chain_facts import FlexFacts, SettlementFacts
 from evmesh.verify.report import NotChecked
 
 D = TypeVar("D", Settlement, Reward)
@@ -18,13 +18,18 @@ NO_RECEIPT = NotChecked("the receipt was not given")
 
 @dataclass(frozen=True, slots=True)
 class FollowUp(Generic[D]):
-    """A document that names a receipt, the bytes of that receipt, and what a node says, where at hand."""
+    """A document that names a receipt, the bytes of that receipt, and what a node says, where at hand.
+
+    A reward also has the file of its FLEX voucher, and what the token says.
+    """
 
     document: D
     signatures: Signatures
     receipt_raw: bytes | None
     trust: Trust | None
     chain: SettlementFacts | None = None
+    voucher_raw: bytes | None = None
+    flex: FlexFacts | None = None
 
     def receipt(self) -> Receipt | None:
         """Give the receipt; whether it is true is for `verify_receipt` to say."""

@@ -12,7 +12,7 @@ from evmesh.domain.trust import Trust
 from evmesh.ports import Signatures
 from evmesh.verify import reward_checks, settlement_checks
 from evmesh.verify.case import require_signer
-from evmesh.verify.chain_facts import SettlementFacts
+from evmesh.verify.chain_facts import FlexFacts, SettlementFacts
 from evmesh.verify.followup_case import NO_RECEIPT, D, FollowUp
 from evmesh.verify.report import Check, Finding, NotChecked, Report, Status, require, run
 
@@ -29,10 +29,19 @@ def verify_settlement(
 
 
 def verify_reward(
-    raw: bytes, signatures: Signatures, receipt_raw: bytes | None = None, trust: Trust | None = None
+    raw: bytes,
+    signatures: Signatures,
+    receipt_raw: bytes | None = None,
+    trust: Trust | None = None,
+    voucher_raw: bytes | None = None,
+    flex: FlexFacts | None = None,
 ) -> Report:
-    """Check the bytes of an `evmesh.reward/1` file; never raises for what is in them."""
-    return _verify(raw, Reward.parse, _REWARD_CHECKS, signatures, receipt_raw, trust, None)
+    """Check the bytes of an `evmesh.reward/1` file; never raises for what is in them.
+
+    `voucher_raw` is the `evmesh.flex-voucher/1` file that pays it, `flex` what a node says of the token.
+    """
+    checks = _REWARD_CHECKS
+    return _verify(raw, Reward.parse, checks, signatures, receipt_raw, trust, None, voucher_raw, flex)
 
 
 def _verify(
@@ -43,6 +52,8 @@ def _verify(
     receipt_raw: bytes | None,
     trust: Trust | None,
     chain: SettlementFacts | None,
+    voucher_raw: bytes | None = None,
+    flex: FlexFacts | None = None,
 ) -> Report:
     found = [run("form", partial(_form, raw, parse))]
     try:
@@ -51,7 +62,7 @@ def _verify(
         unread = "the document cannot be read"
         found += [Check(name, Status.NOT_CHECKED, unread) for name, _ in checks]
         return Report(tuple(found))
-    case = FollowUp(document, signatures, receipt_raw, trust, chain)
+    case = FollowUp(document, signatures, receipt_raw, trust, chain, voucher_raw, flex)
     found += [run(name, partial(check, case)) for name, check in checks]
     return Report(tuple(found))
 
@@ -118,4 +129,7 @@ _REWARD_CHECKS: Final[tuple[tuple[str, Callable[[FollowUp[Reward]], Finding]], .
     ("value", reward_checks.value),
     ("share", reward_checks.share),
     ("energy", reward_checks.energy),
+    ("holder", reward_checks.holder),
+    ("voucher", reward_checks.voucher),
+    ("made", reward_checks.made),
 )

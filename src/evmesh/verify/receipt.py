@@ -12,17 +12,18 @@ from typing import Final
 from evmesh.domain.errors import EvmeshError
 from evmesh.domain.receipt import Receipt, parse_receipt_json
 from evmesh.domain.trust import Trust
-from evmesh.ports import Signatures
+from evmesh.ports import MeterSignatures, Signatures
 from evmesh.verify import (
     receipt_chain,
     receipt_meter,
     receipt_money,
     receipt_plan,
     receipt_registry,
+    receipt_signed,
     receipt_tab,
     receipt_terms,
 )
-from evmesh.verify.case import Case, PlanFiles
+from evmesh.verify.case import Case, PlanCommitment, PlanFiles
 from evmesh.verify.chain_facts import ChainFacts
 from evmesh.verify.report import Check, Finding, Report, Status, failed, run
 
@@ -38,6 +39,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (
     ("station code", receipt_terms.station_code),
     ("readings", receipt_meter.readings),
     ("meter chain", receipt_meter.meter_chain),
+    ("signed meter", receipt_signed.signed_meter),
     ("inclusion", receipt_meter.inclusion),
     ("deadlines", receipt_terms.deadlines),
     ("load curve", receipt_meter.load_curve),
@@ -53,6 +55,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (
     ("power", receipt_registry.power),
     ("anchor", receipt_chain.anchor),
     ("settlement", receipt_tab.settlement),
+    ("plan commitment", receipt_plan.plan_commitment),
 )
 
 
@@ -62,13 +65,18 @@ def verify_receipt(
     trust: Trust | None = None,
     plan_files: PlanFiles | None = None,
     chain: ChainFacts | None = None,
+    commitment: PlanCommitment | None = None,
+    meter_signatures: MeterSignatures | None = None,
 ) -> Report:
-    """Check the bytes of an `evmesh.receipt/1` file; never raises for what is in them."""
+    """Check the bytes of an `evmesh.receipt/1` file; never raises for what is in them.
+
+    `meter_signatures` checks what the meter has signed itself; without it that is not checked.
+    """
     form, receipt = _read(raw)
     if receipt is None:
         unread = form[-1].what if form[-1].status is Status.NOT_CHECKED else "the receipt cannot be read"
         return Report(form + tuple(Check(name, Status.NOT_CHECKED, unread) for name, _ in CHECKS))
-    case = Case.open(receipt, signatures, trust, plan_files, chain)
+    case = Case.open(receipt, signatures, trust, plan_files, chain, commitment, meter_signatures)
     return Report(form + tuple(run(name, partial(check, case)) for name, check in CHECKS))
 
 

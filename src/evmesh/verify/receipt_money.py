@@ -2,6 +2,7 @@
 
 from evmesh.domain.money import cost_of
 from evmesh.domain.signed_types import Voucher
+from evmesh.verify import receipt_transfer
 from evmesh.verify.case import Case
 from evmesh.verify.report import Finding, require
 
@@ -20,16 +21,36 @@ def cost(case: Case) -> Finding:
 
 
 def due(case: Case) -> Finding:
-    """Check that no more is due than the cost, and no more than the budget."""
-    receipt, budget = case.receipt, case.receipt.offer.budget
-    exact = min(receipt.cost, budget)
-    require(receipt.due == exact, "due.differs", f"of {receipt.cost} within {budget}, {exact} is due", "due")
-    return f"{exact} of {receipt.cost}, within the budget of {budget}"
+    """Check that what is due is the cost, or the budget or the highest voucher where that is less.
+
+    Whether the vouchers reach what is due is for the next check to say.
+    """
+    receipt, offer = case.receipt, case.receipt.offer
+    if receipt.payment is not None:
+        within = receipt.payment.budget
+        exact = min(receipt.cost, within)
+        words = f"of {receipt.cost} within {within}, {exact} is due"
+        require(receipt.due == exact, "due.differs", words, "due")
+        return f"{exact} of {receipt.cost}, within the {within} that was transferred, less the fee"
+    exact = min(receipt.cost, offer.budget)
+    signed = max((voucher.cumulative for voucher in receipt.vouchers), default=offer.base) - offer.base
+    require(
+        receipt.due in (exact, min(exact, max(0, signed))),
+        "due.differs",
+        f"of {receipt.cost} within {offer.budget}, with {signed} signed for, "
+        f"{min(exact, max(0, signed))} is due",
+        "due",
+    )
+    if receipt.due < exact:
+        return f"{receipt.due} of {receipt.cost}: the vouchers reach no further, the rest is the payee's loss"
+    return f"{exact} of {receipt.cost}, within the budget of {offer.budget}"
 
 
 def vouchers(case: Case) -> Finding:
     """Check that the payer signed each voucher, and that the last covers base and due."""
     receipt, offer = case.receipt, case.receipt.offer
+    if receipt.payment is not None:
+        return receipt_transfer.transfers(case, receipt.payment)
     highest = offer.base
     for number, signed in enumerate(receipt.vouchers):
         path = f"vouchers[{number}]"

@@ -3,16 +3,19 @@
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from evmesh.domain.commitment_proof import StreamProof
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.money import Price, energy_within
 from evmesh.domain.offer_times import REQUEST_VALID, START_WITHIN
-from evmesh.domain.problem import Problem, parse_problem
+from evmesh.domain.problem import Problem
+from evmesh.domain.problem_shape import read_answer, read_problem
 from evmesh.domain.receipt_parts import pseudonym_of
-from evmesh.domain.schedule import Schedule, parse_schedule
+from evmesh.domain.schedule import Schedule
 from evmesh.domain.strict import unix_seconds
+from evmesh.verify.answer import verify_answer
 from evmesh.verify.case import Case
 from evmesh.verify.report import Finding, NotChecked, require
-from evmesh.verify.schedule import verify_schedule
+from evmesh.verify.stream_plan import NO_PROOF, PlanProof, committed_inputs, in_time, stated_answer
 
 
 def plan_row(case: Case) -> Finding:
@@ -74,9 +77,9 @@ def plan_optimality(case: Case) -> Finding:
     ):
         same = sha256(raw).digest() == named
         require(same, f"plan.other_{name}", f"not the {name} that the receipt names", f"plan.{name}_sha256")
-    verdict = verify_schedule(files.problem, files.schedule)
+    verdict = verify_answer(files.problem, files.schedule)
     require(verdict.ok, verdict.code, "the certificate does not hold", f"schedule {verdict.path}")
-    problem, schedule = parse_problem(files.problem), parse_schedule(files.schedule)
+    problem, schedule = read_problem(files.problem), read_answer(files.schedule)
     if not isinstance(schedule, Schedule):
         raise IntegrityFailure("plan.refused", "the file refuses the request", path="plan.schedule_sha256")
     row = schedule.row(plan.id)
@@ -108,3 +111,26 @@ def _require_whole_window(case: Case, problem: Problem) -> None:
     begins = unix_seconds(problem.grid.start) + stay.arrival * problem.grid.step_s
     latest = case.receipt.offer.start_by + problem.grid.step_s
     require(begins <= latest, "plan.other_window", f"planned only from step {stay.arrival} on", "plan.row")
+
+
+def plan_commitment(case: Case) -> Finding:
+    """Check that the plan and its inputs were on chain before the plan's first step for this car.
+
+    Whether its answer names this very verifier is for the check of the plan itself to say.
+    """
+    plan, given, tree = case.receipt.plan, case.commitment, case.receipt.tree
+    if given is None:
+        return NotChecked(NO_PROOF)
+    proof = StreamProof.parse(given.proof)
+    require(proof.chain == case.receipt.chain, "commitment.other_chain", "of another chain", "chain")
+    require(
+        proof.publisher == tree.publisher,
+        "commitment.other_publisher",
+        f"{proof.publisher} does not anchor this receipt's readings",
+        "publisher",
+    )
+    used_from = unix_seconds(plan.start) + plan.first * plan.step_s  # what is later may be no date
+    shown = PlanProof(proof, plan.problem_sha256, plan.schedule_sha256, used_from, b"", facts=given.facts)
+    committed_inputs(shown)
+    stated_answer(shown)
+    return in_time(shown)

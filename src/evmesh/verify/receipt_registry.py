@@ -9,6 +9,7 @@ from evmesh.domain.readings import most_growth
 from evmesh.domain.units import W
 from evmesh.verify.case import Case, require_contracts
 from evmesh.verify.chain_facts import AssetEntry
+from evmesh.verify.receipt_signed import key_difference
 from evmesh.verify.receipt_terms import NO_READINGS
 from evmesh.verify.report import OFFLINE, Finding, NotChecked, require
 
@@ -108,6 +109,8 @@ def _difference(case: Case, entry: AssetEntry, raw: bytes) -> tuple[str, str, st
     ):
         if registered != shown:
             return f"record.other_{name}", f"the registered record says {registered}, not {shown}", path
+    if other := key_difference(receipt.signed_meter, record.ocmf_key):
+        return other
     if record.rating != entry.rating:
         return (
             "record.other_rating",

@@ -5,6 +5,7 @@ and the next session begins there. A voucher names no session, so what was claim
 voucher within base + budget is either a later session's, or too much: this receipt cannot tell.
 """
 
+from evmesh.verify import receipt_transfer
 from evmesh.verify.case import Case, require_contracts
 from evmesh.verify.chain_facts import ChainFacts, TabMove
 from evmesh.verify.report import OFFLINE, Finding, NotChecked, require
@@ -12,6 +13,8 @@ from evmesh.verify.report import OFFLINE, Finding, NotChecked, require
 
 def settlement(case: Case) -> Finding:
     """Check that the tab's total went from base to base + due, and what was claimed after that."""
+    if case.receipt.payment is not None:
+        return receipt_transfer.settlement(case, case.receipt.payment)
     if case.chain is None:
         return OFFLINE
     facts, offer = require_contracts(case), case.receipt.offer

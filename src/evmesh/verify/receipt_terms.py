@@ -7,6 +7,7 @@ from evmesh.domain.errors import EvmeshError
 from evmesh.domain.offer_times import END_GRACE, REQUEST_VALID, START_WITHIN
 from evmesh.domain.station_code import code_of
 from evmesh.domain.strict import unix_seconds
+from evmesh.verify import receipt_transfer
 from evmesh.verify.case import Case
 from evmesh.verify.report import Finding, NotChecked, require
 
@@ -77,8 +78,10 @@ def trusted_meter(case: Case) -> Finding:
 
 
 def charge_request(case: Case) -> Finding:
-    """Check that the driver signed the request."""
+    """Check that the driver signed the request, or that it is the one that a transfer stands for."""
     receipt = case.receipt
+    if receipt.payment is not None:
+        return receipt_transfer.request(case, receipt.payment)
     case.require_signer(
         receipt.request.payer, receipt.request, receipt.request_signature, "request_signature"
     )

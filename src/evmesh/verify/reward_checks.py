@@ -1,14 +1,16 @@
-"""Check a reward: that it is what its own numbers give, and that these are the receipt's."""
+"""Check a reward: that it is what its own numbers give, that these are the receipt's, that it is paid."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from evmesh.domain.flex_voucher import SignedFlexVoucher
 from evmesh.domain.readings import Reading
 from evmesh.domain.receipt import Receipt
-from evmesh.domain.reward import Reward, flexibility_value, reward_of
+from evmesh.domain.reward import Reward, certificate_of, flexibility_value, reward_of
 from evmesh.domain.strict import unix_seconds
+from evmesh.verify.case import require_signer
 from evmesh.verify.followup_case import NO_RECEIPT, FollowUp
-from evmesh.verify.report import Finding, require
+from evmesh.verify.report import OFFLINE, Finding, NotChecked, require
 
 
 def value(case: FollowUp[Reward]) -> Finding:
@@ -31,18 +33,18 @@ def value(case: FollowUp[Reward]) -> Finding:
 
 
 def share(case: FollowUp[Reward]) -> Finding:
-    """Check the reward by its formula, and that what is paid has a transaction."""
+    """Check the reward by its formula, and that all rewards of the holder are not less than this one."""
     document = case.document
     require(document.value <= document.total, "reward.total_differs", "more than all together", "total")
     exact = reward_of(document.value, document.total, document.avoided, document.share_per_mille)
     require(document.reward == exact, "reward.differs", f"the reward is {exact}", "reward")
     require(
-        (document.state == "paid") == bool(document.transactions),
-        "reward.state_differs",
-        "what is paid, and nothing else, has a transaction",
-        "state",
+        document.cumulative >= document.reward,
+        "reward.cumulative_differs",
+        "all rewards together are less than this one",
+        "cumulative",
     )
-    return f"{exact} units, {document.state}"
+    return f"{exact} units"
 
 
 def energy(case: FollowUp[Reward]) -> Finding:
@@ -69,6 +71,55 @@ def energy(case: FollowUp[Reward]) -> Finding:
             f"metered_wh[{step}]",
         )
     return f"{metered} Wh, step by step as on the receipt"
+
+
+def holder(case: FollowUp[Reward]) -> Finding:
+    """Check that the reward is the payer's, and vested when the charge ended."""
+    receipt, document = case.receipt(), case.document
+    if receipt is None:
+        return NO_RECEIPT
+    payer = receipt.request.payer
+    require(document.holder == payer, "reward.other_holder", f"{payer} has paid for the charge", "holder")
+    ended = Reading.parse(receipt.stop.payload).at
+    require(document.vested_at == ended, "reward.other_end", f"it ended at {ended}", "vested_at")
+    return f"it is {payer}'s since {ended:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def voucher(case: FollowUp[Reward]) -> Finding:
+    """Check that the voucher pays this very reward, and that the payee signed it."""
+    document = case.document
+    if not document.reward:
+        return "nothing was earned, so there is nothing to pay"
+    if case.voucher_raw is None:
+        return NotChecked("the FLEX voucher was not given")
+    found = SignedFlexVoucher.parse(case.voucher_raw)
+    for name, same in (
+        ("chain_id", found.chain_id == document.chain.chain_id),
+        ("flex", found.flex == document.flex),
+        ("holder", found.voucher.holder == document.holder),
+        ("cumulative", found.voucher.cumulative == document.cumulative),
+        ("certificate", found.voucher.certificate == certificate_of(document.encode())),
+    ):
+        require(same, "reward.other_voucher", f"the voucher has another {name}", name)
+    require_signer(case.signatures, found.domain, document.payee, found.voucher, found.signature, "signature")
+    return f"{document.payee} owes {document.holder} {document.cumulative} units of FLEX in all"
+
+
+def made(case: FollowUp[Reward]) -> Finding:
+    """Check on chain that the token is the payee's promise, and that the units are there."""
+    document, facts = case.document, case.flex
+    if facts is None:
+        return OFFLINE
+    same_chain = facts.chain_id == document.chain.chain_id
+    require(same_chain, "chain.other_chain", f"the node serves chain {facts.chain_id}", "chain.chain_id")
+    require(facts.contract_answers, "chain.not_the_contract", "there is no FlexToken there", "flex")
+    require(facts.issuer == document.payee, "reward.other_issuer", f"FLEX of {facts.issuer}", "flex")
+    if facts.made < document.cumulative:
+        return NotChecked(
+            f"{facts.made} of {document.cumulative} units of FLEX are made for {document.holder} so far; "
+            "the voucher makes the rest"
+        )
+    return f"{facts.made} units of FLEX were made for {document.holder}, this reward among them"
 
 
 def _require_day(document: Reward, begun: datetime) -> None:

@@ -6,6 +6,7 @@ right amount may be another session's: that is never called ok.
 
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.settlement import Settlement
+from evmesh.verify import settlement_deposit
 from evmesh.verify.chain_facts import SettlementFacts, TabMove
 from evmesh.verify.followup_case import NO_RECEIPT, FollowUp
 from evmesh.verify.report import OFFLINE, Finding, NotChecked, require
@@ -17,8 +18,10 @@ _Moves = list[tuple[str, TabMove | None]]
 def stated_amount(case: FollowUp[Settlement]) -> Finding:
     """Check that it speaks of what was due, and of no refund of a charge; nothing has to have moved."""
     receipt, document = case.receipt(), case.document
+    if document.deposit is not None:
+        settlement_deposit.adds_up(document, document.deposit)
     require(
-        bool(document.transactions) or document.amount == 0 or document.kind == "loss",
+        bool(document.transactions or document.deposit) or document.amount == 0 or document.kind == "loss",
         "settlement.no_transaction",
         "money moves in a transaction",
         "transactions",
@@ -26,6 +29,12 @@ def stated_amount(case: FollowUp[Settlement]) -> Finding:
     if receipt is None:
         return NO_RECEIPT
     require(document.payer == receipt.request.payer, "followup.other_payer", "another payer", "payer")
+    if document.deposit is not None:
+        settlement_deposit.of_receipt(document, document.deposit, receipt)
+    else:
+        require(
+            receipt.payment is None, "settlement.no_split", "it does not say what was returned", "deposit"
+        )
     if document.kind == "refund":
         require(
             receipt.energy == 0,
@@ -62,6 +71,8 @@ def transactions(case: FollowUp[Settlement]) -> Finding:
         "the contract that the settlement names is not there",
         "chain.charge_tab",
     )
+    if document.deposit is not None:
+        return settlement_deposit.transactions(case, facts, document.deposit)
     if document.kind == "loss":
         return _lost(case, facts)
     moves, receipt = _named_moves(document, facts), case.receipt()

@@ -50,7 +50,7 @@ def verify_tree(problem_raw: bytes, schedule_raw: bytes) -> Verdict:
         if isinstance(answer, TreePlan):
             _check_plan(problem, answer, priced)
         else:
-            _check_refusal(answer, priced)
+            _check_refusal(problem, answer, priced)
     except (InvalidInput, IntegrityFailure) as error:
         return Verdict(False, error.code, error.path)
     return Verdict(True)
@@ -83,10 +83,14 @@ def _check_plan(problem: TreeProblem, plan: TreePlan, priced: PricedTree) -> Non
     )
 
 
-def _check_refusal(refusal: TreeRefusal, priced: PricedTree) -> None:
+def _check_refusal(problem: TreeProblem, refusal: TreeRefusal, priced: PricedTree) -> None:
     bound = sum(map(_least, priced.terms(supply_costs=False)))
     require(bound > 0, "refusal.no_deficit", "at these prices everything may fit", "prices")
     require(bound == refusal.deficit_thousandths, "refusal.deficit_differs", "not the bound", "deficit")
+    for number, offer in enumerate(refusal.offers or ()):
+        require(offer.energy_wh > 0, "refusal.bad_offer", "of nothing", f"offers[{number}].energy_wh")
+        inside = 0 < offer.departure <= problem.steps
+        require(inside, "refusal.bad_offer", "outside the horizon", f"offers[{number}].departure")
 
 
 def _least(term: Term) -> int:

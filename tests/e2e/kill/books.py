@@ -11,6 +11,7 @@ from typing import Any
 from evmesh.app.receipt_facts import read_chain_facts
 from evmesh.app.run_file import RunFile
 from evmesh.domain.chain import Contracts, Tab
+from evmesh.domain.commitment import Stream
 from evmesh.domain.ids import Address
 from evmesh.domain.readings import METER_STREAM
 from evmesh.domain.receipt import Receipt
@@ -74,6 +75,9 @@ class Books:
     skipped: int = 0
     closings: list[Closing] = field(default_factory=list)
     anchors: list[AnchorLog] = field(default_factory=list)
+    streams: dict[Stream, list[Row]] = field(default_factory=dict)
+    """The leaves of each further stream."""
+    stream_anchors: dict[Stream, list[AnchorLog]] = field(default_factory=dict)
     reports: dict[str, Report] = field(default_factory=dict)
 
     unfinished: list[str] = field(default_factory=list)
@@ -146,6 +150,11 @@ async def _read_chain(world: World, books: Books, rpc: JsonRpc, wallets: list[st
         books.closings.append(Closing("0x" + log["topics"][2][-40:], epoch, spent, returned))
     reader = NotaryReader(rpc, contracts.notary)
     books.anchors = await reader.logs(keys.notary.address, METER_STREAM)
+    for stream in Stream:
+        books.stream_anchors[stream] = await reader.logs(keys.notary.address, stream.id)
+        books.streams[stream] = world.rows(  # after the chain: these go on as long as the platform runs
+            'SELECT * FROM stream_leaves WHERE stream = ? ORDER BY "index"', stream.value
+        )
 
 
 async def _logs(rpc: JsonRpc, contract: Address, topic: str) -> list[dict[str, Any]]:

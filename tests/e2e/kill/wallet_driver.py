@@ -36,7 +36,7 @@ _BUSY = frozenset(
         "reservation.unpaid_before",
     }
 )
-_TOO_LATE = frozenset({"reservation.ended", "session.wrong_state"})
+_TOO_LATE = frozenset({"reservation.ended", "session.wrong_state", "voucher.too_late"})
 _RETRY_S = 0.25
 _PATIENCE_S = 200.0
 _T = TypeVar("_T")
@@ -84,7 +84,8 @@ class WalletDriver:
         """Let the reservation expire."""
 
     async def _never_comes(self, booked: Accepted) -> None:
-        await self.pay(booked)
+        """Pay in three vouchers, each for more, as a car would that is plugged in."""
+        await self.pay(booked, vouchers=3)
 
     async def _changes_its_mind(self, booked: Accepted) -> None:
         await self.pay(booked)
@@ -108,8 +109,8 @@ class WalletDriver:
 
         return await self._insist(once)
 
-    async def pay(self, accepted: Accepted) -> str:
-        """Deposit and send the voucher; give the state that the platform answers with."""
+    async def pay(self, accepted: Accepted, *, vouchers: int = 1) -> str:
+        """Deposit, and send so many vouchers up to the budget; give the state that the last one met."""
 
         async def once(api: ApiClient, wallet: LocalWallet) -> str:
             page = _granted(await api.station(self._code()))
@@ -119,10 +120,15 @@ class WalletDriver:
             order = await wallet.deposit_order(terms.payee_of(accepted), ceiling, deadline)
             if order is not None:
                 _granted(await api.relay(deposit_document(order)))
-            answer = await api.voucher(accepted.session, terms.voucher_document(accepted))
-            if isinstance(answer, Denied) and answer.code in _TOO_LATE:
-                return State.EXPIRED
-            return str(_granted(answer)["state"])
+            state = ""
+            for part in range(1, vouchers + 1):
+                cumulative = accepted.base + accepted.budget * part // vouchers
+                document = terms.voucher_document(accepted, cumulative)
+                answer = await api.voucher(accepted.session, document)
+                if isinstance(answer, Denied) and answer.code in _TOO_LATE:
+                    return state or State.EXPIRED
+                state = str(_granted(answer)["state"])
+            return state
 
         return await self._insist(once)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from evmesh.app.errors import exit_on_error
 from evmesh.app.plan import REASONS, app
@@ -189,3 +189,24 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     )
     assert ended.stderr == ""
     assert ended.returncode in (0, 141)  # 0 where all was written before the reader left
+
+
+def test_a_plan_that_leaves_something_out_is_checked_with_its_proof(tmp_path: Path) -> None:
+    wanted = json.loads(DOES_NOT_FIT.read_bytes())
+    refusal, less, plan = (tmp_path / name for name in ("refusal.json", "less.json", "plan.json"))
+    runner.invoke(app, ["solve", str(DOES_NOT_FIT), "-o", str(refusal)])
+    missing = json.loads(refusal.read_bytes())["deficit_wh"]
+
+    def leave_out(wh: int) -> "Result":
+        for one in wanted["requests"]:
+            one["energy_wh"] -= wh if one["id"] == "courier" else 0
+        less.write_text(json.dumps(wanted))
+        assert runner.invoke(app, ["solve", str(less), "-o", str(plan)]).exit_code == 0
+        files = ["--wanted", str(DOES_NOT_FIT), "--shortfall", str(refusal)]
+        return runner.invoke(app, ["verify", str(less), str(plan), *files])
+
+    assert leave_out(missing).exit_code == 0
+    more = leave_out(1)
+    assert (more.exit_code, "shortfall.not_least" in more.stderr) == (6, True)
+    half = runner.invoke(app, ["verify", str(less), str(plan), "--wanted", str(DOES_NOT_FIT)])
+    assert (half.exit_code, "plan.half_a_proof" in half.stderr) == (2, True)

@@ -81,10 +81,15 @@ def test_wrong_input_exits_2_with_the_path_and_writes_nothing_over(
     assert answer.read_text() == "yesterday's"
 
 
-def test_offers_are_for_one_group_only() -> None:
-    asked = runner.invoke(app, ["solve", str(DOES_NOT_FIT), "--candidate", "nurse"])
-    assert asked.exit_code == 2
-    assert "error plan.no_offers" in asked.stderr
+def test_offers_name_what_would_fit_below_the_cable_that_is_short(tmp_path: Path) -> None:
+    answer = str(tmp_path / "answer.json")
+    asked = runner.invoke(app, ["solve", str(DOES_NOT_FIT), "--candidate", "nurse", "-o", answer])
+    assert asked.exit_code == 3
+    assert "at feeder-north in step 1" in asked.stderr
+    assert "do: take one of the offers:\n  1750 Wh by step 2\n  2500 Wh by step 3\n" in asked.stderr
+    assert runner.invoke(app, ["verify", str(DOES_NOT_FIT), answer]).exit_code == 0
+    unknown = runner.invoke(app, ["solve", str(DOES_NOT_FIT), "--candidate", "nobody"])
+    assert (unknown.exit_code, "problem.unknown_id" in unknown.stderr) == (2, True)
 
 
 def test_an_answer_of_the_other_format_is_false() -> None:

@@ -12,8 +12,9 @@ from evmesh.app.plan_view import MeteredLoad
 from evmesh.app.snapshot import Snapshots
 from evmesh.domain.telemetry import TelemetryValue
 from evmesh.services.directory import Place
-from evmesh.services.plans import step_start
-from evmesh.telemetry.store import Row, SqliteReadings
+from evmesh.services.plan_in_force import step_start
+from evmesh.telemetry.rows import Row
+from evmesh.telemetry.store import SqliteReadings
 from tests.fakes.world import OPERATOR, Driver, World, open_world
 
 
@@ -24,7 +25,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def group_of(world: World) -> dict[str, Any]:
-    snapshots = Snapshots(world.clock, world.directory, OPERATOR, world.live, world.planner)
+    snapshots = Snapshots(world.clock, world.directory, OPERATOR, world.live, world.planner, world.caps)
     async with world.transitions.read() as unit:
         return (await snapshots.groups(unit))[0]
 

@@ -48,7 +48,7 @@ def write(directory: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["site.toml", "demo.toml"])
+@pytest.mark.parametrize("name", ["site.toml", "demo.toml", "tree.toml"])
 def test_the_examples_load(name: str) -> None:
     site = load_site(EXAMPLES / name)
     tariff = load_tariff(site.prices, site.time_zone)
@@ -208,3 +208,66 @@ def test_less_than_a_week_repeats_as_it_is() -> None:
     first = datetime(2026, 6, 1, tzinfo=UTC)
     tariff = Tariff(first, (Price(1), Price(2), Price(3)))
     assert [tariff.price_at(first + timedelta(hours=hour)) for hour in range(-1, 5)] == [3, 1, 2, 3, 1, 2]
+
+
+WIRED = SITE.replace(
+    "capacity_w = 16000",
+    """capacity_w = 16000
+other_w = 500
+floor_w = 4200
+
+[[group.part]]
+name = "feeder"
+capacity_w = 12000
+
+[[group.part]]
+name = "kiosk"
+inside = "feeder"
+capacity_w = 9000
+fuse_ma = 25000""",
+).replace('id = "CP-1"', 'id = "CP-1"\npart = "kiosk"')
+
+
+def wired(directory: Path, old: str = "", new: str = "", lines: str = "lines = [2]\n") -> Path:
+    text = WIRED.replace("phases = 1\n", f"phases = 1\n{lines}")
+    assert old in text
+    return write(directory, text.replace(old, new, 1))
+
+
+def test_parts_fuses_lines_and_floors_are_read(tmp_path: Path) -> None:
+    (group,) = load_site(wired(tmp_path)).groups
+    wiring = group.wiring
+    assert [(one.name, one.parent, one.capacity, one.per_line) for one in wiring.parts] == [
+        ("feeder", "", 12_000, None),
+        ("kiosk", "feeder", 9_000, 25_000),
+    ]
+    assert (wiring.other, wiring.floor, wiring.floor_in_all(2)) == (500, 4_200, 7_560)
+    station = group.stations[0]
+    assert station.part == "kiosk"
+    assert station.connectors[0][1].lines == (2,)
+    each = load_site(wired(tmp_path, "floor_w = 4200", 'floor_w = 4200\nfloor_rule = "each"')).groups[0]
+    assert each.wiring.floor_in_all(2) == 8_400
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines", "path"),
+    [
+        ('inside = "feeder"', 'inside = "nowhere"', "lines = [2]\n", "group[0].part[1].inside"),
+        ('name = "kiosk"', 'name = "feeder"', "lines = [2]\n", "group[0].part[1].name"),
+        ('name = "kiosk"', 'name = "a/b"', "lines = [2]\n", "group[0].part[1].name"),
+        ('part = "kiosk"', 'part = "attic"', "lines = [2]\n", "group[0].station[0].part"),
+        ("fuse_ma = 25000", "fuse_ma = 0", "lines = [2]\n", "group[0].part[1].fuse_ma"),
+        ("capacity_w = 12000", "capacity_w = 12000\nfuse_ma = 63000", "lines = [2]\n", "group[0].fuse_ma"),
+        ("floor_w = 4200", 'floor_w = 4200\nfloor_rule = "none"', "lines = [2]\n", "group[0].floor_rule"),
+        ("", "", "", "group[0].station[0].connector[0].lines"),
+        ("", "", "lines = [4]\n", "group[0].station[0].connector[0].lines"),
+        ("", "", "lines = [1, 2]\n", "group[0].station[0].connector[0].lines"),
+        ("", "", 'lines = "L1"\n', "group[0].station[0].connector[0].lines"),
+    ],
+)
+def test_wiring_that_cannot_be_is_refused_with_its_path(
+    tmp_path: Path, old: str, new: str, lines: str, path: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        load_site(wired(tmp_path, old, new, lines))
+    assert caught.value.path == path

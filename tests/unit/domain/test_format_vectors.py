@@ -9,18 +9,28 @@ from typing import Any
 import pytest
 
 from evmesh.domain.canonical import canonical_cbor, canonical_json, parse_canonical_json
+from evmesh.domain.commitment import Commitment, Stream, stream_leaf_hash
 from evmesh.domain.ids import Address
 from evmesh.domain.merkle import MerkleLog, leaf_hash
 from evmesh.domain.readings import meter_leaf_hash
 from evmesh.domain.receipt_parts import pseudonym_of
-from evmesh.domain.signed_types import ChargeRequest, Document, Voucher
+from evmesh.domain.signed_types import ChargeRequest, Document, SessionRecord, Voucher
 from evmesh.domain.station_code import code_of, counter_of
 from evmesh.domain.typed_data import Domain, digest, hash_struct
 from tests.e2e.demo import rederive
 from tests.unit.verify.keys import keccak256
 
 PAGE = Path(__file__).parents[3] / "docs" / "formats.md"
-NAMES = {"leaf", "tree", "pseudonym", "document", "voucher", "station_code"}
+NAMES = {
+    "leaf",
+    "tree",
+    "pseudonym",
+    "document",
+    "voucher",
+    "stream_leaf",
+    "session_record",
+    "station_code",
+}
 
 
 def read_vectors() -> dict[str, dict[str, Any]]:
@@ -50,6 +60,26 @@ def separator(vector: dict[str, Any]) -> bytes:
         "verifyingContract": vector["charge_tab"],
     }
     return rederive.hash_struct(rederive.DOMAIN, values)
+
+
+def test_the_leaf_of_a_further_stream() -> None:
+    leaf = VECTORS["stream_leaf"]
+    stream, payload = Stream(leaf["stream"]), leaf["payload"].encode()
+    assert canonical_cbor({"stream": stream.value, "payload": payload}) == raw(leaf["cbor"])
+    theirs = sha256(b"\0" + raw(leaf["salt"]) + raw(leaf["cbor"])).digest()
+    assert stream_leaf_hash(stream, raw(leaf["salt"]), payload) == theirs == raw(leaf["hash"])
+    assert Commitment.parse(payload).encode() == payload
+
+
+def test_the_session_record() -> None:
+    vector = VECTORS["session_record"]
+    session, receipt = raw(vector["session"]), raw(vector["receipt"])
+    energy, due = int(vector["energy_wh"]), int(vector["due"])
+    ours = digest(domain(vector), SessionRecord(session, receipt, energy, due), keccak256)
+    assert ours == raw(vector["digest"])
+    words = session + receipt + energy.to_bytes(32, "big") + due.to_bytes(32, "big")
+    struct = keccak256(keccak256(str(SessionRecord.TYPE).encode()) + words)
+    assert keccak256(b"\x19\x01" + separator(vector) + struct) == ours
 
 
 def test_the_page_has_all_of_them() -> None:

@@ -10,14 +10,18 @@ from eth_account.messages import _hash_eip191_message, encode_typed_data
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import Address
 from evmesh.domain.signed_types import (
+    ChannelAccess,
+    ChannelKey,
     ChargeRequest,
     Claim,
     Close,
     Document,
     Exit,
     FlexVoucher,
+    NeedChannel,
     Refill,
     SessionOffer,
+    SessionRecord,
     StopRequest,
     TopUp,
     Voucher,
@@ -41,8 +45,12 @@ FROZEN = {
     SessionOffer: "SessionOffer(bytes32 session,address payer,address payee,uint32 epoch,uint96 base,"
     "uint256 asset,uint32 price,uint96 budget,uint64 startBy,uint64 endBy,bytes32 request)",
     StopRequest: "StopRequest(bytes32 session,uint64 at)",
+    SessionRecord: "SessionRecord(bytes32 session,bytes32 receipt,uint64 energyWh,uint96 due)",
     Document: "Document(string format,bytes32 sha256)",
     FlexVoucher: "FlexVoucher(address holder,uint96 cumulative,bytes32 certificate)",
+    ChannelKey: "ChannelKey(address wallet)",
+    ChannelAccess: "ChannelAccess(bytes32 session,string channel,bytes32 reader,bool allowed,uint64 at)",
+    NeedChannel: "NeedChannel(bytes32 session,bytes32 channel)",
     Domain: "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)",
 }
 VALUES: list[TypedStruct] = [
@@ -56,9 +64,13 @@ VALUES: list[TypedStruct] = [
     ChargeRequest(PAYER, 2**256 - 1, 0, 0, False, 0, bytes(32), 0),
     SessionOffer(HASH, PAYER, PAYEE, 2, 1, 17, 400_000, 5, 6, 7, HASH),
     StopRequest(HASH, 1),
+    SessionRecord(HASH, HASH, 2**64 - 1, 2**96 - 1),
     Document("evmesh.receipt/1", HASH),
     Document("Straße ⚡", HASH),
     FlexVoucher(PAYER, 2**96 - 1, HASH),
+    ChannelKey(PAYER),
+    ChannelAccess(HASH, "status", HASH, True, 2**64 - 1),
+    NeedChannel(HASH, HASH),
 ]
 
 

@@ -4,11 +4,12 @@ import hashlib
 from dataclasses import dataclass, field
 
 from evmesh.domain.channel import Channel, Mode
+from evmesh.domain.channel_frame import Sent
 from evmesh.ledger.channels_epoch import Opened
 from evmesh.ledger.channels_grants import open_grant
 from evmesh.ledger.channels_keys import ReaderKey, WriterKey
 from evmesh.ledger.channels_reader import ChannelReader, Outcome
-from evmesh.ledger.channels_writer import ChannelWriter, Sent
+from evmesh.ledger.channels_writer import ChannelWriter
 
 STATION = WriterKey(hashlib.sha256(b"station").digest())
 THIEF = WriterKey(hashlib.sha256(b"thief").digest())

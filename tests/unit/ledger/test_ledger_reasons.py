@@ -20,6 +20,14 @@ def test_every_reason_has_words_and_no_words_are_left_over() -> None:
     assert all(what for what, _ in REASONS.values())
 
 
+def test_no_contract_refuses_without_a_reason() -> None:
+    """What an assertion says stands at its end, or on the line that ends it, or is handed to it as `why`."""
+    for path in CONTRACTS.rglob("*.vy"):
+        for statement in re.findall(r"^ +(?:assert|raise)\b.*$", path.read_text(), re.MULTILINE):
+            assert re.search(r', (?:"[a-z]+: [^"]+"|why)$', statement), f"{path.name}: {statement.strip()}"
+        assert "UNREACHABLE" not in path.read_text()
+
+
 def test_every_reason_has_a_code_of_its_own() -> None:
     codes = [code_of_reason(reason) for reason in REASONS]
     assert len(set(codes)) == len(codes)

@@ -21,22 +21,32 @@ async def node(answer: Answer) -> AsyncIterator[JsonRpc]:
     """Serve HTTP with whatever body `answer` makes of the request."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.split("content-length:")[1].split()[0])
-        status, body = answer(json.loads(await reader.readexactly(length)))
-        writer.write(
-            f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-        )
-        writer.write(body)
-        await writer.drain()
-        writer.close()
+        handler = asyncio.current_task()
+        assert handler is not None
+        serving.append(handler)
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.split("content-length:")[1].split()[0])
+            status, body = answer(json.loads(await reader.readexactly(length)))
+            writer.write(
+                f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+            )
+            writer.write(body)
+            await writer.drain()
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
+    serving: list[asyncio.Task[Any]] = []
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         async with JsonRpc(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as rpc:
             yield rpc
     finally:
         server.close()
+        await server.wait_closed()
+        if serving:
+            await asyncio.wait(serving)
 
 
 def error(code: int, message: str, data: object = None) -> Answer:

@@ -149,7 +149,7 @@ async def test_a_cars_own_limit_is_never_below_6_a_and_is_tried_again(world: Wor
 )
 def test_only_what_is_added_must_have_room(world: World, before: int, after: int, held: bool) -> None:
     now = world.clock.now()
-    assert fits(steady(now, 5_000), steady(now, before), steady(now, after), W(8_000)) is held
+    assert fits(steady(now, 5_000), steady(now, before), steady(now, after), steady(now, 8_000)) is held
 
 
 def test_a_lowered_profile_asks_for_no_more_anywhere(world: World) -> None:

@@ -40,7 +40,7 @@ async def test_an_effect_that_the_node_cannot_do_is_parked_and_the_others_go_on(
     break_claims_of(world, driver.address, monkeypatch)
 
     async def second_is_settled() -> bool:
-        return await world.is_in(second, State.SETTLED)
+        return await world.is_in(second, State.SETTLED) and bool((await world.now(first)).flags)
 
     with capture_logs() as logs:
         async with running(world.effects):

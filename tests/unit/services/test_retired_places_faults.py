@@ -12,9 +12,9 @@ from evmesh.app.snapshot import Snapshots
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.sessions import Session, State
 from evmesh.services.directory import Directory, Group, Place
-from evmesh.services.plans import flat_tariff_supply
 from evmesh.services.requests import NotPromised
 from evmesh.services.rewards import RewardBook
+from evmesh.services.supply import flat_tariff_supply
 from evmesh.store.places import PlaceBook
 from tests.fakes.world import OPERATOR, Driver, World, dear_morning, eventually, open_world, running
 
@@ -96,7 +96,7 @@ async def test_sessions_at_retired_places_end_and_nothing_stops(
     charging = await world.charging(neighbour, world.places[2], 3_000)
     assert isinstance(await world.ask(thief, world.places[3], 29_000), NotPromised)
     async with smaller(world) as again:
-        snapshots = Snapshots(again.clock, again.directory, OPERATOR, again.live, again.planner)
+        snapshots = Snapshots(again.clock, again.directory, OPERATOR, again.live, again.planner, again.caps)
 
         async def paid_back() -> bool:
             return await again.is_in(paid, State.REFUNDED)

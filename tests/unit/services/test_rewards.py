@@ -11,8 +11,8 @@ from evmesh.domain.readings import Reading, ReadingContext
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.reward import Reward, reward_of
 from evmesh.domain.units import Wh
-from evmesh.services.plans import flat_tariff_supply
 from evmesh.services.rewards import SHARE_PER_MILLE, RewardBook, metered_by_step, register_at
+from evmesh.services.supply import flat_tariff_supply
 from evmesh.verify.followups import verify_reward
 from tests.fakes.world import OPERATOR, SIGNATURES, Driver, World, dear_morning
 
@@ -96,7 +96,7 @@ async def test_who_waited_for_cheap_energy_earns_and_who_did_not_earns_nothing(
     assert patient.reward == reward_of(patient.value, patient.total, patient.avoided, SHARE_PER_MILLE) > 0
     assert patient.reward * 1000 <= patient.avoided * SHARE_PER_MILLE // 1000 + 1000
     assert sum(patient.metered_wh) == sum(patient.baseline_wh) == 3_000
-    assert {patient.state, impatient.state} == {"unpaid"}
+    assert (patient.cumulative, impatient.cumulative) == (patient.reward, 0)
 
 
 async def test_who_opted_out_earns_nothing(world: World, book: RewardBook) -> None:

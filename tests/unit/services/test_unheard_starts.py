@@ -15,7 +15,7 @@ from evmesh.services.registers import UNPAID
 from evmesh.services.starts import HEARD_AFTER, UNHEARD, WITHDRAWN
 from evmesh.services.tab_watch import TabWatch
 from evmesh.verify.receipt import verify_receipt
-from tests.fakes.world import OPERATOR, SIGNATURES, Driver, World, eventually, running
+from tests.fakes.world import SIGNATURES, Driver, World, eventually, running
 from tests.unit.services.test_caretaker import becomes, stays
 
 MINUTE = timedelta(minutes=1)
@@ -158,7 +158,7 @@ async def test_nobody_takes_the_money_back_from_a_station_that_may_be_charging(
         waiting = await world.stop_word(driver, session)
     else:
         world.escrow.leave(driver.address, 2**31)
-        await TabWatch(world.transitions, world.clock, world.escrow, OPERATOR, world.live).look()
+        await TabWatch(world.transitions, world.clock, world.tabs, world.live).look()
         waiting = await world.now(session)
     assert (waiting.state, waiting.flags) == (State.STARTING, (WITHDRAWN,))
     async with running(world.caretaker):

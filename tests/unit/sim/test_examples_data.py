@@ -1,9 +1,11 @@
 """The demo site's files fit each other."""
 
 import tomllib
+from collections import Counter
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from evmesh.domain.sessions import Way
 from evmesh.sim.visits import Visit, parse_visits
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -29,6 +31,12 @@ def test_the_site_begins_before_its_first_visit_on_a_monday() -> None:
     first = visits()[0]
     assert first.arrival.weekday() == SITE["start"].weekday() == 0
     assert SITE["start"] < first.arrival < SITE["start"].replace(hour=8)
+
+
+def test_visits_are_paid_in_all_three_ways_and_most_are_prepaid() -> None:
+    ways = Counter(visit.way for visit in visits())
+    assert set(ways) == set(Way)
+    assert ways[Way.PREPAID] > ways[Way.STREAMING] > ways[Way.TRANSFER] > 5
 
 
 def test_no_driver_is_in_two_places() -> None:

@@ -4,12 +4,18 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+from evmesh.domain.flex_voucher import SignedFlexVoucher, flex_domain
+from evmesh.domain.ids import Address
+from evmesh.domain.readings import Reading
 from evmesh.domain.receipt import Receipt, receipt_hash
-from evmesh.domain.reward import Reward
+from evmesh.domain.reward import Reward, certificate_of
 from evmesh.domain.settlement import Settlement, TransactionRef
-from tests.unit.verify.keys import Key
+from evmesh.domain.signed_types import FlexVoucher
+from evmesh.domain.typed_data import digest
+from tests.unit.verify.keys import Key, keccak256
 from tests.unit.verify.receipt_factory import OPERATOR, START, sign
 
+FLEX = Address("0x" + "f5" * 20)
 TRANSACTION = TransactionRef(sha256(b"claim").digest(), 41)
 
 
@@ -34,6 +40,8 @@ def make_reward(receipt: Receipt, key: Key = OPERATOR, /, **changes: Any) -> Rew
         receipt_sha256=receipt_hash(receipt.encode()),
         session=receipt.session,
         chain=receipt.chain,
+        flex=FLEX,
+        holder=receipt.request.payer,
         group="cabinet-3",
         day="2026-03-01",
         start=START,
@@ -46,9 +54,18 @@ def make_reward(receipt: Receipt, key: Key = OPERATOR, /, **changes: Any) -> Rew
         avoided=400_000_000,
         share_per_mille=500,
         reward=150_000,
-        state="unpaid",
-        transactions=(),
+        cumulative=250_000,
+        vested_at=Reading.parse(receipt.stop.payload).at,
         payee=receipt.payee,
     )
     changed = replace(reward, **changes)
     return changed.signed(sign(key, changed.to_sign(), changed.chain))
+
+
+def make_flex_voucher(reward: Reward, key: Key = OPERATOR, /, **changes: Any) -> SignedFlexVoucher:
+    """Give the voucher that pays a reward; `changes` are to what is signed."""
+    voucher = FlexVoucher(reward.holder, reward.cumulative, certificate_of(reward.encode()))
+    voucher = replace(voucher, **changes)
+    domain = flex_domain(reward.chain.chain_id, reward.flex)
+    signature = key.sign(digest(domain, voucher, keccak256))
+    return SignedFlexVoucher(reward.chain.chain_id, reward.flex, voucher, signature)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from evmesh.domain.ids import Address
 from evmesh.domain.readings import ReadingContext
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.settlement import TransactionRef
@@ -253,17 +254,14 @@ def test_without_a_node_no_movement_is_called_ok(document: dict[str, Any]) -> No
 
 
 REWARD_LIES: list[tuple[str, dict[str, Any], dict[str, str]]] = [
-    (
-        "a payment named twice",
-        {"state": "paid", "transactions": 2 * (OTHER,)},
-        {"form": "document.bad_value"},
-    ),
     ("a value of one's own", {"value": 450_000_001}, {"value": "reward.value_differs"}),
     ("a baseline of more energy", {"baseline_wh": (5_501, 2_500, 0)}, {"value": "reward.baseline_differs"}),
     ("a step without a price", {"step_price": (300_000, 200_000)}, {"value": "reward.other_length"}),
     ("more than all together", {"total": 449_999_999}, {"share": "reward.total_differs"}),
     ("one unit less", {"reward": 149_999}, {"share": "reward.differs"}),
-    ("a payment that is not named", {"state": "paid"}, {"share": "reward.state_differs"}),
+    ("more than all that was earned", {"cumulative": 149_999}, {"share": "reward.cumulative_differs"}),
+    ("somebody else's charge", {"holder": Address("0x" + "66" * 20)}, {"holder": "reward.other_holder"}),
+    ("vested before the unplug", {"vested_at": START}, {"holder": "reward.other_end"}),
     (
         "energy that was not billed",
         {"metered_wh": (1_000, 5_500, 1_499), "baseline_wh": (5_500, 2_499, 0)},

@@ -25,6 +25,7 @@ from evmesh.verify.case import PlanFiles
 from evmesh.verify.chain_facts import Anchor
 from evmesh.verify.receipt import verify_receipt
 from evmesh.verify.report import Check, Status
+from tests.unit.verify.commitment_factory import make_commitment
 from tests.unit.verify.receipt_factory import (
     BASE,
     BUDGET,
@@ -71,7 +72,8 @@ class Lie:
         receipt = self.receipt()
         files = self.plan_files or make_plan(receipt.request)[1]
         facts = make_chain_facts(receipt, **self.chain)
-        report = verify_receipt(receipt.encode(), SIGNATURES, make_trust(), files, facts)
+        commitment = make_commitment(receipt, files)
+        report = verify_receipt(receipt.encode(), SIGNATURES, make_trust(), files, facts, commitment)
         return {check.name: check for check in report.checks if check.status is not Status.OK}
 
 

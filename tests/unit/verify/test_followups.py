@@ -10,12 +10,18 @@ from evmesh.domain.canonical import canonical_json, parse_canonical_json
 from evmesh.domain.ids import SessionId
 from evmesh.domain.reward import Reward, reward_of
 from evmesh.domain.settlement import Settlement
-from evmesh.verify.chain_facts import MinedCall, SettlementFacts, TabMove
+from evmesh.verify.chain_facts import FlexFacts, MinedCall, SettlementFacts, TabMove
 from evmesh.verify.followups import verify_reward, verify_settlement
 from evmesh.verify.report import Report, Status
-from tests.unit.verify.followup_factory import TRANSACTION, make_reward, make_settlement
+from tests.unit.verify.followup_factory import (
+    TRANSACTION,
+    make_flex_voucher,
+    make_reward,
+    make_settlement,
+)
 from tests.unit.verify.receipt_factory import (
     BASE,
+    OPERATOR,
     SIGNATURES,
     START,
     THIEF,
@@ -87,9 +93,10 @@ def test_a_claim_moves_what_was_due(changes: dict[str, Any], expected: dict[str,
         ({"reward": 150_001}, {"share": "reward.differs"}),
         ({"avoided": 400_100_000}, {"share": "reward.differs"}),
         ({"share_per_mille": 501}, {"share": "reward.differs"}),
-        ({"state": "paid"}, {"share": "reward.state_differs"}),
-        ({"transactions": (TRANSACTION,)}, {"share": "reward.state_differs"}),
-        ({"state": "paid", "transactions": (TRANSACTION,)}, {}),
+        ({"cumulative": 149_999}, {"share": "reward.cumulative_differs"}),
+        ({"cumulative": 150_000}, {}),
+        ({"holder": THIEF.address}, {"holder": "reward.other_holder"}),
+        ({"vested_at": START}, {"holder": "reward.other_end"}),
         ({"total": 450_000_000, "reward": 200_000}, {}),
         (
             {"metered_wh": (1_000, 5_500, 1_499), "baseline_wh": (5_500, 2_499, 0)},
@@ -241,3 +248,55 @@ def test_a_loss_is_none_while_it_can_be_claimed() -> None:
     found = verify_settlement(loss.encode(), SIGNATURES, RAW, chain=here)
     assert codes(found) == {"transactions": "settlement.not_lost"}
     assert verify_settlement(loss.encode(), SIGNATURES, RAW, chain=later).ok
+
+
+VOUCHER_LIES: list[tuple[dict[str, Any], str]] = [
+    ({"holder": THIEF.address}, "holder"),
+    ({"cumulative": 149_999}, "cumulative"),
+    ({"certificate": bytes(32)}, "certificate"),
+]
+
+
+def test_a_voucher_pays_the_reward_that_it_names() -> None:
+    reward = make_reward(RECEIPT)
+    raw, voucher = reward.encode(), make_flex_voucher(reward)
+    report = verify_reward(raw, SIGNATURES, RAW, voucher_raw=voucher.encode())
+    assert report.ok
+    assert {check.name for check in report.checks if check.status is Status.OK} >= {"holder", "voucher"}
+    thiefs = make_flex_voucher(reward, THIEF).encode()
+    found = verify_reward(raw, SIGNATURES, RAW, voucher_raw=thiefs)
+    assert codes(found) == {"voucher": "signature.other_signer"}
+    found = verify_reward(raw, SIGNATURES, RAW, voucher_raw=replace(voucher, flex=THIEF.address).encode())
+    assert codes(found) == {"voucher": "reward.other_voucher"}
+
+
+@pytest.mark.parametrize(("changes", "path"), VOUCHER_LIES)
+def test_a_voucher_of_something_else_is_refused(changes: dict[str, Any], path: str) -> None:
+    reward = make_reward(RECEIPT)
+    report = verify_reward(
+        reward.encode(), SIGNATURES, RAW, voucher_raw=make_flex_voucher(reward, **changes).encode()
+    )
+    assert [(check.code, check.path) for check in report.failed()] == [("reward.other_voucher", path)]
+
+
+def test_a_reward_of_nothing_needs_no_voucher() -> None:
+    reward = make_reward(RECEIPT, avoided=0, reward=0)
+    assert verify_reward(reward.encode(), SIGNATURES, RAW).ok
+
+
+def test_the_chain_says_whether_the_flex_was_made() -> None:
+    raw = make_reward(RECEIPT).encode()
+
+    def made(units: int, issuer: Any = OPERATOR.address, chain_id: int = RECEIPT.chain.chain_id) -> Report:
+        facts = FlexFacts(chain_id, True, issuer, units)
+        return verify_reward(raw, SIGNATURES, RAW, flex=facts)
+
+    status = {check.name: check.status for check in made(250_000).checks}
+    assert status["made"] is Status.OK
+    late = {check.name: check for check in made(249_999).checks}["made"]
+    assert late.status is Status.NOT_CHECKED
+    assert "249999 of 250000 units" in late.what
+    assert codes(made(250_000, THIEF.address)) == {"made": "reward.other_issuer"}
+    assert codes(made(250_000, chain_id=1)) == {"made": "chain.other_chain"}
+    nothing = verify_reward(raw, SIGNATURES, RAW, flex=FlexFacts(RECEIPT.chain.chain_id))
+    assert codes(nothing) == {"made": "chain.not_the_contract"}

@@ -10,6 +10,7 @@ from evmesh.domain.units import Wh
 from evmesh.verify.chain_facts import Anchor, ChainFacts
 from evmesh.verify.receipt import CHECKS, verify_receipt
 from evmesh.verify.report import Report, Status
+from tests.unit.verify.commitment_factory import make_commitment
 from tests.unit.verify.receipt_factory import (
     BASE,
     BUDGET,
@@ -47,6 +48,7 @@ OFFLINE = {
     "power",
     "anchor",
     "settlement",
+    "plan commitment",
 }
 
 
@@ -68,7 +70,8 @@ def test_a_true_receipt_is_consistent_offline_and_says_what_it_could_not_check()
 def test_with_trust_plan_files_and_chain_every_check_is_made() -> None:
     receipt = make_receipt()
     files = make_plan(receipt.request)[1]
-    report = verify_receipt(receipt.encode(), SIGNATURES, make_trust(), files, make_chain_facts(receipt))
+    facts, commitment = make_chain_facts(receipt), make_commitment(receipt, files)
+    report = verify_receipt(receipt.encode(), SIGNATURES, make_trust(), files, facts, commitment)
     assert names(report, Status.OK) == {check.name for check in report.checks}
 
 

@@ -1,7 +1,7 @@
 """Meter values: the numbers of one instant, as one sample in whole units.
 
-Decimal arithmetic throughout; what is not whole is rounded down. A number that cannot be read, has
-a unit that its measurand cannot have, or is signed data (which is opaque here) is left out.
+Decimal arithmetic throughout; what is not whole is rounded down. A number that cannot be read, or has
+a unit that its measurand cannot have, is left out. Signed data is opaque here, and passed on as it came.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Final
 
 from evmesh.csms.v16.instants import MalformedInstant, parse_instant
 from evmesh.csms.v16.messages import MeterValue, SampledValue
+from evmesh.csms.v16.signed_data import read_signed
 from evmesh.domain.stations import MeterSample
 from evmesh.domain.units import Milliamp, W, Wh
 
@@ -83,7 +84,8 @@ def read_sample(value: MeterValue) -> MeterSample | None:
         for measurand, values in found.items()
         if (whole := _read(_QUANTITIES[measurand], values)) is not None
     }
-    if not read:
+    signed = read_signed(value.sampled_value)
+    if not read and not signed:
         return None
     register, power, offered = read.get(_ENERGY), read.get(_POWER), read.get(_OFFERED)
     currents = _currents(value.sampled_value)
@@ -94,6 +96,7 @@ def read_sample(value: MeterValue) -> MeterSample | None:
         soc_percent=read.get(_SOC),
         offered=None if offered is None else Milliamp(offered),
         currents=currents,
+        signed=signed,
     )
 
 

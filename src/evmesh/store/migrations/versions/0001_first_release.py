@@ -3,6 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
+from evmesh.store.migrations.channel_tables import create_channels, drop_channels
+from evmesh.store.migrations.money_tables import create_money, drop_money
+from evmesh.store.migrations.stream_tables import create_streams, drop_streams
 from evmesh.store.schema import Instant, Units
 
 revision = "0001"
@@ -14,6 +17,25 @@ depends_on = None
 def upgrade() -> None:
 
     op.create_table(
+        "caps",
+        sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.Column("group", sa.String(length=64), nullable=False),
+        sa.Column("station", sa.String(length=48), nullable=True),
+        sa.Column("connector", sa.Integer(), nullable=True),
+        sa.Column("source", sa.String(length=200), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("power_w", sa.Integer(), nullable=True),
+        sa.Column("starts_at", Instant(), nullable=False),
+        sa.Column("expires_at", Instant(), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_caps")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("caps", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_caps_expires_at"), ["expires_at"], unique=False)
+
+    op.create_table(
         "chain_transactions",
         sa.Column("key", sa.String(length=120), nullable=False),
         sa.Column("kind", sa.String(length=40), nullable=False),
@@ -23,6 +45,7 @@ def upgrade() -> None:
         sa.Column("tx_hash", sa.String(length=66), nullable=False),
         sa.Column("block", sa.BigInteger(), nullable=True),
         sa.Column("gas_used", sa.BigInteger(), nullable=True),
+        sa.Column("earlier", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_chain_transactions")),
         sa.UniqueConstraint("sender", "nonce", name=op.f("uq_chain_transactions_sender_nonce")),
     )
@@ -32,6 +55,7 @@ def upgrade() -> None:
             batch_op.f("ix_chain_transactions_sender_block"), ["sender", "block"], unique=False
         )
 
+    create_channels()
     op.create_table(
         "connectors",
         sa.Column("station", sa.String(length=48), nullable=False),
@@ -152,6 +176,8 @@ def upgrade() -> None:
         sa.Column("problem", sa.LargeBinary(), nullable=False),
         sa.Column("schedule", sa.LargeBinary(), nullable=False),
         sa.Column("pseudonyms", sa.JSON(), nullable=False),
+        sa.Column("wanted", sa.LargeBinary(), nullable=True),
+        sa.Column("shortfall", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_plans")),
         sqlite_autoincrement=True,
     )
@@ -198,6 +224,7 @@ def upgrade() -> None:
         sa.Column("budget", Units(), nullable=False),
         sa.Column("base", Units(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("way", sa.String(length=16), nullable=False),
         sa.Column("id_tag", sa.String(length=20), nullable=False),
         sa.Column("request_signature", sa.LargeBinary(), nullable=False),
         sa.Column("request_nonce", sa.LargeBinary(), nullable=False),
@@ -206,6 +233,10 @@ def upgrade() -> None:
         sa.Column("offer_signature", sa.LargeBinary(), nullable=False),
         sa.Column("plan_sha256", sa.String(length=64), nullable=False),
         sa.Column("voucher_signature", sa.LargeBinary(), nullable=True),
+        sa.Column("voucher_cumulative", Units(), nullable=True),
+        sa.Column("offered_energy", sa.BigInteger(), nullable=True),
+        sa.Column("offered_budget", Units(), nullable=True),
+        sa.Column("voucher_by", Instant(), nullable=True),
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("changed_at", Instant(), nullable=False),
         sa.Column("deadline", Instant(), nullable=True),
@@ -228,10 +259,14 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_sessions_state_changed_at"), ["state", "changed_at"], unique=False
         )
+    create_money()
+    create_streams()
 
 
 def downgrade() -> None:
 
+    drop_streams()
+    drop_money()
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_sessions_state_changed_at"))
         batch_op.drop_index(batch_op.f("ix_sessions_started_at"))
@@ -261,8 +296,13 @@ def downgrade() -> None:
     op.drop_table("effects")
     op.drop_table("documents")
     op.drop_table("connectors")
+    drop_channels()
     with op.batch_alter_table("chain_transactions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_chain_transactions_sender_block"))
         batch_op.drop_index(batch_op.f("ix_chain_transactions_kind_nonce"))
 
     op.drop_table("chain_transactions")
+    with op.batch_alter_table("caps", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_caps_expires_at"))
+
+    op.drop_table("caps")

@@ -1,0 +1,90 @@
+"""What a node says on a charge by transfer: the transfers in, and the payments out of the deposit address."""
+
+from typing import Any, Final
+
+from evmesh.app.node_reads import data, logs_in, logs_of, nonsense, quantity, topic_of
+from evmesh.domain.errors import ProtocolViolation, Refused
+from evmesh.domain.ids import Address
+from evmesh.domain.receipt import Receipt
+from evmesh.domain.receipt_payment import PaidTransfer
+from evmesh.domain.settlement import Settlement
+from evmesh.domain.transfers import Purpose, TransferRef, payout_nonce
+from evmesh.ledger.abi import decode_values, encode_call, event_topic
+from evmesh.ledger.deposits import TRANSFER
+from evmesh.ledger.rpc import JsonRpc
+from evmesh.ledger.signatures import keccak256
+from evmesh.verify.chain_facts import DepositFacts, MinedCall, TransferLog
+
+_USED: Final = event_topic("AuthorizationUsed(address,bytes32)")
+
+
+async def read_deposit(rpc: JsonRpc, receipt: Receipt, since: int | None) -> DepositFacts | None:
+    """Read what a receipt's payment names; None where it has none, or the token does not tell."""
+    payment, token = receipt.payment, receipt.chain.token
+    if payment is None:
+        return None
+    try:
+        due_made, due = await _payout(rpc, token, payment.deposit_address, "due", payment.opened_by, since)
+        return_made, returned = await _payout(
+            rpc, token, payment.deposit_address, "return", payment.opened_by, since
+        )
+    except (Refused, ProtocolViolation):
+        return None
+    return DepositFacts(
+        transfers=tuple([await _transfer(rpc, token, one) for one in payment.transfers]),
+        due_made=due_made,
+        return_made=return_made,
+        due=due,
+        returned=returned,
+    )
+
+
+async def read_payouts(rpc: JsonRpc, settlement: Settlement, hash: bytes) -> MinedCall | None:
+    """Give what one transaction moved out of a settlement's deposit address; None where it is not there."""
+    deposit = settlement.deposit
+    receipt = await rpc.call("eth_getTransactionReceipt", "0x" + hash.hex())
+    if receipt is None or deposit is None:
+        return None
+    paid = [log for log in _transfers_in(receipt, settlement.chain.token) if log.sender == deposit.address]
+    return MinedCall(quantity(receipt, "blockNumber"), quantity(receipt, "status") == 1, (), tuple(paid))
+
+
+async def _transfer(rpc: JsonRpc, token: Address, one: PaidTransfer) -> TransferLog | None:
+    receipt = await rpc.call("eth_getTransactionReceipt", "0x" + one.ref.tx_hash.hex())
+    if receipt is None:
+        return None
+    found = [
+        _read(log)
+        for log in logs_in(receipt, token)
+        if quantity(log, "logIndex") == one.log_index and log["topics"][:1] == [TRANSFER]
+    ]
+    return found[0] if found else None
+
+
+async def _payout(
+    rpc: JsonRpc, token: Address, address: Address, purpose: Purpose, first: TransferRef, since: int | None
+) -> tuple[bool, TransferLog | None]:
+    """Tell whether the payment was made, which a slot says for ever, and give it, as long as logs do."""
+    nonce = payout_nonce(purpose, first, keccak256)
+    call = encode_call("authorizationState(address,bytes32)", address, nonce)
+    if not decode_values(("bool",), await rpc.read(token, call))[0]:
+        return False, None
+    logs = await logs_of(rpc, token, since or 0, [_USED, topic_of(address), "0x" + nonce.hex()])
+    for log in logs or ():
+        receipt = await rpc.call("eth_getTransactionReceipt", "0x" + data(log, "transactionHash").hex())
+        if receipt is not None:
+            mine = [one for one in _transfers_in(receipt, token) if one.sender == address]
+            return True, mine[0] if len(mine) == 1 else None
+    return True, None
+
+
+def _transfers_in(receipt: Any, token: Address) -> list[TransferLog]:
+    return [_read(log) for log in logs_in(receipt, token) if log["topics"][:1] == [TRANSFER]]
+
+
+def _read(log: Any) -> TransferLog:
+    topics = log["topics"]
+    if len(topics) != 3 or not all(isinstance(one, str) and len(one) == 66 for one in topics):
+        raise nonsense("topics")
+    sender, receiver = (Address.parse("0x" + one[-40:]) for one in topics[1:])
+    return TransferLog(sender, receiver, int.from_bytes(data(log, "data"), "big"))

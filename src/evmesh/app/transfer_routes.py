@@ -1,0 +1,173 @@
+"""What became of a plain transfer, for who sent it from a wallet that we know nothing of."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import FastAPI
+from fastapi import Path as InPath
+from fastapi.responses import JSONResponse
+
+from evmesh.app.instants import instant
+from evmesh.app.problems import problem
+from evmesh.domain.errors import EvmeshError, InvalidInput
+from evmesh.domain.station_code import code_of
+from evmesh.domain.transfers import (
+    Deposit,
+    Payout,
+    SeenTransfer,
+    Transfer,
+    TransferQuote,
+    budget_of,
+    split,
+)
+from evmesh.ports import DepositChain, Unit
+from evmesh.services.directory import Directory
+from evmesh.services.transfers import Transfers
+from evmesh.services.transfers_payout import received_of
+from evmesh.services.transitions import Transitions
+
+Json = dict[str, Any]
+TxHash = Annotated[str, InPath(pattern=r"^0x[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class TransferViews:
+    """Reads what the store and the chain say of transfers."""
+
+    transitions: Transitions
+    directory: Directory
+    transfers: Transfers
+    chain: DepositChain
+
+    async def terms(self) -> Json:
+        """Give what a driver has to know before paying, for the page of a station."""
+        try:
+            return {"transfer": _terms(await self.transfers.quote())}
+        except EvmeshError as error:
+            return {"transfer": {"open": False, "why": error.code}}
+
+    async def of_transaction(self, tx_hash: bytes) -> Json | None:
+        """Give what one transaction brought and what became of it; None where nobody knows it."""
+        quote = await self.transfers.quote()
+        async with self.transitions.read() as unit:
+            stored = await unit.transfers_in(tx_hash)
+            shown = [await self._stored(unit, one, quote) for one in stored]
+        found = await self.chain.of_transaction(tx_hash)
+        if not stored and found is not None:
+            shown = [self._confirming(one) for one in found[1]]
+        if not shown:
+            return None
+        head = await self.chain.head()
+        return {
+            "tx_hash": "0x" + tx_hash.hex(),
+            "confirmations": 0 if found is None else max(0, head - found[0] + 1),
+            "confirmations_needed": quote.confirmations,
+            "transfers": shown,
+        }
+
+    async def overview(self) -> Json:
+        """Give what lies at deposit addresses, for the operator."""
+        async with self.transitions.read() as unit:
+            held, unseen = await unit.held(), await unit.unseen()
+            waiting = await unit.waiting_transfers()
+            aside = await unit.transfers_aside()
+            open_deposits = await unit.unsettled_deposits()
+        return {
+            "held": {code_of(asset): str(amount) for asset, amount in held.items()},
+            "unseen": {code_of(asset): str(amount) for asset, amount in unseen.items()},
+            "waiting": [_plain(one) for one in waiting],
+            "set_aside": [_plain(one) | {"why": one.aside.value} for one in aside],
+            "unsettled": [_deposit(one) for one in open_deposits],
+        }
+
+    async def _stored(self, unit: Unit, one: Transfer, quote: TransferQuote) -> Json:
+        shown = _plain(one) | {"status": "waiting", "session": None, "returned": None}
+        if one.aside:
+            return shown | {"status": "set_aside", "why": one.aside.value}
+        deposit = None if one.deposit is None else await unit.deposit(one.deposit)
+        if deposit is None:
+            mine = await unit.waiting_transfers()
+            so_far = [other for other in mine if (other.sender, other.asset) == (one.sender, one.asset)]
+            return shown | {"so_far": str(received_of(so_far)), "minimum": str(quote.minimum)}
+        session = deposit.session.text if deposit.session else None
+        status = "charge" if session else "return"
+        return shown | {"status": status, "session": session} | await _outcome(unit, deposit)
+
+    def _confirming(self, one: SeenTransfer) -> Json:
+        asset = next(
+            place.asset for place in self.directory.all_places if place.deposit_address == one.receiver
+        )
+        return _plain(one, asset) | {"status": "confirming", "session": None, "returned": None}
+
+
+async def _outcome(unit: Unit, deposit: Deposit) -> Json:
+    """Give what of a deposit has been decided: a return that is on its way, or a session's."""
+    returned = None
+    if deposit.session is None and deposit.returned is None:
+        parts = split(received_of(await unit.transfers_of(deposit.ref)), 0, deposit.fee)
+        returned = {"amount": str(parts.returned), "tx_hash": None}
+    if deposit.returned is not None:
+        returned = _payout(deposit.returned)
+    return {"why": deposit.reason or None, "fee": str(deposit.fee), "returned": returned}
+
+
+def _terms(quote: TransferQuote) -> Json:
+    return {
+        "open": not quote.closed,
+        "why": quote.closed or None,
+        "minimum": str(quote.minimum),
+        "fee": str(quote.fee),
+        "budget_of_minimum": str(budget_of(quote.minimum, quote.fee)),
+        "confirmations": quote.confirmations,
+    }
+
+
+def _payout(payout: Payout) -> Json:
+    tx_hash = "0x" + payout.tx_hash.hex() if payout.tx_hash else None
+    return {"amount": str(payout.amount), "tx_hash": tx_hash}
+
+
+def _plain(one: Transfer | SeenTransfer, asset: int | None = None) -> Json:
+    known = one.asset if isinstance(one, Transfer) else asset
+    return {
+        "tx_hash": "0x" + one.ref.tx_hash.hex(),
+        "position": one.ref.position,
+        "log_index": one.log_index,
+        "block": one.block,
+        "sender": one.sender.text,
+        "code": code_of(known) if known else None,
+        "amount": str(one.amount),
+    }
+
+
+def _deposit(one: Deposit) -> Json:
+    return {
+        "opened_by": one.ref.text,
+        "code": code_of(one.asset),
+        "sender": one.sender.text,
+        "session": one.session.text if one.session else None,
+        "why": one.reason or None,
+        "since": instant(one.opened_at),
+    }
+
+
+def add_transfers(app: FastAPI, views: TransferViews) -> None:
+    """Add the routes."""
+
+    @app.get("/v1/transfers/{tx_hash}")
+    async def transfer(tx_hash: TxHash) -> JSONResponse:
+        """Find the charge, or the return, that a plain transfer became."""
+        found = await views.of_transaction(bytes.fromhex(tx_hash[2:]))
+        if found is None:
+            error = InvalidInput(
+                "transfer.unknown",
+                "the chain has no such transfer to a charge point here",
+                do="wait until it is in a block, and compare the hash with your wallet's",
+            )
+            return problem(error, status=404)
+        return JSONResponse(found)
+
+    @app.get("/v1/transfers")
+    async def overview() -> Json:
+        """What lies at the deposit addresses: too little to start, set aside, not told of by any event."""
+        return await views.overview()

@@ -1,0 +1,97 @@
+"""Every movement of a wallet's money, as a node's logs show it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from evmesh.app.node_reads import data, logs_of, quantity, time_of, topic_of
+from evmesh.app.wallet_options import Json, shown
+from evmesh.app.wallet_place import Place
+from evmesh.domain.ids import Address
+from evmesh.domain.receipt_parts import ChainRef
+from evmesh.ledger.abi import decode_values, event_topic
+
+_EVENTS: Final[dict[str, tuple[str, int]]] = {
+    event_topic("Deposited(address,address,uint256,uint256,uint256)"): ("deposit", 3),
+    event_topic("Closed(address,address,uint256,uint256,uint256)"): ("close", 3),
+    event_topic("ExitBegun(address,address,uint256,uint256)"): ("exit", 2),
+}
+"""What a tab logs of one payer, and how many words each has beside payee and payer."""
+
+_TRANSFER: Final = event_topic("Transfer(address,address,uint256)")
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One movement as the chain shows it; `amount` is what was moved, in token units."""
+
+    at: datetime | None
+    block: int
+    kind: str
+    amount: int
+    counterparty: str
+    transaction: str
+
+    def to_json(self) -> Json:
+        return {
+            "at": None if self.at is None else self.at.isoformat().replace("+00:00", "Z"),
+            "block": self.block,
+            "kind": self.kind,
+            "amount": str(self.amount),
+            "with": self.counterparty,
+            "transaction": self.transaction,
+        }
+
+    def line(self) -> str:
+        """Say it to a person."""
+        when = "unknown time    " if self.at is None else f"{self.at.astimezone():%Y-%m-%d %H:%M}"
+        return f"{when}  {self.kind:<9} {shown(str(self.amount)):>12}  {self.counterparty}"
+
+
+async def read_moves_of(place: Place, account: Address) -> list[Move] | None:
+    """Give what moved in and out of an account and its tabs, oldest first; None where logs are not kept."""
+    chain, me = place.trust.chain, topic_of(account)
+    asked: list[tuple[Address, list[Any]]] = [
+        (chain.charge_tab, [list(_EVENTS), [], me]),
+        (chain.token, [_TRANSFER, me]),
+        (chain.token, [_TRANSFER, [], me]),
+    ]
+    found = dict[tuple[int, int], Json]()
+    for contract, topics in asked:
+        logs = await logs_of(place.rpc, contract, 0, _any(topics))
+        if logs is None:
+            return None
+        found |= {(quantity(log, "blockNumber"), quantity(log, "logIndex")): log for log in logs}
+    times = dict[int, int | None]()
+    moves = []
+    for (block, _), log in sorted(found.items()):
+        if block not in times:
+            times[block] = await time_of(place.rpc, block)
+        move = _move(chain, account, log, block, times[block])
+        if move is not None:
+            moves.append(move)
+    return moves
+
+
+def _any(topics: list[Any]) -> list[Any]:
+    return [None if topic == [] else topic for topic in topics]
+
+
+def _move(chain: ChainRef, account: Address, log: Json, block: int, unix: int | None) -> Move | None:
+    at = None if unix is None else datetime.fromtimestamp(unix, UTC)
+    transaction, topics = "0x" + data(log, "transactionHash").hex(), log["topics"]
+    if topics[0] == _TRANSFER:
+        sender, receiver = _address(topics[1]), _address(topics[2])
+        if chain.charge_tab in (sender, receiver):
+            return None  # the tab's own log tells it
+        [amount] = decode_values(("uint256",), data(log, "data"))
+        kind, other = ("received", sender) if receiver == account else ("sent", receiver)
+        return Move(at, block, kind, amount, other.text, transaction)
+    kind, words = _EVENTS[topics[0]]
+    values = decode_values(("uint256",) * words, data(log, "data"))
+    amount = {"deposit": values[1], "close": values[-1], "exit": 0}[kind]
+    return Move(at, block, kind, amount, _address(topics[1]).text, transaction)
+
+
+def _address(topic: str) -> Address:
+    return Address.parse("0x" + topic[-40:])

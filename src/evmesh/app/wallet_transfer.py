@@ -1,0 +1,133 @@
+"""Paying by a plain transfer to the station's deposit address; the charge follows from it.
+
+Nothing is asked before and nothing else is signed: what any wallet can do. This one keeps track.
+"""
+
+import asyncio
+from typing import Final
+
+from evmesh.app.operator_client import Json, OperatorClient
+from evmesh.app.wallet_book import Charge, ChargeBook, Stage
+from evmesh.app.wallet_home import WalletHome
+from evmesh.app.wallet_moves import own_gas
+from evmesh.app.wallet_place import Place
+from evmesh.app.wallet_talk import Talk
+from evmesh.domain.errors import InvalidInput, ProtocolViolation, Refused, Unavailable
+from evmesh.domain.ids import Address, SessionId
+from evmesh.domain.money import format_units, parse_units
+from evmesh.ledger.abi import encode_call
+from evmesh.ledger.answers import printable
+from evmesh.ledger.signatures import KeySigner
+from evmesh.ledger.wallet import LocalWallet
+
+_LOOK_EVERY_S: Final = 1.0
+_TAKEN_WITHIN: Final = 600
+
+
+class Transferring:
+    """Moves one charge from ASKED to PAID by one token transfer, which a crash does not make two."""
+
+    def __init__(
+        self,
+        place: Place,
+        api: OperatorClient,
+        home: WalletHome,
+        book: ChargeBook,
+        signer: KeySigner,
+        talk: Talk,
+    ) -> None:
+        self._place = place
+        self._api = api
+        self._home = home
+        self._book = book
+        self._signer = signer
+        self._talk = talk
+
+    async def price(self, charge: Charge) -> None:
+        """Add the fee of a return to what the energy costs; raises Refused where no transfer is taken.
+
+        `transfer.closed`, `transfer.too_little` or `wallet.too_little`.
+        """
+        terms = (await self._api.station(charge.code)).get("transfer")
+        if not isinstance(terms, dict) or terms.get("open") is not True:
+            why = printable(str((terms or {}).get("why")), 60) if isinstance(terms, dict) else "unknown"
+            raise Refused(
+                "transfer.closed", f"plain transfers are not taken here ({why})", do="pay another way"
+            )
+        fee, least = parse_units(terms.get("fee")), parse_units(terms.get("minimum"))
+        charge.budget = charge.max_cost
+        charge.max_cost += fee
+        if charge.max_cost < least:
+            raise Refused(
+                "transfer.too_little",
+                f"{format_units(charge.max_cost)} is below the least that starts a charge",
+                do=f"pay {format_units(least)} or more",
+            )
+        await LocalWallet(self._signer, self._place.rpc, self._place.trust.chain).require_balance(
+            charge.max_cost
+        )
+
+    async def send(self, charge: Charge) -> None:
+        """Send the tokens with the wallet's own gas, once, and find the charge that they became.
+
+        Raises Refused `transfer.returned` or `transfer.set_aside` with the operator's reason.
+        """
+        tx_hash = await self._sent(charge)
+        for _ in range(_TAKEN_WITHIN):
+            found = await self._found(tx_hash)
+            if found is not None and self._settled(charge, found):
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
+        raise Unavailable(
+            "transfer.not_taken",
+            "the operator has not taken the transfer yet",
+            do="look again with `evmesh wallet pay --resume`",
+        )
+
+    async def _sent(self, charge: Charge) -> str:
+        """Have the transfer mined; its journal key makes it one, however often this is called."""
+        to, token = Address.parse(charge.deposit_address), self._place.trust.chain.token
+        data = encode_call("transfer(address,uint256)", to, charge.max_cost)
+        async with own_gas(self._place, self._home, self._signer) as account:
+            mined = await account.submit(f"pay:{charge.nonce}", token, data)
+        if not any(one["hash"] == mined.tx_hash for one in charge.transactions):
+            sent = {"kind": "transfer", "amount": str(charge.max_cost), "hash": mined.tx_hash}
+            charge.transactions.append(sent)
+            self._book.save(charge)
+            self._talk.say(f"sent {format_units(charge.max_cost)}; transaction {mined.tx_hash}")
+        return mined.tx_hash
+
+    async def _found(self, tx_hash: str) -> Json | None:
+        raw = await self._api.document_object(f"/v1/transfers/{tx_hash}")
+        if raw is None:
+            return None
+        mine = raw.get("transfers")
+        if not isinstance(mine, list) or not mine or not isinstance(mine[0], dict):
+            raise ProtocolViolation("operator.bad_transfer", "what became of the transfer cannot be read")
+        needed, deep = raw.get("confirmations_needed"), raw.get("confirmations")
+        self._talk.live(f"transfer {mine[0].get('status')}: {deep} of {needed} blocks")
+        found: Json = mine[0]
+        return found
+
+    def _settled(self, charge: Charge, found: Json) -> bool:
+        """Note what became of it; True where a charge began."""
+        status, why = found.get("status"), printable(str(found.get("why") or ""), 60)
+        if status == "charge":
+            try:
+                charge.session = SessionId.parse(str(found.get("session"))).text
+            except InvalidInput as error:
+                raise ProtocolViolation("operator.bad_transfer", "the transfer names no session") from error
+            charge.stage = Stage.PAID
+            self._book.save(charge)
+            return True
+        if status == "return":
+            raise Refused(
+                "transfer.returned",
+                f"no charge began ({why}); what was sent goes back, less the gas of that",
+                do="look with `evmesh wallet history`",
+            )
+        if status == "set_aside":
+            raise Refused(
+                "transfer.set_aside", f"the operator set it aside ({why})", do="ask the operator for it back"
+            )
+        return False

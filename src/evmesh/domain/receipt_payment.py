@@ -1,0 +1,145 @@
+"""How a charge was paid, on its receipt, where that was not by vouchers: the transfers it stands on."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+from evmesh.domain.canonical import Json
+from evmesh.domain.errors import InvalidInput
+from evmesh.domain.ids import Address
+from evmesh.domain.strict import StrictFields, write_bytes
+from evmesh.domain.transfers import MAX_TRANSFERS, TransferRef, budget_of
+
+_WAY: Final = "transfer"
+_MOST_LOGS: Final = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class PaidTransfer:
+    """One `Transfer` event of the token, by its transaction and its log's number in the block."""
+
+    ref: TransferRef
+    log_index: int
+    block: int
+    sender: Address
+    amount: int
+
+    def to_json(self) -> Json:
+        return {
+            "hash": write_bytes(self.ref.tx_hash),
+            "position": self.ref.position,
+            "log_index": self.log_index,
+            "block": self.block,
+            "sender": self.sender.text,
+            "amount": str(self.amount),
+        }
+
+    @classmethod
+    def read(cls, members: StrictFields) -> Self:
+        transfer = cls(
+            ref=_read_ref(members),
+            log_index=members.integer("log_index", 0, _MOST_LOGS),
+            block=members.integer("block"),
+            sender=members.address("sender"),
+            amount=members.units("amount"),
+        )
+        members.done()
+        return transfer
+
+
+@dataclass(frozen=True, slots=True)
+class TransferPayment:
+    """What a receipt has instead of a signed request and vouchers.
+
+    `opened_by` is the first transfer, which names the deposit and its payments; `salt` and it make the
+    nonce of the request. `fee` is what a return costs its receiver: so much of what was received is no
+    budget.
+    """
+
+    deposit_address: Address
+    opened_by: TransferRef
+    salt: bytes
+    fee: int
+    transfers: tuple[PaidTransfer, ...]
+
+    @property
+    def received(self) -> int:
+        """Give the sum of the transfers."""
+        return sum(one.amount for one in self.transfers)
+
+    @property
+    def budget(self) -> int:
+        """Give what may be charged for."""
+        return budget_of(self.received, self.fee)
+
+    def to_json(self) -> Json:
+        return {
+            "way": _WAY,
+            "deposit_address": self.deposit_address.text,
+            "opened_by": {"hash": write_bytes(self.opened_by.tx_hash), "position": self.opened_by.position},
+            "salt": write_bytes(self.salt),
+            "fee": str(self.fee),
+            "transfers": [one.to_json() for one in self.transfers],
+        }
+
+    @classmethod
+    def read(cls, members: StrictFields) -> Self:
+        members.literal("way", _WAY)
+        opened_by = members.object("opened_by")
+        payment = cls(
+            deposit_address=members.address("deposit_address"),
+            opened_by=_read_ref(opened_by),
+            salt=members.bytes_of("salt", 32),
+            fee=members.units("fee"),
+            transfers=tuple(
+                PaidTransfer.read(StrictFields(item, path))
+                for item, path in members.array("transfers", MAX_TRANSFERS)
+            ),
+        )
+        opened_by.done()
+        members.done()
+        if len({one.ref for one in payment.transfers}) < len(payment.transfers):
+            raise InvalidInput(
+                "document.bad_value", "a transfer is named twice", path=members.path("transfers")
+            )
+        return payment
+
+
+@dataclass(frozen=True, slots=True)
+class DepositSplit:
+    """What became of a deposit, on the settlement: received = amount due + returned + fee + kept."""
+
+    address: Address
+    opened_by: TransferRef
+    received: int
+    returned: int
+    fee: int
+    kept: int
+
+    def to_json(self) -> Json:
+        return {
+            "address": self.address.text,
+            "opened_by": {"hash": write_bytes(self.opened_by.tx_hash), "position": self.opened_by.position},
+            "received": str(self.received),
+            "returned": str(self.returned),
+            "fee": str(self.fee),
+            "kept": str(self.kept),
+        }
+
+    @classmethod
+    def read(cls, members: StrictFields) -> Self:
+        opened_by = members.object("opened_by")
+        split = cls(
+            address=members.address("address"),
+            opened_by=_read_ref(opened_by),
+            received=members.units("received"),
+            returned=members.units("returned"),
+            fee=members.units("fee"),
+            kept=members.units("kept"),
+        )
+        opened_by.done()
+        members.done()
+        return split
+
+
+def _read_ref(members: StrictFields) -> TransferRef:
+    return TransferRef(members.bytes_of("hash", 32), members.integer("position", 0, _MOST_LOGS))

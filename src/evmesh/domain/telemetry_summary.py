@@ -1,0 +1,135 @@
+"""Many readings of one value as a few numbers per stretch of time; and energy per hour, day or month.
+
+Stretches begin at multiples of their width since 1970, UTC. Only whole numbers are summed up: words and
+unknown values have no mean.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
+from typing import Final
+
+QUARTER_S: Final = 900
+DAY_S: Final = 86_400
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a value did in [at, at + width). `first` and `last` are in order of time."""
+
+    at: datetime
+    count: int
+    total: int
+    lowest: int
+    highest: int
+    first: int
+    last: int
+    first_at: datetime
+    last_at: datetime
+
+    @property
+    def mean(self) -> int:
+        """Give the mean of the readings, rounded down; it does not weigh how long each was true."""
+        return self.total // self.count
+
+
+class Period(StrEnum):
+    """What energy is given for, in local time."""
+
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+
+    def start_of(self, instant: datetime, zone: tzinfo) -> datetime:
+        """Give when the period that holds `instant` begins, in that zone."""
+        local = instant.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+        if self is Period.HOUR:
+            return local
+        # The first midnight of a day, also on one that has two of them.
+        local = local.replace(hour=0, fold=0)
+        return local if self is Period.DAY else local.replace(day=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """What a register grew by in a period: a lower bound where it `went_back` in between."""
+
+    start: datetime
+    wh: int
+    went_back: bool
+
+
+def summarise(
+    readings: Iterable[tuple[datetime, int]], width_s: int, into: dict[datetime, Summary] | None = None
+) -> dict[datetime, Summary]:
+    """Sum (instant, number) pairs up, in any order; of two at one instant the later in order is the last."""
+    width = timedelta(seconds=width_s)
+    found = {} if into is None else into
+    for at, number in readings:
+        start = at - (at - _EPOCH) % width
+        one = Summary(start, 1, number, number, number, number, number, at, at)
+        known = found.get(start)
+        found[start] = one if known is None else joined(known, one)
+    return found
+
+
+def joined(earlier: Summary, later: Summary) -> Summary:
+    """Join what is known of one stretch, or of two stretches into the first; `later` wins a tie."""
+    first = later if later.first_at < earlier.first_at else earlier
+    last = later if later.last_at >= earlier.last_at else earlier
+    return Summary(
+        min(earlier.at, later.at),
+        earlier.count + later.count,
+        earlier.total + later.total,
+        min(earlier.lowest, later.lowest),
+        max(earlier.highest, later.highest),
+        first.first,
+        last.last,
+        first.first_at,
+        last.last_at,
+    )
+
+
+def coarser(summaries: Iterable[Summary], width_s: int) -> list[Summary]:
+    """Join short stretches, in order of time, into ones of `width_s`, a multiple of theirs."""
+    width = timedelta(seconds=width_s)
+    found: dict[datetime, Summary] = {}
+    for one in summaries:
+        start = one.at - (one.at - _EPOCH) % width
+        moved = Summary(
+            start,
+            one.count,
+            one.total,
+            one.lowest,
+            one.highest,
+            one.first,
+            one.last,
+            one.first_at,
+            one.last_at,
+        )
+        known = found.get(start)
+        found[start] = moved if known is None else joined(known, moved)
+    return list(found.values())
+
+
+def energy_per(period: Period, quarters: Iterable[Summary], before: int | None, zone: tzinfo) -> list[Energy]:
+    """Give what a lifetime register (Wh) grew by, from its quarter-hours in order of time.
+
+    `before` is the register before the first of them; without it, what it grew by until the first reading is
+    not known and not counted. What flowed between two readings counts where the second one lies. A register
+    that goes back (a swapped meter) counts from where it went on, and the period says so.
+    """
+    found: dict[datetime, Energy] = {}
+    register = before
+    for one in quarters:
+        start = period.start_of(one.at, zone)
+        base = one.first if register is None else register
+        back = one.first < base or one.last < one.first or one.lowest < one.first
+        grown = max(0, one.first - base) + max(0, one.last - one.first)
+        register = one.last
+        key = start.astimezone(UTC)
+        known = found.get(key, Energy(start, 0, went_back=False))
+        found[key] = Energy(start, known.wh + grown, known.went_back or back)
+    return list(found.values())

@@ -1,0 +1,305 @@
+"""A transfer becomes a charge, more money for one, or goes back: what is decided about money that came.
+
+Nobody signed a request. What a transfer counts as is fixed: as much energy as its amount pays for,
+less the fee of a return, as fast as possible, within a day. It passes the same admission as a signed
+request, and the session goes the same way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from evmesh.domain.errors import EvmeshError, Refused, Unavailable
+from evmesh.domain.ids import Address, SessionId
+from evmesh.domain.money import cost_of, energy_within
+from evmesh.domain.sessions import ChargeTerms, Event, Session, State, Way
+from evmesh.domain.station_code import ALPHABET
+from evmesh.domain.time_grid import STEP_S
+from evmesh.domain.transfers import (
+    MAX_TRANSFERS,
+    Deposit,
+    Transfer,
+    TransferPolicy,
+    TransferQuote,
+    budget_of,
+    request_nonce,
+)
+from evmesh.domain.units import Wh, energy_from_watts
+from evmesh.planning.admission import RefusedRequest
+from evmesh.ports import DepositChain, Randomness, Signatures
+from evmesh.services.directory import Directory, Place
+from evmesh.services.plans import Admission, Planner
+from evmesh.services.requests import Requests
+from evmesh.services.transfers_payout import received_of
+from evmesh.services.transitions import Transitions, Work
+
+_log = structlog.get_logger(__name__)
+
+STAY: Final = timedelta(days=1)
+"""How long a charge by transfer may take: nobody said when the car leaves."""
+
+_REQUEST_HOLDS: Final = timedelta(minutes=10)
+_QUOTE_HOLDS_S: Final = 60.0
+"""Seconds of platform time for which a fee is told before gas is priced anew."""
+
+_OFFLINE_GRACE: Final = timedelta(minutes=2)
+"""How long money waits for a station that is away, or not yet back after our own start."""
+
+_JOINABLE: Final = frozenset({State.FUNDED, State.STARTING, State.CHARGING, State.SUSPENDED, State.STOPPING})
+"""What more money of the same sender is for the running charge."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Quoted:
+    quote: TransferQuote
+    at: float
+
+
+class Transfers:
+    """Decides about transfers that are deep enough in the chain."""
+
+    def __init__(
+        self,
+        transitions: Transitions,
+        directory: Directory,
+        planner: Planner,
+        requests: Requests,
+        chain: DepositChain,
+        signatures: Signatures,
+        randomness: Randomness,
+        policy: TransferPolicy,
+        return_gas: int,
+    ) -> None:
+        """`return_gas` is what a return uses: with the price of gas it makes the fee and the minimum."""
+        self._transitions = transitions
+        self._directory = directory
+        self._planner = planner
+        self._requests = requests
+        self._chain = chain
+        self._signatures = signatures
+        self._randomness = randomness
+        self._policy = policy
+        self._return_gas = return_gas
+        self._quoted: _Quoted | None = None
+        self._closed: str | None = None
+        self._began: datetime | None = None
+
+    async def quote(self) -> TransferQuote:
+        """Give what a driver has to know before paying; raises Unavailable without a chain."""
+        now = self._transitions.clock.monotonic()
+        if self._quoted is not None and now < self._quoted.at + _QUOTE_HOLDS_S:
+            return self._quoted.quote
+        if self._closed is None:
+            self._closed = await self._chain.why_closed() if self._policy.enabled else "transfer.disabled"
+        fee = self._policy.fee(self._return_gas, await self._chain.gas_price())
+        quote = TransferQuote(self._policy.minimum(fee), fee, self._policy.confirmations, self._closed)
+        self._quoted = _Quoted(quote, now)
+        return quote
+
+    async def decide(self) -> None:
+        """Look at all money that waits: begin charges, add to them, or open returns."""
+        async with self._transitions.read() as unit:
+            waiting = await unit.waiting_transfers()
+        if not waiting:
+            return
+        quote = await self.quote()
+        sums: dict[tuple[Address, int], int] = {}
+        for one in waiting:
+            sums[one.sender, one.asset] = sums.get((one.sender, one.asset), 0) + one.counted
+        for (sender, asset), amount in sums.items():
+            if amount < quote.minimum or quote.closed:
+                continue
+            try:
+                await self._decide(sender, self._directory.by_asset(asset), quote)
+            except Unavailable:
+                raise
+            except EvmeshError as error:  # this money waits, and keeps nobody else's waiting
+                _log.error("transfer.not_decided", sender=sender.text, asset=asset, why=error.describe())
+
+    async def _decide(self, sender: Address, place: Place, quote: TransferQuote) -> None:
+        waiting: Sequence[Transfer] = ()
+        try:
+            async with self._transitions.begin() as work:
+                waiting = await _waiting(work, sender, place)
+                if received_of(waiting) < quote.minimum:
+                    return
+                if not await self._join(work, sender, place, waiting):
+                    await self._start(work, place, waiting, quote)
+        except Refused as refusal:
+            if refusal.code == "station.out_of_service" and self._may_come_back(waiting):
+                return
+            async with self._transitions.begin() as work:
+                await _open(work, place, waiting, quote.fee, bytes(32), reason=refusal.code)
+            _log.info("transfer.returned", sender=sender.text, asset=place.asset, why=refusal.code)
+        self._transitions.wake()
+
+    def _may_come_back(self, waiting: Sequence[Transfer]) -> bool:
+        """Tell whether a station that is away has had no time yet to come (back)."""
+        now = self._transitions.clock.now()
+        self._began = self._began or now
+        newest = max([self._began, *(one.seen_at for one in waiting)])
+        return now < newest + _OFFLINE_GRACE
+
+    async def _start(
+        self, work: Work, place: Place, waiting: Sequence[Transfer], quote: TransferQuote
+    ) -> None:
+        """Reserve, fund and start in one: the money is here. Raises Refused where there can be no charge."""
+        if place.connector.group not in self._directory.groups:
+            raise Refused("station.retired", "the charge point has left the site")
+        await self._requests.require_free(work, place)
+        salt = self._randomness(32)
+        wanted = self._session(work.now, place, waiting, quote.fee, salt)
+        session, admission = await self._admitted(work, place, wanted)
+        session = self._requests.with_offer(session, admission.stored.schedule_sha256)
+        await work.unit.save_plan(admission.stored)
+        await work.unit.add_session(session, "transfer")
+        work.applied.append(Event.RESERVE)
+        await _open(work, place, waiting, quote.fee, salt, session=session.id)
+        funded = await work.apply(session, Event.FUND, "transfer")
+        await work.apply(funded, Event.START, "admitted")
+
+    async def _admitted(self, work: Work, place: Place, session: Session) -> tuple[Session, Admission]:
+        """Admit all that the money pays for, or else the most that fits within the stay."""
+        group = self._directory.groups[place.connector.group]
+        answer = await self._planner.admit(work.unit, group, work.now, session)
+        if isinstance(answer, RefusedRequest):
+            departure = answer.problem.request(self._planner.pseudonym(session)).departure
+            most = max((one.energy_wh for one in answer.offers if one.departure == departure), default=0)
+            if cost_of(Wh(most), session.terms.price) < self._policy.least:
+                raise Refused("request.refused", "there is no capacity for a charge within a day")
+            session = replace(session, terms=replace(session.terms, energy=Wh(most)))
+            answer = await self._planner.admit(work.unit, group, work.now, session)
+        if isinstance(answer, RefusedRequest):
+            raise Refused("request.refused", "there is no capacity for a charge within a day")
+        return session, answer
+
+    def _session(
+        self, now: datetime, place: Place, waiting: Sequence[Transfer], fee: int, salt: bytes
+    ) -> Session:
+        first = waiting[0]
+        budget = budget_of(received_of(waiting), fee)
+        return Session(
+            id=SessionId.make(int(now.timestamp() * 1000), self._randomness(10)),
+            state=State.RESERVED,
+            terms=ChargeTerms(
+                payer=first.sender,
+                connector=place.connector.ref,
+                asset=place.asset,
+                arrival=now,
+                departure=(now + STAY).replace(microsecond=0),
+                energy=_energy(budget, place, Wh(0)),
+                flexible=False,
+                price=place.connector.price,
+                budget=budget,
+                base=0,
+                epoch=0,
+                way=Way.TRANSFER,
+            ),
+            id_tag="".join(ALPHABET[byte % 32] for byte in self._randomness(20)),
+            request_signature=b"",
+            request_nonce=request_nonce(salt, first.ref, self._signatures.keccak256),
+            request_deadline=int((now + _REQUEST_HOLDS).timestamp()),
+            max_cost=budget,
+            offer_signature=b"",
+            plan_sha256="",
+            voucher_signature=None,
+            created_at=now,
+            changed_at=now,
+        )
+
+    async def _join(self, work: Work, sender: Address, place: Place, waiting: Sequence[Transfer]) -> bool:
+        """Add money to the sender's charge here; False where none runs, or it can take no more transfers.
+
+        More energy is promised only where everybody else still gets what was promised; what the money
+        pays for and the plan does not give is returned with the remainder.
+        """
+        found = [
+            one
+            for one in await work.unit.sessions(open_only=True)
+            if one.terms.way is Way.TRANSFER
+            and one.terms.payer == sender
+            and one.terms.asset == place.asset
+            and one.state in _JOINABLE
+        ]
+        deposit = await work.unit.deposit_of(found[0].id) if found else None
+        if deposit is None:
+            return False
+        known = await work.unit.transfers_of(deposit.ref)
+        if len(known) + len(waiting) > MAX_TRANSFERS:
+            return False
+        for one in waiting:
+            await work.unit.save_transfer(replace(one, deposit=deposit.ref))
+        await self.rebudget(work, found[0], deposit)
+        return True
+
+    async def rebudget(self, work: Work, session: Session, deposit: Deposit) -> Session:
+        """Set a session's budget to what the chain has of its deposit, and its energy where that fits."""
+        received = received_of(await work.unit.transfers_of(deposit.ref))
+        place = self._directory.by_asset(session.terms.asset)
+        budget = budget_of(received, deposit.fee)
+        terms = session.terms
+        rebudgeted = replace(
+            session,
+            terms=replace(terms, budget=budget),
+            offered_energy=terms.energy if session.offered_energy is None else session.offered_energy,
+            offered_budget=terms.budget if session.offered_budget is None else session.offered_budget,
+        )
+        await work.unit.touch_session(rebudgeted)
+        energy = _energy(budget, place, terms.energy)
+        group = self._directory.groups.get(place.connector.group)
+        if energy > terms.energy and group is not None and session.state is not State.STOPPING:
+            _, before = await self._planner.replan(work.unit, group, work.now)
+            raised = replace(rebudgeted, terms=replace(rebudgeted.terms, energy=energy))
+            await work.unit.touch_session(raised)
+            _, after = await self._planner.replan(work.unit, group, work.now)
+            if all(wh <= before.get(id, 0) for id, wh in after.items()):
+                return raised
+            await work.unit.touch_session(rebudgeted)
+            await self._planner.replan(work.unit, group, work.now)
+        return rebudgeted
+
+
+async def _waiting(work: Work, sender: Address, place: Place) -> list[Transfer]:
+    """Give what waits of one sender at one EVSE, oldest first: the largest, as many as a deposit may have."""
+    found = await work.unit.waiting_transfers()
+    mine = [one for one in found if one.sender == sender and one.asset == place.asset]
+    largest = {one.ref for one in sorted(mine, key=lambda one: -one.amount)[:MAX_TRANSFERS]}
+    return [one for one in mine if one.ref in largest]
+
+
+async def _open(
+    work: Work,
+    place: Place,
+    waiting: Sequence[Transfer],
+    fee: int,
+    salt: bytes,
+    *,
+    session: SessionId | None = None,
+    reason: str = "",
+) -> Deposit:
+    first = waiting[0]
+    deposit = Deposit(
+        ref=first.ref,
+        asset=place.asset,
+        sender=first.sender,
+        fee=fee,
+        salt=salt,
+        opened_at=work.now,
+        session=session,
+        reason=reason,
+    )
+    await work.unit.add_deposit(deposit)
+    for one in waiting:
+        await work.unit.save_transfer(replace(one, deposit=deposit.ref))
+    return deposit
+
+
+def _energy(budget: int, place: Place, least: Wh) -> Wh:
+    """Give the most that a budget pays for, and that the connector can deliver within the stay."""
+    steps = int(STAY.total_seconds()) // STEP_S
+    deliverable = Wh(energy_from_watts(place.connector.rating, STEP_S) * steps)
+    paid_for = energy_within(budget, place.connector.price)
+    return Wh(max(least, deliverable if paid_for is None else min(paid_for, deliverable)))

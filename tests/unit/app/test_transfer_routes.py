@@ -1,0 +1,131 @@
+"""What a driver who paid from a strange wallet, and the operator, see of transfers."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from evmesh.app.problems import install
+from evmesh.app.transfer_routes import TransferViews, add_transfers
+from evmesh.domain.transfers import TransferPolicy
+from tests.fakes.world import Driver, World, open_world
+
+EURO = 1_000_000
+
+
+class Served:
+    """A world, and a client that asks its routes."""
+
+    def __init__(self, world: World, client: httpx.AsyncClient, views: TransferViews) -> None:
+        self.world = world
+        self.views = views
+        self._client = client
+
+    async def seen(self) -> None:
+        await self.world.watch.look()
+        await self.world.transfers.decide()
+
+    async def sent(self, driver: Driver, amount: int, bay: int = 0) -> str:
+        place = self.world.places[bay]
+        ref = self.world.deposits.send(driver.address, place.deposit_address, amount)
+        await self.seen()
+        return "0x" + ref.tx_hash.hex()
+
+    async def of(self, tx_hash: str) -> Any:
+        answer = await self._client.get(f"/v1/transfers/{tx_hash}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def get(self, path: str) -> httpx.Response:
+        return await self._client.get(path)
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with open_world(tmp_path, transfer_policy=TransferPolicy(confirmations=2)) as world:
+        views = TransferViews(world.transitions, world.directory, world.transfers, world.deposits)
+        app = FastAPI()
+        install(app)
+        add_transfers(app, views)
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://station") as client:
+            yield Served(world, client, views)
+
+
+@pytest.fixture
+def driver() -> Driver:
+    return Driver("driver")
+
+
+async def test_a_transfer_is_found_by_its_hash_from_the_first_block_to_the_charge(
+    served: Served, driver: Driver
+) -> None:
+    tx_hash = await served.sent(driver, 3 * EURO)
+    early = await served.of(tx_hash)
+    assert (early["confirmations"], early["confirmations_needed"]) == (1, 2)
+    assert early["transfers"][0]["status"] == "confirming"
+    served.world.deposits.mine()
+    await served.seen()
+    (shown,) = (await served.of(tx_hash))["transfers"]
+    (session,) = await served.world.sessions()
+    assert (shown["status"], shown["session"], shown["amount"]) == ("charge", session.id.text, str(3 * EURO))
+    assert (shown["sender"], shown["code"]) == (driver.address.text, served.world.places[0].code)
+
+
+async def test_too_little_is_told_with_what_is_missing(served: Served, driver: Driver) -> None:
+    tx_hash = await served.sent(driver, 5)
+    served.world.deposits.mine()
+    await served.seen()
+    (shown,) = (await served.of(tx_hash))["transfers"]
+    assert (shown["status"], shown["so_far"]) == ("waiting", "5")
+    assert int(shown["minimum"]) > 100_000
+    overview = (await served.get("/v1/transfers")).json()
+    assert [one["amount"] for one in overview["waiting"]] == ["5"]
+    assert overview["held"] == {served.world.places[0].code: "5"}
+
+
+async def test_a_return_is_told_with_its_reason_fee_and_transaction(served: Served, driver: Driver) -> None:
+    served.world.live.online.clear()
+    tx_hash = await served.sent(driver, 3 * EURO)
+    served.world.deposits.mine()
+    await served.seen()
+    served.world.clock.move(timedelta(minutes=3))
+    await served.seen()
+    (before,) = (await served.of(tx_hash))["transfers"]
+    assert (before["status"], before["why"]) == ("return", "station.out_of_service")
+    assert before["returned"]["tx_hash"] is None
+    await served.world.returns.look()
+    (after,) = (await served.of(tx_hash))["transfers"]
+    assert int(after["returned"]["amount"]) + int(after["fee"]) == 3 * EURO
+    assert after["returned"]["tx_hash"].startswith("0x")
+
+
+async def test_what_was_set_aside_is_told(served: Served, driver: Driver) -> None:
+    place = served.world.places[0]
+    ref = served.world.deposits.send(driver.address, place.deposit_address, 3 * EURO, arrives=EURO)
+    served.world.deposits.mine()
+    await served.seen()
+    (shown,) = (await served.of("0x" + ref.tx_hash.hex()))["transfers"]
+    assert (shown["status"], shown["why"]) == ("set_aside", "short")
+    assert [one["why"] for one in (await served.get("/v1/transfers")).json()["set_aside"]] == ["short"]
+
+
+@pytest.mark.parametrize(("tx_hash", "status"), [("0x" + 64 * "7", 404), ("0x77", 400), ("x", 400)])
+async def test_an_unknown_or_malformed_hash_is_said(served: Served, tx_hash: str, status: int) -> None:
+    answer = await served.get(f"/v1/transfers/{tx_hash}")
+    assert answer.status_code == status
+
+
+async def test_a_station_tells_how_transfers_are_taken(served: Served) -> None:
+    terms = (await served.views.terms())["transfer"]
+    assert (terms["open"], terms["why"], terms["confirmations"]) == (True, None, 2)
+    assert int(terms["minimum"]) - int(terms["fee"]) == int(terms["budget_of_minimum"])
+
+
+async def test_without_a_chain_a_station_says_that_it_cannot_tell(served: Served) -> None:
+    served.world.deposits.away = True
+    assert (await served.views.terms())["transfer"] == {"open": False, "why": "chain.away"}

@@ -1,0 +1,265 @@
+"""A receipt of a charge by transfer: a true one holds, and each lie about the money is found."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from evmesh.domain.errors import InvalidInput
+from evmesh.domain.ids import Address
+from evmesh.domain.receipt import Receipt, receipt_hash
+from evmesh.domain.receipt_payment import DepositSplit, PaidTransfer, TransferPayment
+from evmesh.domain.settlement import Settlement, TransactionRef
+from evmesh.domain.transfers import TransferRef, request_nonce, split
+from evmesh.ledger.signatures import keccak256
+from evmesh.verify.chain_facts import DepositFacts, MinedCall, SettlementFacts, TransferLog
+from evmesh.verify.followups import verify_settlement
+from evmesh.verify.receipt import verify_receipt
+from evmesh.verify.report import Check, Status
+from tests.unit.verify.receipt_factory import (
+    DRIVER,
+    OPERATOR,
+    SIGNATURES,
+    THIEF,
+    make_chain_facts,
+    make_entry,
+    make_receipt,
+    make_request,
+    make_trust,
+    resign,
+    sign,
+)
+
+FIRST = TransferRef(b"\7" * 32, 0)
+SECOND = TransferRef(b"\7" * 32, 1)
+SALT, FEE, DUE = b"\5" * 32, 100_000, 3_200_000
+DEPOSIT = Address("0x" + "de" * 20)
+PAID = (
+    PaidTransfer(FIRST, 3, 40, DRIVER.address, 3_000_000),
+    PaidTransfer(SECOND, 4, 40, DRIVER.address, 2_100_000),
+)
+PAYMENT = TransferPayment(DEPOSIT, FIRST, SALT, FEE, PAID)
+PARTS = split(5_100_000, DUE, FEE)
+
+
+def made(
+    *, ask: dict[str, Any] | None = None, offer: dict[str, Any] | None = None, **changes: Any
+) -> Receipt:
+    """A true receipt of 8 kWh for 3.20, of 5.10 that came in two transfers; but for what is changed."""
+    wish: dict[str, Any] = {
+        "flexible": False,
+        "max_cost": 5_000_000,
+        "nonce": request_nonce(SALT, FIRST, keccak256),
+    }
+    request = make_request(**(wish | (ask or {})))
+    terms = {"base": 0, "epoch": 0, "budget": 5_000_000} | (offer or {})
+    values: dict[str, Any] = {"vouchers": (), "request_signature": b"", "payment": PAYMENT}
+    return make_receipt(request=request, offer=terms, **(values | changes))
+
+
+def out(receiver: Address, amount: int) -> TransferLog:
+    return TransferLog(DEPOSIT, receiver, amount)
+
+
+FACTS = DepositFacts(
+    transfers=tuple(TransferLog(one.sender, DEPOSIT, one.amount) for one in PAID),
+    due_made=True,
+    return_made=True,
+    due=out(OPERATOR.address, DUE + FEE),
+    returned=out(DRIVER.address, PARTS.returned),
+)
+
+
+def checks(receipt: Receipt, deposit: DepositFacts | None = None, **entry: Any) -> dict[str, Check]:
+    chain = None
+    if deposit is not None:
+        asset = make_entry(**({"deposit_address": DEPOSIT} | entry))
+        chain = make_chain_facts(receipt, deposit=deposit, asset=asset, spent=0, epoch=0, moves=None)
+    report = verify_receipt(receipt.encode(), SIGNATURES, make_trust(), chain=chain)
+    return {one.name: one for one in report.checks}
+
+
+def failed(receipt: Receipt, deposit: DepositFacts | None = None, **entry: Any) -> set[str]:
+    found = checks(receipt, deposit, **entry).values()
+    return {one.code for one in found if one.status is Status.FAILED}
+
+
+def test_a_true_receipt_holds_and_offline_says_that_only_a_node_can_tell_of_the_transfers() -> None:
+    found = checks(made())
+    assert not [one for one in found.values() if one.status is Status.FAILED]
+    assert (found["vouchers"].status, found["settlement"].status) == (Status.NOT_CHECKED,) * 2
+
+
+def test_with_a_node_the_transfers_and_both_payments_are_checked() -> None:
+    found = checks(made(), FACTS)
+    assert {found[name].status for name in ("charge request", "vouchers", "settlement")} == {Status.OK}
+
+
+def test_a_receipt_reads_back_as_it_was_written() -> None:
+    receipt = made()
+    assert Receipt.parse(receipt.encode()) == receipt
+    assert b'"request_signature":null' in receipt.encode()
+    assert b"payment" not in make_receipt().encode()
+
+
+@pytest.mark.parametrize(
+    ("receipt", "code"),
+    [
+        (made(ask={"nonce": b"\1" * 32}), "transfer.other_request"),
+        (made(ask={"flexible": True}), "transfer.flexible"),
+        (made(ask={"max_cost": 6_000_000}), "transfer.other_budget"),
+        (made(offer={"base": 1}), "transfer.in_a_tab"),
+        (made(payment=replace(PAYMENT, salt=b"\6" * 32)), "transfer.other_request"),
+        (made(payment=replace(PAYMENT, opened_by=SECOND)), "transfer.other_request"),
+        (made(payment=replace(PAYMENT, transfers=PAID[1:])), "transfer.not_opened"),
+        (
+            made(payment=replace(PAYMENT, transfers=(replace(PAID[0], sender=THIEF.address), PAID[1]))),
+            "transfer.other_sender",
+        ),
+        (made(due=DUE + 1), "due.differs"),
+        (made(payment=replace(PAYMENT, fee=4_000_000)), "due.differs"),
+        (made(vouchers=make_receipt().vouchers), "transfer.with_vouchers"),
+    ],
+)
+def test_a_lie_that_shows_offline_is_found(receipt: Receipt, code: str) -> None:
+    assert code in failed(receipt)
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        ({"transfers": (TransferLog(DRIVER.address, DEPOSIT, 1), FACTS.transfers[1])}, "transfer.differs"),
+        ({"transfers": (out(DRIVER.address, 3_000_000), FACTS.transfers[1])}, "transfer.differs"),
+        ({"due": out(OPERATOR.address, DUE + FEE + 1)}, "transfer.other_due"),
+        ({"due": out(THIEF.address, DUE + FEE)}, "transfer.other_due"),
+        ({"returned": out(DRIVER.address, PARTS.returned - 1)}, "transfer.other_returned"),
+        ({"returned": out(THIEF.address, PARTS.returned)}, "transfer.other_returned"),
+    ],
+)
+def test_a_lie_that_the_chain_shows_is_found(facts: dict[str, Any], code: str) -> None:
+    assert failed(made(), replace(FACTS, **facts)) == {code}
+
+
+def test_another_deposit_address_than_the_registrys_is_found() -> None:
+    assert failed(made(), FACTS, deposit_address=THIEF.address) == {"transfer.other_address"}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"return_made": False, "returned": None},
+        {"due_made": False, "due": None},
+        {"returned": None},
+        {"due": None},
+        {"transfers": (None, FACTS.transfers[1])},
+    ],
+)
+def test_what_a_node_does_not_show_is_not_called_ok(facts: dict[str, Any]) -> None:
+    found = checks(made(), replace(FACTS, **facts))
+    assert not [one for one in found.values() if one.status is Status.FAILED]
+    assert Status.NOT_CHECKED in (found["vouchers"].status, found["settlement"].status)
+
+
+@pytest.mark.parametrize(
+    "payment",
+    [replace(PAYMENT, transfers=(PAID[0], PAID[0])), replace(PAYMENT, transfers=PAID * 51)],
+)
+def test_a_transfer_named_twice_or_too_many_are_refused(payment: TransferPayment) -> None:
+    with pytest.raises(InvalidInput, match="document"):
+        Receipt.parse(made(payment=payment).encode())
+
+
+def test_a_signed_request_beside_a_transfer_is_refused() -> None:
+    raw = made().encode().replace(b'"request_signature":null', b'"request_signature":"0x' + b"00" * 64 + b'"')
+    with pytest.raises(InvalidInput, match="request of a transfer"):
+        Receipt.parse(raw)
+
+
+# --- the settlement
+
+
+def settled(receipt: Receipt, **changes: Any) -> Settlement:
+    settlement = Settlement(
+        receipt_sha256=receipt_hash(receipt.encode()),
+        session=receipt.session,
+        chain=receipt.chain,
+        kind="claim",
+        payer=DRIVER.address,
+        amount=DUE,
+        transactions=(TransactionRef(b"\1" * 32, 50), TransactionRef(b"\2" * 32, 51)),
+        payee=OPERATOR.address,
+        deposit=DepositSplit(DEPOSIT, FIRST, 5_100_000, PARTS.returned, FEE, 0),
+    )
+    changed = replace(settlement, **changes)
+    return changed.signed(sign(OPERATOR, changed.to_sign(), changed.chain))
+
+
+CALLS = (
+    MinedCall(50, True, (), (out(OPERATOR.address, DUE + FEE),)),
+    MinedCall(51, True, (), (out(DRIVER.address, PARTS.returned),)),
+)
+
+
+def settlement_codes(settlement: Settlement, *calls: MinedCall | None) -> set[str]:
+    facts = SettlementFacts(settlement.chain.chain_id, True, calls) if calls else None
+    report = verify_settlement(settlement.encode(), SIGNATURES, made().encode(), make_trust(), facts)
+    return {one.code for one in report.checks if one.status is Status.FAILED}
+
+
+def test_a_true_settlement_holds_with_and_without_a_node() -> None:
+    assert settlement_codes(settled(made())) == set()
+    assert settlement_codes(settled(made()), *CALLS) == set()
+    assert Settlement.parse(settled(made()).encode()).deposit == settled(made()).deposit
+
+
+@pytest.mark.parametrize(
+    ("split_of", "code"),
+    [
+        ({"returned": PARTS.returned - 1}, "settlement.split_differs"),
+        ({"returned": PARTS.returned - 1, "kept": 1}, "settlement.split_differs"),
+        ({"fee": FEE + 1, "returned": PARTS.returned - 1}, "settlement.split_differs"),
+        ({"received": 5_100_001, "returned": PARTS.returned + 1}, "settlement.split_differs"),
+        ({"address": THIEF.address}, "settlement.other_deposit"),
+        ({"opened_by": SECOND}, "settlement.other_deposit"),
+    ],
+)
+def test_a_unit_that_is_unaccounted_for_is_found(split_of: dict[str, Any], code: str) -> None:
+    true = settled(made())
+    assert true.deposit is not None
+    lie = settled(made(), deposit=replace(true.deposit, **split_of))
+    assert settlement_codes(lie) == {code}
+
+
+@pytest.mark.parametrize(
+    ("calls", "code"),
+    [
+        ((replace(CALLS[0], block=49), CALLS[1]), "settlement.other_block"),
+        ((replace(CALLS[0], succeeded=False), CALLS[1]), "settlement.failed_transaction"),
+        ((replace(CALLS[0], paid=()), CALLS[1]), "settlement.other_transaction"),
+        ((replace(CALLS[0], paid=(out(THIEF.address, DUE),)), CALLS[1]), "settlement.moved_differs"),
+        (
+            (CALLS[0], replace(CALLS[1], paid=(out(DRIVER.address, PARTS.returned - 1),))),
+            "settlement.moved_differs",
+        ),
+    ],
+)
+def test_payments_that_are_others_than_said_are_found(calls: tuple[MinedCall, ...], code: str) -> None:
+    assert settlement_codes(settled(made()), *calls) == {code}
+
+
+def test_a_settlement_that_is_silent_on_the_remainder_is_found() -> None:
+    assert "settlement.no_split" in settlement_codes(settled(made(), deposit=None))
+
+
+def test_a_settlement_of_a_transfer_beside_a_receipt_with_vouchers_is_found() -> None:
+    prepaid = make_receipt()
+    lie = settled(prepaid, amount=prepaid.due)
+    report = verify_settlement(lie.encode(), SIGNATURES, prepaid.encode(), make_trust())
+    assert "settlement.no_transfer" in {one.code for one in report.checks}
+
+
+def test_a_changed_payment_breaks_the_payees_signature() -> None:
+    receipt = made()
+    forged = replace(receipt, payment=replace(PAYMENT, fee=FEE - 1))
+    assert "signature.other_signer" in failed(forged)
+    assert "signature.other_signer" not in failed(resign(receipt))

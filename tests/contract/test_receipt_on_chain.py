@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_abi.abi import encode
 from typer.testing import CliRunner
 
 from evmesh.app import asset_fetch
 from evmesh.app.receipt_facts import read_settlement_facts
 from evmesh.app.verify import app
 from evmesh.domain.settlement import TransactionRef
-from evmesh.domain.signed_types import Close
+from evmesh.domain.signed_types import Claim, Close
 from evmesh.domain.strict import unix_seconds
+from evmesh.ledger.abi import encode_call
+from evmesh.ledger.signatures import compact_words, compacted, keccak256
 from evmesh.verify.followups import verify_settlement
 from evmesh.verify.report import Check, Status
 from tests.contract.chain import Chain, running_anvil
@@ -330,6 +333,32 @@ async def test_a_claim_of_many_tabs_is_checked_by_what_the_tab_held_before_it(pl
 async def test_a_claim_of_many_tabs_that_took_more_is_seen(place: Place) -> None:
     check = await settled(place, claim_with_another(place, place.receipt.due + 1))
     assert check.status is FAILED, check
+
+
+FORWARDER = "0x00000000000000000000000000000000000f00d5"
+
+
+def claimed_through_another_contract(place: Place) -> None:
+    """Claim what is due openly, the whole budget where no call shows it, and the next charge openly."""
+    chain, deadline, most = place.receipt.chain, 2**40, BUDGET
+    place.claim()
+    code = "0x365f5f375f5f365f5f73" + place.tab.address[2:].lower() + "5af15000"  # calls on whatever it gets
+    place.chain.rpc("anvil_setCode", FORWARDER, code)
+    rows = [list(place.row(most, most))]
+    word = Claim(keccak256(encode(["uint256[3][]"], [rows])), deadline)
+    signature = list(compact_words(compacted(sign(OPERATOR, word, chain))))
+    data = encode_call(
+        "claim(uint256[3][],address,uint256,uint256[2])", rows, OPERATOR.address, deadline, signature
+    )
+    sent = {"from": OPERATOR.address.text, "to": FORWARDER, "data": "0x" + data.hex(), "gas": hex(3_000_000)}
+    receipt = place.chain.rpc("eth_getTransactionReceipt", place.chain.rpc("eth_sendTransaction", sent))
+    assert len(receipt["logs"]) == 1
+    place.claim(most + 1_000_000, most + 1_000_000)
+
+
+async def test_a_claim_that_no_call_shows_is_never_called_right(place: Place) -> None:
+    claimed_through_another_contract(place)
+    assert (await place.checks())["settlement"].status is NOT_CHECKED
 
 
 async def test_a_settlement_of_another_contract_proves_nothing(place: Place) -> None:

@@ -68,7 +68,7 @@ async def read_call(
     for log in logs_in(receipt, chain.charge_tab):
         topics = log["topics"]
         if topics[:2] == [_CLAIMED, topic_of(payee)] or topics == [_CLOSED, topic_of(payee), topic_of(payer)]:
-            moves += _moves_of(tab, log, call, text)
+            moves += _moves_of(tab, log, call, text) or []
     block = quantity(receipt, "blockNumber")
     if len(moves) == 1 and moves[0].before is None and not moves[0].closes:
         moves = [replace(moves[0], before=await _spent_before(rpc, tab, moves[0], block))]
@@ -114,14 +114,18 @@ async def read_moves(
         hashes = ["0x" + data(log, "transactionHash").hex() for log in some]
         calls = await rpc.batch([("eth_getTransactionByHash", (one,)) for one in hashes])
         for log, hash, call in zip(some, hashes, calls, strict=True):
-            if call is None:
+            some_moves = None if call is None else _moves_of(tab, log, call, hash)
+            if some_moves is None:
                 return None
-            moves += _moves_of(tab, log, call, hash)
+            moves += some_moves
     return tuple(moves)
 
 
-def _moves_of(tab: _Tab, log: Json, call: Json, hash: str) -> list[TabMove]:
-    """Read one event and the call behind it; a call through another contract says nothing."""
+def _moves_of(tab: _Tab, log: Json, call: Json, hash: str) -> list[TabMove] | None:
+    """Read one event and the call behind it; None where the call does not show which rows were claimed.
+
+    So it is where the claim went through another contract: any tab of this payee may have moved.
+    """
     direct = call.get("to") == tab.chain.charge_tab.text
     sent = data(call, "input") if direct else b""
     topics = log.get("topics")
@@ -134,7 +138,10 @@ def _moves_of(tab: _Tab, log: Json, call: Json, hash: str) -> list[TabMove]:
         return [move] if tab.epoch in (None, epoch) else []
     claimed, settled = decode_values(("uint256", "uint256"), data(log, "data"))
     words = 3 if sent[:4] in _CLAIM else 4 if sent[:4] in _CLAIM_REFILL else 0
-    rows = [row for number, row in enumerate(_rows(sent[4:], words)) if settled >> number & 1]
+    given = list(_rows(sent[4:], words))
+    if settled >> len(given):
+        return None
+    rows = [row for number, row in enumerate(given) if settled >> number & 1]
     return [
         TabMove(
             total=row[2] & _MASK96,

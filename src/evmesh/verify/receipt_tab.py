@@ -44,6 +44,8 @@ def _known_moves(facts: ChainFacts, base: int, same_epoch: bool) -> list[TabMove
     rises, total = list[TabMove](), base
     for move in facts.moves:
         if move.total > total:
+            if move.before is not None and move.before > total:
+                return None  # something between the two is not shown
             rises.append(move)
             total = move.total
     ends = total == facts.spent if same_epoch else any(move.closes for move in facts.moves)

@@ -69,7 +69,7 @@ packages:
 .PHONY: test
 test: setup packages ## run the tests (some of them: PYTEST_ARGS="tests/unit -k tariff")
 	$(if $(PYTEST_ARGS),,scripts/with-node.sh npm run test --workspace web --if-present)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python scripts/run_tests.py $(PYTEST_ARGS)
 
 .PHONY: soak
 soak: setup packages ## run the long tests

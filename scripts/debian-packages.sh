@@ -1,5 +1,6 @@
 #!/bin/sh
-# Install what the tests want from Debian or Ubuntu and what no Python or npm package brings: a broker and a browser.
+# Install what the tests want from Debian or Ubuntu and what no Python or npm package brings: a broker, a database
+# server and a browser.
 #
 # Does nothing when all of it is there. Needs root or passwordless sudo; without them it says what is left out and
 # ends well, since the tests that need it then skip (in CI, where nothing may be skipped, they fail).
@@ -25,6 +26,10 @@ packages:   $package: $reason"
 }
 
 want mosquitto "the telemetry tests run on the npm broker only" mosquitto
+# A server, and not only the client: Debian keeps it in a folder of its version.
+if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+    want postgresql "the tests of the time series run on SQLite only" initdb
+fi
 want chromium "the browser tests are left out" chromium chromium-browser google-chrome
 
 if [ -z "$missing" ]; then exit 0; fi
@@ -62,4 +67,7 @@ for package in $missing; do
 done
 case $missing in
     *mosquitto*) if have systemctl; then $as_root systemctl disable mosquitto >/dev/null 2>&1 || true; fi ;;
+esac
+case $missing in
+    *postgresql*) if have systemctl; then $as_root systemctl disable postgresql >/dev/null 2>&1 || true; fi ;;
 esac

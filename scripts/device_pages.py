@@ -89,6 +89,8 @@ def index() -> str:
             "`src/evmesh/edge/templates/`, try it with `evmesh edge read`, and write its page with",
             "`scripts/device_pages.py`.",
             "",
+            "A controller, a meter, a contactor and a lamp become [one station](station-from-parts.md).",
+            "",
         ]
     )
 

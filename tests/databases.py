@@ -31,9 +31,8 @@ class Postgres:
         return f"postgresql://evmesh@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        options = (
-            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.data.parent}"
-        )
+        # No socket in a directory: a killed server leaves its lock there.
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
         settings = "-c shared_buffers=32MB -c max_connections=30"
         log = str(self.data.parent / "log")
         self._run("pg_ctl", "-D", str(self.data), "-l", log, "-w", "-o", f"{options} {settings}", "start")
@@ -43,15 +42,14 @@ class Postgres:
             self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
 
     def kill(self) -> None:
-        """kill -9 of the postmaster; returns when its children have gone as well."""
+        """kill -9 of all its processes; returns when they have gone."""
         pid = self.pid
-        os.kill(pid, signal.SIGKILL)
+        children = [child for child in _pids() if _parent(child) == pid]
+        for one in (pid, *children):
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
         deadline = time.monotonic() + 20
-        while any(_group(child) == pid for child in _pids()) and time.monotonic() < deadline:
-            for child in _pids():
-                if child != pid and _group(child) == pid:
-                    with suppress(ProcessLookupError):
-                        os.kill(child, signal.SIGKILL)
+        while any(_parent(one) for one in (pid, *children)) and time.monotonic() < deadline:
             time.sleep(0.02)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
@@ -95,10 +93,11 @@ def _pids() -> list[int]:
     return [int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal()]
 
 
-def _group(pid: int) -> int:
-    """The postmaster leads a session of its own, so its children are known by it."""
+def _parent(pid: int) -> int:
+    """0 for one that is gone, or dead and not yet buried."""
     with suppress(OSError, ValueError, IndexError):
-        return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[3])
+        state, parent = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[:2]
+        return 0 if state == "Z" else int(parent)
     return 0
 
 

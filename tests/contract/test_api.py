@@ -26,7 +26,7 @@ from evmesh.app.payment_view import PaymentView
 from evmesh.app.platform_rewards import rewards_on
 from evmesh.app.session_feed import SessionFeed
 from evmesh.app.snapshot import Snapshots
-from evmesh.domain.chain import Tab
+from evmesh.domain.chain import DepositOrder, Mined, Tab
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import SessionId
 from evmesh.domain.receipt import Receipt
@@ -47,7 +47,7 @@ from evmesh.verify.receipt import verify_receipt
 from evmesh.verify.schedule import verify_schedule
 from tests.drivers.changes import changed
 from tests.fakes.flex import FakeFlex
-from tests.fakes.money import FakeRelay
+from tests.fakes.money import FakeEscrow, FakeRelay
 from tests.fakes.world import (
     CONTRACTS,
     OPERATOR,
@@ -446,7 +446,7 @@ async def test_errors_have_the_status_of_their_class(served: Served, driver: Dri
     assert taken["code"] == "connector.taken"
     served.world.escrow.away = True
     away = problem_of(await served.post("/v1/requests", served.body(thief, bay=1)), 503)
-    assert away["code"] == "chain.away"
+    assert away["code"] == "tab.never_seen"
 
 
 @pytest.mark.parametrize(
@@ -492,6 +492,73 @@ async def test_one_address_cannot_have_everything_relayed(served: Served, driver
     assert [one.status_code for one in answers] == [200, 200, 409]
     assert problem_of(answers[2], 409)["code"] == "relay.too_many"
     assert served.world.escrow.tabs[driver.address].ceiling == 2_000_000
+
+
+def small_deposit(driver: Driver, chain: FakeEscrow) -> Json:
+    chain.balances[driver.address] = 10_000_000
+    top_up = TopUp(OPERATOR.payee.address, 0, 1_000_000, 2**40)
+    return {
+        "kind": "deposit",
+        "order": {
+            "payer": driver.address.text,
+            "payee": OPERATOR.payee.address.text,
+            "epoch": 0,
+            "ceiling": "1000000",
+            "value": "1000000",
+            "deadline": 2**40,
+            "permit_signature": "0x" + "11" * 64 + "1b",
+            "top_up_signature": signed(driver, top_up),
+        },
+    }
+
+
+async def test_many_at_once_are_no_more_than_one_after_another(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction takes a block's time to be mined: what is asked meanwhile counts too."""
+    escrow, asked = served.world.escrow, asyncio.Event()
+    mine = escrow.deposit
+
+    async def mined_later(order: DepositOrder, key: str) -> Mined:
+        await asked.wait()
+        return await mine(order, key)
+
+    monkeypatch.setattr(escrow, "deposit", mined_later)
+    drivers = [Driver(f"driver {n}") for n in range(6)]
+
+    async def ask(driver: Driver) -> int:
+        answer = await served.post("/v1/relay", small_deposit(driver, escrow))
+        if answer.status_code == 409:
+            refused.append(driver)
+            if len(refused) == 4:
+                asked.set()
+        return answer.status_code
+
+    refused: list[Driver] = []
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        answers = [group.create_task(ask(driver)) for driver in drivers]
+    assert sorted(one.result() for one in answers) == [200, 200, 409, 409, 409, 409]
+    assert len(escrow.tabs) == 2
+
+
+async def test_what_was_refused_is_not_counted(served: Served, driver: Driver) -> None:
+    escrow = served.world.escrow
+    false = small_deposit(driver, escrow)
+    false["order"]["top_up_signature"] = signed(
+        Driver("thief"), TopUp(OPERATOR.payee.address, 0, 1_000_000, 2**40)
+    )
+    for _ in range(3):
+        problem_of(await served.post("/v1/relay", false), 409)
+    assert (await served.post("/v1/relay", small_deposit(driver, escrow))).status_code == 200
+
+
+async def test_nobody_chooses_the_address_it_is_counted_by(served: Served) -> None:
+    answers = []
+    for n in range(3):
+        body = small_deposit(Driver(f"driver {n}"), served.world.escrow)
+        forged = {"X-Forwarded-For": f"10.0.0.{n}"}
+        answers.append(await served.client.post("/v1/relay", json=body, headers=forged))
+    assert [one.status_code for one in answers] == [200, 200, 409]
 
 
 async def test_a_driver_fills_its_tab_by_authorization_leaves_it_and_gets_the_rest_back(

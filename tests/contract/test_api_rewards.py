@@ -71,6 +71,8 @@ async def test_bad_wishes_are_refused_with_their_path(served: Served) -> None:  
     assert problem_of(await quote(served, hours=-1), 400)["path"] == "departure"
     assert problem_of(await quote(served, hours=24 * 8), 400)["path"] == "departure"
     assert (await quote(served, wh=0)).status_code == 400
+    for never in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        assert problem_of(await quote(served, departure=never), 400)["path"] == "departure"
 
 
 async def test_quotes_are_few_from_one_address(served: Served) -> None:  # noqa: F811
@@ -157,3 +159,10 @@ async def test_an_invoice_keeps_its_number(served: Served, driver: Driver) -> No
     assert first.headers["content-type"] == "application/pdf"
     name = "attachment; filename=evmesh-invoice-2026-000001.pdf"
     assert first.headers["content-disposition"] == again.headers["content-disposition"] == name
+
+
+async def test_what_a_proxy_passes_on_is_not_the_operators(served: Served, driver: Driver) -> None:  # noqa: F811
+    session = await charge(served.world, driver, 0, wait_h=1)
+    for header in ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"):
+        answer = await served.client.get(f"/v1/invoices/{session.id}", headers={header: "127.0.0.1"})
+        assert problem_of(answer, 409)["code"] == "api.operator_only"

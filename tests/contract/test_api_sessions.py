@@ -19,9 +19,7 @@ from evmesh.app.session_feed import SessionFeed
 from evmesh.app.snapshot import Snapshots
 from evmesh.domain.sessions import Session
 from evmesh.domain.signed_types import Refill
-from evmesh.services.closes import Closes
-from tests.fakes.money import FakeRelay
-from tests.fakes.world import OPERATOR, SIGNATURES, Driver, World, eventually, open_world, running
+from tests.fakes.world import OPERATOR, Driver, World, eventually, open_world, running
 from tests.unit.services.streaming_sessions import PER_100_WH, meter
 
 Json = dict[str, Any]
@@ -68,7 +66,6 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
             app,
             transitions=world.transitions,
             payments=world.payments,
-            closes=Closes(world.transitions, world.tabs, FakeRelay(world.escrow), SIGNATURES, OPERATOR),
             snapshots=Snapshots(
                 world.clock, world.directory, OPERATOR, world.live, world.planner, world.caps
             ),

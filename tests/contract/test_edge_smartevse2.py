@@ -144,6 +144,29 @@ async def test_a_restart_is_survived() -> None:
         assert (await driver.read())[LIMIT] == 16_000
 
 
+async def test_after_a_restart_its_state_is_unknown_again() -> None:
+    async with opened(ControllerV2()) as (driver, end):
+        await driver.read()
+        end.change("C")
+        await until(lambda: driver.pilot == "C")
+        end.restart()
+        await until(lambda: driver.pilot is None)
+        assert (await driver.read())[STATE] == "unknown"
+
+
+async def test_after_noise_its_state_is_unknown_for_a_change_may_have_been_in_it() -> None:
+    controller = ControllerV2()
+    async with opened(controller) as (driver, end):
+        await driver.read()
+        end.change("C")
+        await until(lambda: driver.pilot == "C")
+        controller.nuisance = Nuisance.NOISE
+        with pytest.raises(ProtocolViolation, match=r"device\.nonsense"):
+            await driver.read()
+        controller.nuisance = Nuisance.NONE
+        assert (await driver.read())[STATE] == "unknown"
+
+
 async def test_a_line_that_is_not_there_is_said() -> None:
     async with SmartEvse2("/dev/no-such-line") as driver:
         with pytest.raises(Unavailable, match=r"device\.away"):

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from evmesh.domain.errors import Unavailable
-from evmesh.domain.telemetry import TelemetryValue
+from evmesh.domain.telemetry import Ack, TelemetryValue
 from evmesh.telemetry.bus import MqttBus
 from evmesh.telemetry.ingest import Ingest
-from evmesh.telemetry.ranges import ACK_FILTER, Ack, decode_ack
+from evmesh.telemetry.ranges import ACK_FILTER, decode_ack
 from evmesh.telemetry.rows import Row, SetAside, Written
 from evmesh.telemetry.store import SqliteReadings
 from evmesh.telemetry.topics import Reading, encode

@@ -1,5 +1,7 @@
 """The `TelemetryHistory` port and the ingest's writer, on every store that there is."""
 
+import asyncio
+import contextlib
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -241,6 +243,19 @@ async def test_looking_back_gives_the_newest_number_before_and_all_in_pages(stor
     pages = [page async for page in store.stream("cp-1", "PowerOutput", AT, AT + timedelta(days=1))]
     assert [one.value for page in pages for one in page] == [*range(1, 12_001), None]
     assert len(pages) > 1
+
+
+async def test_a_write_that_is_given_up_at_any_moment_leaves_the_store_whole(store: Store) -> None:
+    batches = [[row(n, n, after_s=n) for n in range(start, start + 50)] for start in range(1, 2_001, 50)]
+    for number, batch in enumerate(batches):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(number / 4_000):
+                await store.write(batch, [])
+    for batch in batches:
+        await store.write(batch, [])
+    assert [value for _, value in await everything(store)] == list(range(1, 2_001))
+    (day,) = await store.summaries("cp-1", "PowerOutput", AT, AT + timedelta(hours=9), 86_400)
+    assert (day.count, day.total) == (2_000, 2_001_000)
 
 
 async def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:

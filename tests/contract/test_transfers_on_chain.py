@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from evmesh.app.deposit_facts import read_deposit, read_payouts
+from evmesh.app.deposit_facts import read_deposit, read_payouts, read_received
 from evmesh.domain.ids import Address
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import Session, State
@@ -232,15 +232,17 @@ async def test_the_documents_hold_against_the_chain(world: World, place: ChainPl
     settlement = Settlement.parse(await world.document(done, Settlement.FORMAT))
     on_chain = replace(settlement, chain=replace(settlement.chain, token=token))
     calls = [await read_payouts(place.ledger.rpc, on_chain, one.hash) for one in settlement.transactions]
+    received = await read_received(place.ledger.rpc, on_chain)
+    assert sum(one.amount for one in received[0] if one is not None) == 5 * EURO
     report = verify_settlement(
         settlement.encode(),
         SIGNATURES,
         raw,
         world.trust(),
-        SettlementFacts(receipt.chain.chain_id, True, tuple(calls)),
+        SettlementFacts(receipt.chain.chain_id, True, tuple(calls), 0, *received),
     )
     assert report.ok, report
-    assert {one.status for one in report.checks} == {Status.OK}
+    assert {one.name for one in report.checks if one.status is not Status.OK} == {"fee"}
     offline = {one.name: one.status for one in verify_receipt(raw, SIGNATURES, world.trust()).checks}
     assert (offline["vouchers"], offline["settlement"]) == (Status.NOT_CHECKED,) * 2
 

@@ -209,12 +209,16 @@ class FakeRelay:
         bank.leave(payer, int(bank.clock.now().timestamp()) + self.window_s)
         return bank._mine(key)
 
-    async def close(self, payer: Address, epoch: int, amount: int, agreed: bytes | None, key: str) -> Mined:
+    async def close(
+        self, payer: Address, epoch: int, amount: int, agreed: bytes | None, deadline: int, key: str
+    ) -> Mined:
         bank = self.escrow
         bank._reach()
         if key in bank.by_key:
             return bank.by_key[key]
         tab = bank.tabs.get(payer, EMPTY)
+        if deadline < bank.clock.now().timestamp():
+            raise Refused("tab.close_too_late", "its deadline has passed")
         if tab.epoch != epoch:
             raise Refused("tab.other_epoch", "another epoch")
         if not tab.ceiling:

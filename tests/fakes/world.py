@@ -459,6 +459,7 @@ async def open_world(
         randomness,
         transfer_policy,
         RETURN_GAS,
+        live,
     )
     world_may_begin: Callable[[Session], bool] = control.may_begin if admits else lambda _: True
     try:

@@ -1,6 +1,7 @@
 """What is sent is what is read, and what is acknowledged is exactly what was stored."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evmesh.domain.errors import ProtocolViolation
-from evmesh.domain.telemetry import OperationState, TelemetryValue
-from evmesh.telemetry.ranges import Ack, Acks, ack_topic, decode_ack, encode_ack, ranges_of
+from evmesh.domain.telemetry import Ack, OperationState, TelemetryValue
+from evmesh.telemetry.ranges import Acks, ack_topic, decode_ack, encode_ack, ranges_of
 from evmesh.telemetry.topics import Reading, decode, encode, from_microseconds, microseconds, value_topic
 
+NOW = datetime(2026, 6, 1, 8, tzinfo=UTC)
 names = st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True)
 instants = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis asks for naive bounds
 numbers = st.integers(-(2**63), 2**63 - 1) | st.none()

@@ -98,7 +98,6 @@ def build_api(parts: ApiParts) -> FastAPI:
         app,
         transitions=parts.transitions,
         payments=parts.payments,
-        closes=parts.closes,
         snapshots=parts.snapshots,
         feed=parts.session_feed,
     )
@@ -175,7 +174,6 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
     @app.post("/v1/requests", status_code=201)
     async def requests(body: RequestBody, request: Request) -> Response:
         """Ask for energy by a departure. 201 is a promise with an offer; 409 a refusal with its proof."""
-        parts.closes.require_not_closing(Address.parse(body.request.payer))
         answer = await parts.requests.request(
             body.station,
             body.request.to_domain(),

@@ -31,6 +31,8 @@ Json = dict[str, Any]
 BASIS: Final = "plan"
 """What an expectation rests on: the plan, as if all went as planned and nobody else came."""
 
+_PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
 
 @dataclass(frozen=True, slots=True)
 class RewardParts:
@@ -69,8 +71,6 @@ def add_rewards(app: FastAPI, parts: RewardParts) -> None:
     @app.post("/v1/relay/flex")
     async def flex(body: FlexBody, request: Request) -> Json:
         """Have the units of a voucher made; the holder needs no gas."""
-        address = _address_of(request)
-        parts.relayed.check(address)
         contracts, given = parts.operator.contracts, body.voucher
         voucher = FlexVoucher(
             holder=Address.parse(given.holder),
@@ -80,8 +80,8 @@ def add_rewards(app: FastAPI, parts: RewardParts) -> None:
         signed = SignedFlexVoucher(
             contracts.chain_id, contracts.flex, voucher, signature_bytes(given.signature)
         )
-        mined = await parts.issuer.redeem(signed)
-        parts.relayed.take(address)
+        with parts.relayed.slot(_address_of(request)):
+            mined = await parts.issuer.redeem(signed)
         return {"tx_hash": mined.tx_hash, "block": mined.block}
 
     @app.get("/v1/invoices/{session}")
@@ -127,10 +127,20 @@ def _add_quotes(app: FastAPI, parts: RewardParts) -> None:
         departure: datetime,
     ) -> Json:
         """What this energy by that departure would cost, and earn: taking part, and not. Promises nothing."""
-        if departure.tzinfo is None:
-            raise InvalidInput("quote.departure", "write the departure with its offset", path="departure")
+        until = _in_utc(departure)
         parts.quoted.take(_address_of(request))
-        return _quoted(await parts.quotes.quote(code, Wh(energy_wh), departure.astimezone(UTC)))
+        return _quoted(await parts.quotes.quote(code, Wh(energy_wh), until))
+
+
+def _in_utc(departure: datetime) -> datetime:
+    if departure.tzinfo is None:
+        raise InvalidInput("quote.departure", "write the departure with its offset", path="departure")
+    try:
+        return departure.astimezone(UTC)
+    except OverflowError as error:  # the calendar's first or last day
+        raise InvalidInput(
+            "quote.departure", "that departure is in no year from 1 to 9999 UTC", path="departure"
+        ) from error
 
 
 def expected_reward(units: int) -> Json:
@@ -166,16 +176,25 @@ def _choice(choice: Choice) -> Json:
 
 
 def _require_local(request: Request) -> None:
-    """Refuse who is not on this machine: that is all that is known of the operator here."""
+    """Refuse who is not on this machine: that is all that is known of the operator here.
+
+    What a proxy on this machine passes on is somebody else's.
+    """
+    if any(name in request.headers for name in _PASSED_ON):
+        raise _operator_only()
     host = request.client.host if request.client else ""
     try:
         local = ip_address(host).is_loopback
     except ValueError:
         local = False
     if not local:
-        raise Refused(
-            "api.operator_only", "this is for the operator, on the platform's own machine", do="ask there"
-        )
+        raise _operator_only()
+
+
+def _operator_only() -> Refused:
+    return Refused(
+        "api.operator_only", "this is for the operator, on the platform's own machine", do="ask there"
+    )
 
 
 def _address_of(request: Request) -> str:

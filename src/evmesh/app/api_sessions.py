@@ -14,7 +14,6 @@ from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import SessionId
 from evmesh.domain.money import parse_units
 from evmesh.domain.sessions import Session
-from evmesh.services.closes import Closes
 from evmesh.services.payments import Payments
 from evmesh.services.transitions import Transitions
 
@@ -24,7 +23,6 @@ def add_sessions(
     *,
     transitions: Transitions,
     payments: Payments,
-    closes: Closes,
     snapshots: Snapshots,
     feed: SessionFeed,
 ) -> None:
@@ -37,7 +35,6 @@ def add_sessions(
     @app.post("/v1/sessions/{id}/vouchers")
     async def vouchers(id: str, body: VoucherBody) -> Json:
         """Secure the money; the first voucher starts the station, further ones let it go on."""
-        await closes.require_tab_of(SessionId.parse(id))
         session = await payments.voucher(
             SessionId.parse(id),
             body.epoch,

@@ -44,7 +44,7 @@ def run_command(
 ) -> None:
     """Run a development chain on this machine, with the contracts on it, until it is stopped."""
     from evmesh.app.inputs import open_directory
-    from evmesh.app.main import run_until_signal
+    from evmesh.app.running import run_until_signal
 
     with exit_on_error():
         open_directory(data)

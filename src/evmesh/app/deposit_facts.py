@@ -1,6 +1,7 @@
 """What a node says on a charge by transfer: the transfers in, and the payments out of the deposit address."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, get_args
 
 from evmesh.app.node_reads import data, logs_in, logs_of, nonsense, quantity, topic_of
 from evmesh.domain.errors import ProtocolViolation, Refused
@@ -13,7 +14,7 @@ from evmesh.ledger.abi import decode_values, encode_call, event_topic
 from evmesh.ledger.deposits import TRANSFER
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import keccak256
-from evmesh.verify.chain_facts import DepositFacts, MinedCall, TransferLog
+from evmesh.verify.chain_facts import NO_TRANSFER, DepositFacts, MinedCall, TransferLog
 
 _USED: Final = event_topic("AuthorizationUsed(address,bytes32)")
 
@@ -31,7 +32,7 @@ async def read_deposit(rpc: JsonRpc, receipt: Receipt, since: int | None) -> Dep
     except (Refused, ProtocolViolation):
         return None
     return DepositFacts(
-        transfers=tuple([await _transfer(rpc, token, one) for one in payment.transfers]),
+        transfers=await read_transfers(rpc, token, payment.deposit_address, payment.transfers),
         due_made=due_made,
         return_made=return_made,
         due=due,
@@ -40,25 +41,55 @@ async def read_deposit(rpc: JsonRpc, receipt: Receipt, since: int | None) -> Dep
 
 
 async def read_payouts(rpc: JsonRpc, settlement: Settlement, hash: bytes) -> MinedCall | None:
-    """Give what one transaction moved out of a settlement's deposit address; None where it is not there."""
-    deposit = settlement.deposit
+    """Give what one transaction paid of a settlement's deposit; None where it is not there.
+
+    Payments of other deposits out of the same address are none of it: where the transaction makes such
+    as well, it cannot be told which was which, and it counts as none.
+    """
+    deposit, token = settlement.deposit, settlement.chain.token
     receipt = await rpc.call("eth_getTransactionReceipt", "0x" + hash.hex())
     if receipt is None or deposit is None:
         return None
-    paid = [log for log in _transfers_in(receipt, settlement.chain.token) if log.sender == deposit.address]
-    return MinedCall(quantity(receipt, "blockNumber"), quantity(receipt, "status") == 1, (), tuple(paid))
+    paid = [log for log in _transfers_in(receipt, token) if log.sender == deposit.address]
+    own = [
+        [_USED, topic_of(deposit.address), "0x" + payout_nonce(purpose, deposit.opened_by, keccak256).hex()]
+        for purpose in get_args(Purpose)
+    ]
+    used = [log for log in logs_in(receipt, token) if log["topics"] in own]
+    ours = tuple(paid) if len(used) == len(paid) else ()
+    return MinedCall(quantity(receipt, "blockNumber"), quantity(receipt, "status") == 1, (), ours)
 
 
-async def _transfer(rpc: JsonRpc, token: Address, one: PaidTransfer) -> TransferLog | None:
+async def read_received(
+    rpc: JsonRpc, settlement: Settlement
+) -> tuple[tuple[TransferLog | None, ...], tuple[TransferLog | None, ...]]:
+    """Read the transfers that a settlement names as received, and those that it names as lost."""
+    deposit, token = settlement.deposit, settlement.chain.token
+    if deposit is None:
+        return (), ()
+    received = await read_transfers(rpc, token, deposit.address, deposit.transfers)
+    return received, await read_transfers(rpc, token, deposit.address, deposit.lost)
+
+
+async def read_transfers(
+    rpc: JsonRpc, token: Address, address: Address, named: Sequence[PaidTransfer]
+) -> tuple[TransferLog | None, ...]:
+    """Read the transfers to a deposit address that a document names, in order, as `DepositFacts` has them."""
+    return tuple([await _transfer(rpc, token, address, one) for one in named])
+
+
+async def _transfer(rpc: JsonRpc, token: Address, address: Address, one: PaidTransfer) -> TransferLog | None:
     receipt = await rpc.call("eth_getTransactionReceipt", "0x" + one.ref.tx_hash.hex())
     if receipt is None:
         return None
-    found = [
-        _read(log)
-        for log in logs_in(receipt, token)
-        if quantity(log, "logIndex") == one.log_index and log["topics"][:1] == [TRANSFER]
-    ]
-    return found[0] if found else None
+    logs = sorted(logs_in(receipt, token), key=lambda log: quantity(log, "logIndex"))
+    brought = [(quantity(log, "logIndex"), _read(log)) for log in logs if log["topics"][:1] == [TRANSFER]]
+    ranked = [(index, log) for index, log in brought if log.receiver == address and log.amount]
+    if one.ref.position >= len(ranked):
+        return NO_TRANSFER
+    index, log = ranked[one.ref.position]
+    same_place = (index, quantity(receipt, "blockNumber")) == (one.log_index, one.block)
+    return log if same_place else None  # a block that was made anew gives other numbers to the same event
 
 
 async def _payout(

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,10 +34,13 @@ def run_command(
     """Read devices, keep what they say, and send it until the database has it: `evmesh edge --site FILE`."""
     if context.invoked_subcommand is not None or site is None:
         return
-    from evmesh.app.main import run_until_signal
+    from evmesh.edge.config import load_gateway
 
     with exit_on_error():
-        run_until_signal(_serve(site))
+        load_gateway(site)
+    sys.stdout.flush()
+    # The same process, begun anew with a gateway's modules alone: the command line needs twice the memory.
+    os.execv(sys.executable, (sys.executable, "-m", "evmesh.app.gateway", str(site)))  # noqa: S606 - no shell
 
 
 @app.command("read")
@@ -126,34 +131,3 @@ def _units(text: str) -> list[int]:
     if not found or max(found) > 255:
         raise InvalidInput("edge.bad_units", "units go from 0 to 255", do="write 1-5 or 1,7")
     return found
-
-
-async def _serve(site: Path) -> None:
-    from evmesh.app.clock import WallClock
-    from evmesh.edge.config import load_gateway
-    from evmesh.edge.devices import open_devices
-    from evmesh.edge.gateway import Gateway
-    from evmesh.edge.outbox import Outbox
-    from evmesh.edge.poller import Poller
-    from evmesh.telemetry.connection import MqttConfig, TlsFiles
-    from evmesh.telemetry.topics import new_boot
-    from evmesh.telemetry.uplink import MqttUplink
-
-    config = load_gateway(site)
-    clock = WallClock()
-    boot = new_boot(config.name)
-    tls = None if config.tls is None else TlsFiles(*config.tls)
-    mqtt = MqttConfig(config.host, config.port, tls=tls, version=5 if tls else 4)
-    if tls is not None:
-        tls.context()  # a missing key is said now, and not at each attempt
-    async with (
-        Outbox(config.outbox, boot, most_bytes=config.most_bytes) as outbox,
-        open_devices(config.devices) as devices,
-    ):
-        pollers = [
-            Poller(one.name, device, one.rule, clock, lambda values: gateway.put(values))
-            for one, device in zip(config.devices, devices, strict=True)
-        ]
-        gateway = Gateway(config.name, pollers, outbox, MqttUplink(mqtt, config.name, boot, clock), clock)
-        typer.echo(f"gateway {config.name} reads {len(devices)} devices for {config.host}:{config.port}")
-        await gateway.run()

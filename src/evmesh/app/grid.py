@@ -245,7 +245,14 @@ def _say_order(
 
     said = asyncio.run(say())
     power = "no limit" if said["power_w"] is None else f"at most {said['power_w']} W"
-    _say(said, json_output, [f"{said['target']}: {power} from {said['from']} until {said['until']}"])
+    _say(
+        said,
+        json_output,
+        [
+            f"said: {said['target']}: {power} from {said['from']} until {said['until']}",
+            "  a site follows it that has let this key in for that group; what it follows is on its page",
+        ],
+    )
 
 
 def parse_power(text: str) -> W:

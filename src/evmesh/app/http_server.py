@@ -23,6 +23,7 @@ class HttpServer:
             self._app,
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # anybody can write X-Forwarded-For, and quotas count by address
             lifespan="off",
             timeout_graceful_shutdown=1,
         )

@@ -53,7 +53,7 @@ def invoice_command(
     ] = None,
     site: Annotated[
         Path | None,
-        typer.Option(envvar="EVMESH_SITE", metavar="FILE", help="a site file whose [seller] is the seller"),
+        typer.Option(envvar="EVMESH_SITE", metavar="FILE", help="a site file with the table seller"),
     ] = None,
     issued: Annotated[
         str | None, typer.Option(metavar="DATE", help="the day of issue (without: when the charge ended)")

@@ -2,18 +2,13 @@
 
 import asyncio
 import json
-import logging
-import signal
 import sys
 import tempfile
-from collections.abc import Coroutine
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
-import uvloop
 
 from evmesh.app import chain, edge, grid, plan, station, telemetry, verify, wallet
 from evmesh.app.demo_text import evidence_lines
@@ -21,6 +16,7 @@ from evmesh.app.errors import EXIT_INTERRUPTED, exit_on_error
 from evmesh.app.examples import example
 from evmesh.app.ingest import ingest_command
 from evmesh.app.invoice import invoice_command
+from evmesh.app.running import log_json, run_until_signal
 from evmesh.app.streams import settle_streams
 from evmesh.domain.errors import IntegrityFailure
 
@@ -184,48 +180,6 @@ def serve_sim_command(data: DataDir) -> None:
     log_json()
     with exit_on_error():
         run_until_signal(serve())
-
-
-def run_until_signal(work: Coroutine[Any, Any, None]) -> bool:
-    """Run on uvloop until it ends, or until SIGINT or SIGTERM cancels it: then give True."""
-
-    async def run() -> bool:
-        task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        stopped = False
-
-        def stop() -> None:
-            nonlocal stopped
-            if not stopped and task is not None:
-                stopped = True
-                task.cancel()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
-        try:
-            await work
-        except asyncio.CancelledError:
-            if not stopped:
-                raise
-        return stopped
-
-    return uvloop.run(run())
-
-
-def log_json() -> None:
-    """Write logs as JSON lines on stderr."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
 
 
 def main() -> None:

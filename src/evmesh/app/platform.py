@@ -5,9 +5,11 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from evmesh.app.api import ApiParts, build_api
+from evmesh.app.api_telemetry import add_telemetry
 from evmesh.app.asset_file import kept_record
 from evmesh.app.clock import ClockMaster
 from evmesh.app.config import SiteConfig
@@ -313,7 +315,14 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 expected=afterwards.expected,
                 rewards=afterwards.rewards_on,
                 asset_record=record_of,
-                more=(streams.routes, afterwards.routes, channels.routes, assets.routes, transfers.routes),
+                more=(
+                    streams.routes,
+                    afterwards.routes,
+                    channels.routes,
+                    assets.routes,
+                    transfers.routes,
+                    partial(add_telemetry, store=telemetry),
+                ),
                 station_terms=transfers.views.terms,
                 trust=lambda: Trust(
                     chain_ref(ledger.contracts),

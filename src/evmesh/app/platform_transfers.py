@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from evmesh.app.transfer_routes import TransferViews, add_transfers
+from evmesh.app.transfer_routes import LOOKUPS_PER_ADDRESS, TransferViews, add_transfers
 from evmesh.app.transfer_site import TransferConfig
 from evmesh.ledger.deposits import RETURN_GAS, DepositAddresses
 from evmesh.ledger.keys import deposit_signer
 from evmesh.ledger.networks import network_of
+from evmesh.ledger.quota import RelayPolicy, RelayQuota
 from evmesh.ledger.relayer import Relayer
 from evmesh.ledger.token import Token
 from evmesh.ports import AsyncService, Signatures
@@ -83,13 +84,15 @@ def open_transfers(world: TransferWorld) -> TransferParts:
         secrets.token_bytes,
         policy,
         RETURN_GAS,
+        world.live,
     )
     watch = TransferWatch(
         world.transitions, world.directory, chain, transfers, world.live, from_block=world.block
     )
+    asked = RelayQuota(RelayPolicy(requests=LOOKUPS_PER_ADDRESS), world.transitions.clock)
     returns = DepositReturns(world.transitions, payouts)
     return TransferParts(
         settling=DepositSettling(payouts, world.settlements),
-        views=TransferViews(world.transitions, world.directory, transfers, chain),
+        views=TransferViews(world.transitions, world.directory, transfers, chain, asked),
         services=(watch, returns),
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from evmesh.app.asset_fetch import fetch_record
-from evmesh.app.deposit_facts import read_deposit, read_payouts
+from evmesh.app.deposit_facts import read_deposit, read_payouts, read_received
 from evmesh.app.node_reads import block_before, data, logs_of, quantity, time_of, topic_of
 from evmesh.app.tab_moves import read_call, read_moves
 from evmesh.domain.errors import EvmeshError, ProtocolViolation, Refused
@@ -92,7 +92,8 @@ async def read_settlement_facts(url: str, settlement: Settlement) -> SettlementF
             else await read_payouts(rpc, settlement, one.hash)
             for one in settlement.transactions
         ]
-        return SettlementFacts(chain_id, True, tuple(calls), epoch)
+        transfers, lost = await read_received(rpc, settlement)
+        return SettlementFacts(chain_id, True, tuple(calls), epoch, transfers, lost)
 
 
 async def read_flex_facts(url: str, reward: Reward) -> FlexFacts:

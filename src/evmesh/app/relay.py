@@ -160,9 +160,8 @@ def add_relay(
     async def relay_route(body: RelayBody, request: Request) -> dict[str, Any]:
         """Send what the driver signed; the driver needs no gas."""
         address = f"address {request.client.host if request.client else 'unknown'}"
-        relayed.check(address)
-        mined = await sent(body)
-        relayed.take(address)  # counted only now: junk must not lock out whoever shares an address
+        with relayed.slot(address):
+            mined = await sent(body)
         return {"tx_hash": mined.tx_hash, "block": mined.block}
 
 
@@ -173,16 +172,15 @@ def add_close(app: FastAPI, *, closes: Closes, payee: Address, relayed: RelayQuo
     async def close_route(body: CloseBody, request: Request) -> dict[str, Any]:
         """Co-sign the end of a settled tab, and send it: the rest goes back without the exit's window."""
         address = f"address {request.client.host if request.client else 'unknown'}"
-        relayed.check(address)
         order = body.order
-        mined = await closes.close(
-            _at_ours(order.payer, order.payee, payee),
-            order.epoch,
-            parse_units(order.amount, "order.amount"),
-            signature_bytes(order.signature),
-            None if order.agreed is None else signature_bytes(order.agreed),
-        )
-        relayed.take(address)
+        with relayed.slot(address):
+            mined = await closes.close(
+                _at_ours(order.payer, order.payee, payee),
+                order.epoch,
+                parse_units(order.amount, "order.amount"),
+                signature_bytes(order.signature),
+                None if order.agreed is None else signature_bytes(order.agreed),
+            )
         return {"tx_hash": mined.tx_hash, "block": mined.block}
 
 

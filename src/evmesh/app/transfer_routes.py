@@ -1,15 +1,17 @@
 """What became of a plain transfer, for who sent it from a wallet that we know nothing of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 
 from evmesh.app.instants import instant
 from evmesh.app.problems import problem
 from evmesh.domain.errors import EvmeshError, InvalidInput
+from evmesh.domain.ids import Address
 from evmesh.domain.station_code import code_of
 from evmesh.domain.transfers import (
     Deposit,
@@ -20,11 +22,18 @@ from evmesh.domain.transfers import (
     budget_of,
     split,
 )
+from evmesh.ledger.quota import RelayQuota
 from evmesh.ports import DepositChain, Unit
 from evmesh.services.directory import Directory
 from evmesh.services.transfers import Transfers
 from evmesh.services.transfers_payout import received_of
 from evmesh.services.transitions import Transitions
+
+LOOKUPS_PER_ADDRESS: Final = 3_600
+"""How often an hour one network address may ask: each time the chain is asked too."""
+
+_MOST_SHOWN: Final = 100
+"""Anybody may send dust; of each list so many are shown, of the operator's the newest."""
 
 Json = dict[str, Any]
 TxHash = Annotated[str, InPath(pattern=r"^0x[0-9a-f]{64}$")]
@@ -38,6 +47,8 @@ class TransferViews:
     directory: Directory
     transfers: Transfers
     chain: DepositChain
+    asked: RelayQuota
+    """Counts who asks, by network address."""
 
     async def terms(self) -> Json:
         """Give what a driver has to know before paying, for the page of a station."""
@@ -51,10 +62,12 @@ class TransferViews:
         quote = await self.transfers.quote()
         async with self.transitions.read() as unit:
             stored = await unit.transfers_in(tx_hash)
-            shown = [await self._stored(unit, one, quote) for one in stored]
+            waits = any(one.deposit is None and not one.aside for one in stored)
+            waiting = await unit.waiting_amounts() if waits else {}
+            shown = [await self._stored(unit, one, quote, waiting) for one in stored[:_MOST_SHOWN]]
         found = await self.chain.of_transaction(tx_hash)
         if not stored and found is not None:
-            shown = [self._confirming(one) for one in found[1]]
+            shown = [self._confirming(one) for one in found[1][:_MOST_SHOWN]]
         if not shown:
             return None
         head = await self.chain.head()
@@ -69,9 +82,9 @@ class TransferViews:
         """Give what lies at deposit addresses, for the operator."""
         async with self.transitions.read() as unit:
             held, unseen = await unit.held(), await unit.unseen()
-            waiting = await unit.waiting_transfers()
-            aside = await unit.transfers_aside()
-            open_deposits = await unit.unsettled_deposits()
+            waiting = await unit.waiting_transfers(_MOST_SHOWN)
+            aside = await unit.transfers_aside(_MOST_SHOWN)
+            open_deposits = (await unit.unsettled_deposits())[-_MOST_SHOWN:]
         return {
             "held": {code_of(asset): str(amount) for asset, amount in held.items()},
             "unseen": {code_of(asset): str(amount) for asset, amount in unseen.items()},
@@ -80,15 +93,16 @@ class TransferViews:
             "unsettled": [_deposit(one) for one in open_deposits],
         }
 
-    async def _stored(self, unit: Unit, one: Transfer, quote: TransferQuote) -> Json:
+    async def _stored(
+        self, unit: Unit, one: Transfer, quote: TransferQuote, waiting: Mapping[tuple[Address, int], int]
+    ) -> Json:
         shown = _plain(one) | {"status": "waiting", "session": None, "returned": None}
         if one.aside:
             return shown | {"status": "set_aside", "why": one.aside.value}
         deposit = None if one.deposit is None else await unit.deposit(one.deposit)
         if deposit is None:
-            mine = await unit.waiting_transfers()
-            so_far = [other for other in mine if (other.sender, other.asset) == (one.sender, one.asset)]
-            return shown | {"so_far": str(received_of(so_far)), "minimum": str(quote.minimum)}
+            so_far = waiting.get((one.sender, one.asset), 0)
+            return shown | {"so_far": str(so_far), "minimum": str(quote.minimum)}
         session = deposit.session.text if deposit.session else None
         status = "charge" if session else "return"
         return shown | {"status": status, "session": session} | await _outcome(unit, deposit)
@@ -151,12 +165,17 @@ def _deposit(one: Deposit) -> Json:
     }
 
 
+def _address_of(request: Request) -> str:
+    return f"address {request.client.host if request.client else 'unknown'}"
+
+
 def add_transfers(app: FastAPI, views: TransferViews) -> None:
     """Add the routes."""
 
     @app.get("/v1/transfers/{tx_hash}")
-    async def transfer(tx_hash: TxHash) -> JSONResponse:
+    async def transfer(tx_hash: TxHash, request: Request) -> JSONResponse:
         """Find the charge, or the return, that a plain transfer became."""
+        views.asked.take(_address_of(request))
         found = await views.of_transaction(bytes.fromhex(tx_hash[2:]))
         if found is None:
             error = InvalidInput(
@@ -168,6 +187,7 @@ def add_transfers(app: FastAPI, views: TransferViews) -> None:
         return JSONResponse(found)
 
     @app.get("/v1/transfers")
-    async def overview() -> Json:
+    async def overview(request: Request) -> Json:
         """What lies at the deposit addresses: too little to start, set aside, not told of by any event."""
+        views.asked.take(_address_of(request))
         return await views.overview()

@@ -70,9 +70,7 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
         ocpp_port = _claim_port(options.ocpp_port, "--ocpp-port")
 
         clock = ClockMaster.start(options.data / "clock", await _resume_at(site, options.data), _REAL_TIME)
-        chain = await stack.enter_async_context(
-            EmbeddedChain(_chain_config(options.data, site), clock)
-        )
+        chain = await stack.enter_async_context(EmbeddedChain(_chain_config(options.data, site), clock))
         clock.advance_to(datetime.fromtimestamp(await chain.rpc.block_time(), UTC))
         group = await stack.enter_async_context(_Tasks())
         group.start(supervise(chain))

@@ -90,23 +90,21 @@ class TransferPayment:
             opened_by=_read_ref(opened_by),
             salt=members.bytes_of("salt", 32),
             fee=members.units("fee"),
-            transfers=tuple(
-                PaidTransfer.read(StrictFields(item, path))
-                for item, path in members.array("transfers", MAX_TRANSFERS)
-            ),
+            transfers=_read_transfers(members, "transfers"),
         )
         opened_by.done()
         members.done()
-        if len({one.ref for one in payment.transfers}) < len(payment.transfers):
-            raise InvalidInput(
-                "document.bad_value", "a transfer is named twice", path=members.path("transfers")
-            )
+        _require_distinct(payment.transfers, members.path("transfers"))
         return payment
 
 
 @dataclass(frozen=True, slots=True)
 class DepositSplit:
-    """What became of a deposit, on the settlement: received = amount due + returned + fee + kept."""
+    """What became of a deposit, on the settlement: received = amount due + returned + fee + kept.
+
+    `transfers` are those that were received; none where the chain changed while the settlement was
+    written, so that it is not known which. `lost` are those that the chain took back: they count for nothing.
+    """
 
     address: Address
     opened_by: TransferRef
@@ -114,6 +112,8 @@ class DepositSplit:
     returned: int
     fee: int
     kept: int
+    transfers: tuple[PaidTransfer, ...] = ()
+    lost: tuple[PaidTransfer, ...] = ()
 
     def to_json(self) -> Json:
         return {
@@ -123,6 +123,8 @@ class DepositSplit:
             "returned": str(self.returned),
             "fee": str(self.fee),
             "kept": str(self.kept),
+            "transfers": [one.to_json() for one in self.transfers],
+            "lost": [one.to_json() for one in self.lost],
         }
 
     @classmethod
@@ -135,10 +137,27 @@ class DepositSplit:
             returned=members.units("returned"),
             fee=members.units("fee"),
             kept=members.units("kept"),
+            transfers=_read_transfers(members, "transfers"),
+            lost=_read_transfers(members, "lost"),
         )
         opened_by.done()
         members.done()
+        _require_distinct(split.transfers + split.lost, members.path("transfers"))
         return split
+
+
+def _read_transfers(members: StrictFields, key: str) -> tuple[PaidTransfer, ...]:
+    return tuple(
+        PaidTransfer.read(StrictFields(item, path)) for item, path in members.array(key, MAX_TRANSFERS)
+    )
+
+
+def _require_distinct(transfers: tuple[PaidTransfer, ...], path: str) -> None:
+    """Refuse a transfer, or a log of one transaction, that is named twice: it would count twice."""
+    refs = {one.ref for one in transfers}
+    logs = {(one.ref.tx_hash, one.log_index) for one in transfers}
+    if min(len(refs), len(logs)) < len(transfers):
+        raise InvalidInput("document.bad_value", "a transfer is named twice", path=path)
 
 
 def _read_ref(members: StrictFields) -> TransferRef:

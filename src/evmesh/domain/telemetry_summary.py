@@ -66,13 +66,30 @@ def summarise(
 ) -> dict[datetime, Summary]:
     """Sum (instant, number) pairs up, in any order; of two at one instant the later in order is the last."""
     width = timedelta(seconds=width_s)
+    stretches: dict[int, list[tuple[datetime, int]]] = {}
+    for reading in readings:
+        stretches.setdefault((reading[0] - _EPOCH) // width, []).append(reading)
     found = {} if into is None else into
-    for at, number in readings:
-        start = at - (at - _EPOCH) % width
-        one = Summary(start, 1, number, number, number, number, number, at, at)
+    for place, some in stretches.items():
+        start = _EPOCH + place * width
+        one = _summary(start, some)
         known = found.get(start)
         found[start] = one if known is None else joined(known, one)
     return found
+
+
+def _summary(start: datetime, readings: list[tuple[datetime, int]]) -> Summary:
+    numbers = [number for _, number in readings]
+    first_at, first = readings[0]
+    last_at, last = readings[0]
+    for at, number in readings:
+        if at < first_at:
+            first_at, first = at, number
+        elif at >= last_at:
+            last_at, last = at, number
+    return Summary(
+        start, len(numbers), sum(numbers), min(numbers), max(numbers), first, last, first_at, last_at
+    )
 
 
 def joined(earlier: Summary, later: Summary) -> Summary:

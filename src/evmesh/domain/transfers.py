@@ -5,7 +5,7 @@ first of them, and so are the two payments that leave it: what is due, to the op
 remainder, to the sender. Nothing is made or lost: received = due + returned + fee + kept.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal, Self
@@ -196,6 +196,14 @@ def split(received: int, due: int, fee: int) -> Split:
 def payout_nonce(purpose: Purpose, first: TransferRef, keccak: Keccak) -> bytes:
     """Give the EIP-3009 nonce of a payment out of a deposit: the token takes each once, whatever we know."""
     return keccak(_NONCE_LABEL + purpose.encode() + first.words())
+
+
+def named_again(opened_by: TransferRef, times: int) -> TransferRef:
+    """Give the name of a deposit that one transfer opens again, when its first one is settled, 2^32 apart.
+
+    No transaction has so many transfers, so neither names nor the nonces of payments meet.
+    """
+    return replace(opened_by, position=opened_by.position + times * 2**32)
 
 
 def request_nonce(salt: bytes, first: TransferRef, keccak: Keccak) -> bytes:

@@ -142,12 +142,12 @@ class Domain(TypedStruct):
 def hash_struct(value: TypedStruct, keccak: Keccak) -> bytes:
     """Give EIP-712's hashStruct."""
     encoded = [_encode(member, keccak) for member in value.values()]
-    return keccak(_type_hash(type(value), keccak) + b"".join(encoded))
+    return keccak(type_hash(type(value), keccak) + b"".join(encoded))
 
 
 def type_hash(struct: type[TypedStruct], keccak: Keccak) -> bytes:
     """Give EIP-712's typeHash."""
-    return _type_hash(struct, keccak)
+    return _type_hash(struct.TYPE, keccak)
 
 
 def digest(domain: Domain, value: TypedStruct, keccak: Keccak) -> bytes:
@@ -184,8 +184,8 @@ def to_json(domain: Domain, value: TypedStruct) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _type_hash(struct: type[Any], keccak: Keccak) -> bytes:
-    return keccak(str(struct.TYPE).encode())
+def _type_hash(kind: StructType, keccak: Keccak) -> bytes:
+    return keccak(str(kind).encode())
 
 
 def _encode(value: Value, keccak: Keccak) -> bytes:

@@ -47,4 +47,9 @@ def _key(path: Path | None) -> str:
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput("edge.no_key", f"{path} cannot be read: {error}", path="key_file") from error
+        raise InvalidInput(
+            "edge.no_key",
+            f"{path} cannot be read: {error.strerror if isinstance(error, OSError) else error}",
+            do="write the charger's APP-PIN into it, one line",
+            path="key_file",
+        ) from error

@@ -5,6 +5,7 @@ request: a late answer is then never taken for the answer to another question.
 """
 
 import asyncio
+import logging
 import termios
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pymodbus.pdu import ModbusPDU
 
 from evmesh.domain.errors import InvalidInput, ProtocolViolation, Unavailable
 from evmesh.edge.template import HOLDING, WRITE_ONE, LineRule
+
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what goes wrong is said by us, once
 
 TIMEOUT_S: Final = 1.0
 """The slowest meter of the first set answers within 0.3 s."""
@@ -110,6 +113,7 @@ class ModbusLine:
             await self._answer(client.write_coil(address, is_on, device_id=unit), unit, address)
 
     async def _answer(self, call: Awaitable[ModbusPDU], unit: int, address: int) -> ModbusPDU:
+        cancels = _cancels()
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await call
@@ -123,6 +127,10 @@ class ModbusLine:
         finally:
             loop = asyncio.get_running_loop()
             self._free_at = loop.time() + self._rule.pause_ms / 1000
+        if _cancels() > cancels:
+            # The client waits with asyncio.wait_for, which on Python 3.11 swallows a cancellation that
+            # comes at the same moment as the answer (python/cpython#86296).
+            raise asyncio.CancelledError
         if answer.isError():
             code = getattr(answer, "exception_code", 0)
             raise ProtocolViolation(
@@ -155,7 +163,7 @@ class ModbusLine:
                 self.address.serial,
                 baudrate=self._rule.baud,
                 parity=self._rule.parity,
-                timeout=self._timeout_s,
+                timeout=2 * self._timeout_s,  # ours is the one that counts
                 retries=0,
                 reconnect_delay=0,
             )
@@ -169,3 +177,9 @@ class ModbusLine:
 
     def _where(self) -> str:
         return self.address.serial or f"{self.address.host}:{self.address.port}"
+
+
+def _cancels() -> int:
+    """Give how often the running task was told to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()

@@ -90,6 +90,7 @@ class Outbox:
         self._began = 0.0
 
     async def __aenter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             await self._do(self._open)
         except BaseException:

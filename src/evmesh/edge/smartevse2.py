@@ -29,7 +29,9 @@ MOST_CURRENT: Final = Milliamp(80_000)
 _MOST_BUFFER: Final = 8_192
 """Of text that ends in no prompt: more is noise."""
 
-_STATE: Final = re.compile(r"STATE ([A-F])->([A-F])[\r\n]+")
+_STATE: Final = re.compile(r"STATE ([A-F])->([A-F])[\r\n]+|Smart EVSE powerup\.?[\r\n]+")
+"""A change of the pilot; or a new start of the controller, which makes it unknown."""
+
 _SETTING: Final = re.compile(
     r"^(CONFIG|MODE|LOADBL|MAINS|MAX|MIN|CABLE|LOCK)\b.*-\s+(\S.*?)\s*$", re.MULTILINE
 )
@@ -132,7 +134,7 @@ class SmartEvse2:
     async def settings(self) -> dict[str, str]:
         """Give every setting as the menu shows it: MAX, MIN, CABLE, LOCK, …, and TEMPERATURE in °C."""
         async with self._turn:
-            return _settings(await self._say("", _MENU))
+            return await self._menu()
 
     async def limit(self, current: Milliamp) -> None:
         """Let at most so much flow, in whole amperes; what is set already is not written again."""
@@ -147,7 +149,7 @@ class SmartEvse2:
     async def set(self, name: str, value: str) -> None:
         """Set MAX, MIN, CABLE (amperes), LOCK, CONFIG or MODE (its own words); raises Refused."""
         async with self._turn:
-            before = _settings(await self._say("", _MENU))
+            before = await self._menu()
             if _same(before.get(name, ""), value):
                 return
             if name not in before:
@@ -165,6 +167,14 @@ class SmartEvse2:
         if transport is not None and terminal is not None:
             transport.abort()
             await terminal.lost.wait()  # only then can the port be opened again
+
+    async def _menu(self) -> dict[str, str]:
+        """Give the settings. A line that garbles them may have lost a change too: the state is unknown."""
+        try:
+            return _settings(await self._say("", _MENU))
+        except ProtocolViolation:
+            await self.close()
+            raise
 
     async def _say(self, line: str, end: str) -> str:
         """Send a line and give what it brings, up to `end`."""

@@ -32,6 +32,9 @@ _PAY: Final = (
 )
 _FOR_EVER: Final = 2**256 - 1
 NO_EIP3009: Final = "transfer.no_eip3009"
+_NOT_THE_CONTRACT: Final = "chain.not_the_contract"
+"""An answer that is none of EIP-3009's: as much the token's own as a revert."""
+
 RETURN_GAS: Final = 90_000
 """What a payment by EIP-3009 uses at most, with a new receiver: measured 72,000 to 86,000."""
 
@@ -54,7 +57,10 @@ class DepositAddresses:
         self._span = _WIDEST_SPAN
 
     async def why_closed(self) -> str:
-        """Try a payment of nothing without sending it: empty where the token would take it."""
+        """Try a payment of nothing without sending it: empty where the token would take it.
+
+        Only the token's own no closes the way. Raises Unavailable where the node did not ask it.
+        """
         for source in self._signers:
             try:
                 call = await self._call(source, source, 0, keccak256(b"evmesh.deposit/1:probe"))
@@ -62,6 +68,10 @@ class DepositAddresses:
             except Unavailable:
                 raise
             except (Refused, ProtocolViolation) as error:
+                if isinstance(error, ProtocolViolation) and error.code != _NOT_THE_CONTRACT:
+                    raise Unavailable(
+                        "chain.busy", f"the node did not ask the token: {error.what}"
+                    ) from error
                 _log.warning(NO_EIP3009, token=self._token.contract.text, why=error.what)
                 return NO_EIP3009
             break

@@ -37,7 +37,8 @@ _CLOSE: Final = "close(address,address,uint256,uint256,uint256,uint256,uint256)"
 _CLOSE_AGREED: Final = f"{_CLOSE[:-1]},uint256,uint256,uint256)"
 _CLAIMED: Final = event_topic("Claimed(address,uint256,uint256)")
 _CLAIM: Final = "claim(uint256[3][])"
-_CLOSE_HOLDS: Final = timedelta(days=1)
+_REFUND_HOLDS: Final = timedelta(days=1)
+"""The refund's session keeps the tab from others until its Close is mined."""
 
 
 def exit_call(payee: Address, payer: Address, epoch: int, signature: bytes) -> bytes:
@@ -193,14 +194,16 @@ class ChargeTab(TabReader):
 
     async def refund(self, payer: Address, tab: Tab, key: str) -> Mined:
         """Close the operator's tab with `payer` at what is spent already: the rest goes back."""
-        return await self.close(payer, tab.epoch, tab.spent, None, key)
+        deadline = int((self._clock.now() + _REFUND_HOLDS).timestamp())
+        return await self.close(payer, tab.epoch, tab.spent, None, deadline, key)
 
-    async def close(self, payer: Address, epoch: int, amount: int, agreed: bytes | None, key: str) -> Mined:
+    async def close(
+        self, payer: Address, epoch: int, amount: int, agreed: bytes | None, deadline: int, key: str
+    ) -> Mined:
         """End the operator's tab with `payer` at a final total, and return the rest at once.
 
         `agreed` is the payer's signature of a Voucher of exactly `amount`, needed above what is spent.
         """
-        deadline = int((self._clock.now() + _CLOSE_HOLDS).timestamp())
         close = Close(payer=payer, epoch=epoch, amount=amount, deadline=deadline)
         signature = compact_words(self._signer.sign(digest(self._domain, close, keccak256)))
         words = (self._signer.address, payer, epoch, amount, deadline, *signature)

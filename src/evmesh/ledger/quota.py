@@ -1,9 +1,12 @@
 """What a relayer that pays for others' gas allows each of them."""
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from evmesh.domain.errors import Refused
+from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
+from evmesh.ledger.reasons import FailedOnChain
 from evmesh.ports import Clock
 
 
@@ -30,6 +33,25 @@ class RelayQuota:
         """Count one request; raises Refused `relay.too_many` where the window is full."""
         self.check(name)
         self._asked[name].append(self._clock.monotonic())
+
+    @contextmanager
+    def slot(self, name: str) -> Iterator[None]:
+        """Count one transaction from before it is sent; given back where nothing of it was sent.
+
+        So many at once are no more than so many one after another, and junk does not lock out whoever
+        shares an address. Where it is not known whether it was sent, it stays counted.
+        """
+        self.take(name)
+        taken = self._asked[name][-1]
+        try:
+            yield
+        except FailedOnChain:
+            raise
+        except (InvalidInput, IntegrityFailure, Refused):
+            asked = self._asked.get(name)
+            if asked is not None and taken in asked:  # else the window, or the name, has gone meanwhile
+                asked.remove(taken)
+            raise
 
     def check(self, name: str) -> None:
         """Raise Refused `relay.too_many` where the window is full; counts nothing."""

@@ -87,6 +87,10 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
 """Contract reason → what happened, and what to do."""
 
 
+class FailedOnChain(Refused):
+    """The contract said no to a transaction that is in a block: its gas is spent."""
+
+
 def refused_by_contract(reason: str) -> Refused:
     """Give the error of a contract's reason; its code is `tab.other_epoch` for `tab: other epoch`."""
     if reason not in REASONS:

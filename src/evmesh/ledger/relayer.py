@@ -20,6 +20,7 @@ from evmesh.domain.chain import JournaledTransaction, Mined
 from evmesh.domain.errors import EvmeshError, Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.ledger.outbox import Fate, Outbox
+from evmesh.ledger.reasons import FailedOnChain
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ports import Checkpoint, Signer, TransactionJournal
 
@@ -193,7 +194,8 @@ class Relayer:
         self._checkpoint("relayer.mined")
         if not int(receipt["status"], 16):
             # It stays in the journal without an outcome, so that the purpose may be tried again.
-            raise await self._why_failed(row)
+            why = await self._why_failed(row)
+            raise FailedOnChain(why.code, why.what, do=why.do) from why
         if await self._journal.mined(row.key, outcome):
             return outcome
         known = await self._journal.find(row.key)

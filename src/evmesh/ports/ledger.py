@@ -101,10 +101,13 @@ class DriverRelay(Protocol):
     async def finish_exit(self, payer: Address, key: str) -> Mined:
         """Return to a driver what the tab has left, after the window."""
 
-    async def close(self, payer: Address, epoch: int, amount: int, agreed: bytes | None, key: str) -> Mined:
+    async def close(
+        self, payer: Address, epoch: int, amount: int, agreed: bytes | None, deadline: int, key: str
+    ) -> Mined:
         """End the operator's tab with `payer` at a final total, and return the rest at once.
 
-        `agreed` is the payer's signature of a Voucher of exactly `amount`, needed above what is spent.
+        The signed Close holds until `deadline`, in seconds since 1970 of the chain's time. `agreed` is the
+        payer's signature of a Voucher of exactly `amount`, needed above what is spent.
         """
 
 

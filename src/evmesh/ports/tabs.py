@@ -1,6 +1,7 @@
 """What is kept of drivers' tabs, and of the claims on them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from evmesh.domain.chain import ClaimRow, RefillClaim, RefillsMined, SeenTab, SignedRefill
@@ -16,8 +17,20 @@ class TabUnit(Protocol):
     async def tab_seen(self, payee: Address, payer: Address) -> SeenTab | None:
         """Give what was seen last, as remembered."""
 
+    async def keep_closing(self, payee: Address, payer: Address, epoch: int, deadline: int) -> None:
+        """Keep that a Close of this epoch may be out; the latest deadline counts."""
+
+    async def closing_until(self, payee: Address, payer: Address, epoch: int) -> int | None:
+        """Give until which chain time, in seconds since 1970, a Close of this epoch may be mined.
+
+        None where none was signed.
+        """
+
     async def owed_on_tab(self, payer: Address, epoch: int) -> int:
         """Give the highest total that sessions of this payer and epoch have metered; 0 for none."""
+
+    async def has_flagged(self, payer: Address, flag: str, since: datetime) -> bool:
+        """Tell whether a session of this payer that last moved at `since` or later carries the flag."""
 
     async def keep_refill(self, session: SessionId, refill: SignedRefill) -> None:
         """Keep the refill that came with a session's voucher, in place of one before."""

@@ -1,10 +1,12 @@
 """Payment by plain transfer: the token's events and payments, and what is kept of them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from evmesh.domain.chain import Mined
 from evmesh.domain.ids import Address, SessionId
+from evmesh.domain.sessions import Session
 from evmesh.domain.transfers import BlockRef, Deposit, SeenTransfer, Transfer, TransferRef
 
 
@@ -12,7 +14,10 @@ class DepositChain(Protocol):
     """The deposit addresses on chain, whose keys this side holds."""
 
     async def why_closed(self) -> str:
-        """Give the code of why the token cannot be paid out again (no EIP-3009); empty where it can."""
+        """Give the code of why the token cannot be paid out again (no EIP-3009); empty where it can.
+
+        Raises Unavailable where the node could not ask the token.
+        """
 
     async def head(self) -> int:
         """Give the newest block's number."""
@@ -62,8 +67,14 @@ class TransferUnit(Protocol):
     async def save_transfer(self, transfer: Transfer) -> None:
         """Write a transfer again."""
 
-    async def waiting_transfers(self) -> Sequence[Transfer]:
-        """Those that count and are settled with nothing yet, oldest first."""
+    async def waiting_transfers(self, most: int | None = None) -> Sequence[Transfer]:
+        """Those that count and are settled with nothing yet, or the newest so many; oldest first."""
+
+    async def waiting_of(self, sender: Address, asset: int, most: int) -> Sequence[Transfer]:
+        """The largest so many of one sender's at one asset that wait, oldest first."""
+
+    async def waiting_amounts(self) -> Mapping[tuple[Address, int], int]:
+        """How much waits of each sender at each asset, in token units."""
 
     async def transfers_of(self, deposit: TransferRef) -> Sequence[Transfer]:
         """What a deposit is made of, oldest first; also what the chain took back."""
@@ -71,8 +82,8 @@ class TransferUnit(Protocol):
     async def transfers_in(self, tx_hash: bytes) -> Sequence[Transfer]:
         """What one transaction brought."""
 
-    async def transfers_aside(self) -> Sequence[Transfer]:
-        """What counts for nothing, oldest first."""
+    async def transfers_aside(self, most: int | None = None) -> Sequence[Transfer]:
+        """What counts for nothing, or the newest so many of it; oldest first."""
 
     async def unsettled_transfers(self) -> Sequence[Transfer]:
         """Those that wait, or whose deposit is not settled yet, oldest first; also what was taken back."""
@@ -87,6 +98,9 @@ class TransferUnit(Protocol):
 
     async def unsettled_deposits(self) -> Sequence[Deposit]:
         """Those that something is still to be paid out of, oldest first."""
+
+    async def refunded_transfers(self, after: datetime) -> Sequence[Session]:
+        """Sessions by transfer whose money goes back, or went back after an instant: none began."""
 
     async def held(self) -> Mapping[int, int]:
         """What is known to lie at the deposit address of each asset, in token units."""

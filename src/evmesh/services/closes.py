@@ -2,22 +2,27 @@
 
 The driver asks by a signed Exit, which an operator that does not answer is left with too. What the
 operator signs is the settled amount, no more and no less: so only while no session of the driver is
-open. Who would rather pay more than was claimed says so with a voucher.
+open. Who would rather pay more than was claimed says so with a voucher. What was signed may be mined until
+its deadline, also where no answer came: so it is kept before it is signed, and meanwhile nothing new
+stands on the tab.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
 
-from evmesh.domain.chain import Mined
+from evmesh.domain.chain import Mined, SeenTab, Tab
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused, Unavailable
-from evmesh.domain.ids import Address, SessionId
+from evmesh.domain.ids import Address
 from evmesh.domain.signed_types import Exit, Voucher
 from evmesh.domain.typed_data import TypedStruct, digest
-from evmesh.ports import DriverRelay, Signatures
+from evmesh.ports import DriverRelay, Signatures, Unit
 from evmesh.services.directory import Operator
 from evmesh.services.tab_memory import TabMemory
 from evmesh.services.transitions import Transitions
+
+CLOSE_HOLDS: Final = timedelta(minutes=15)
+"""How long the operator's word may be mined: then its gas is wasted, and the tab can be used again."""
 
 
 class Closes:
@@ -36,7 +41,6 @@ class Closes:
         self._relay = relay
         self._signatures = signatures
         self._operator = operator
-        self._closing: dict[Address, int] = {}
 
     async def close(
         self, payer: Address, epoch: int, amount: int, signature: bytes, agreed: bytes | None = None
@@ -45,7 +49,7 @@ class Closes:
 
         `signature` is the payer's Exit of this epoch, `agreed` its Voucher of `amount`, which is needed
         above what is spent. Raises IntegrityFailure `close.wrong_signature`; Refused
-        `close.session_open`, `close.other_amount`, and with the contract's reasons.
+        `close.session_open`, `close.other_amount`, `close.other_epoch`, and with the contract's reasons.
         """
         payee = self._operator.payee.address
         self._require_signed(payer, Exit(payee, epoch), signature)
@@ -53,55 +57,21 @@ class Closes:
             if amount <= 0:
                 raise InvalidInput("close.nothing_agreed", "a voucher of nothing agrees to nothing")
             self._require_signed(payer, Voucher(payee, epoch, amount), agreed)
-        with self._closed_to(payer):
-            await self._require_no_session(payer)
-            seen = await self._tabs.look(payer)
-            tab = seen.tab
-            if tab.epoch == epoch and tab.ceiling and amount < tab.spent:
-                raise Refused(
-                    "close.other_amount",
-                    f"{tab.spent} units of this tab are spent, it cannot end at {amount}",
-                    do="read the tab again",
-                )
-            # From here on it may be gone: whoever relies on what was seen last has to see that it goes.
-            leaving = replace(seen, tab=replace(tab, exit_at=tab.exit_at or int(seen.seen_at.timestamp())))
-            async with self._transitions.read() as unit:
-                await unit.remember_tab(payee, payer, leaving)
-            mined = await self._relay.close(payer, epoch, amount, agreed, f"close:{payer}:{epoch}")
-            with suppress(Unavailable, Refused):  # seen anew when the chain is asked next
-                await self._tabs.look(payer)
-            return mined
-
-    def require_not_closing(self, payer: Address) -> None:
-        """Raise Refused `tab.closing` where the driver's tab is being ended just now."""
-        if payer in self._closing:
-            raise Refused("tab.closing", "the tab of this wallet is being closed", do="try again in a moment")
-
-    async def require_tab_of(self, session: SessionId) -> None:
-        """Raise Refused `tab.closing` where the tab that pays for a session is being ended just now."""
-        if self._closing:
-            async with self._transitions.read() as unit:
-                found = await unit.session(session)
-            if found is not None:
-                self.require_not_closing(found.terms.payer)
-
-    @contextmanager
-    def _closed_to(self, payer: Address) -> Iterator[None]:
-        """Let nothing new stand on the tab while the block runs.
-
-        A session made later has passed the guard before, so it is not paid yet: its voucher meets the guard.
-        """
-        self._closing[payer] = self._closing.get(payer, 0) + 1
-        try:
-            yield
-        finally:
-            self._closing[payer] -= 1
-            if not self._closing[payer]:
-                del self._closing[payer]
-
-    async def _require_no_session(self, payer: Address) -> None:
+        seen = await self._tabs.look(payer)
+        deadline = _deadline(seen)
         async with self._transitions.read() as unit:
-            open_here = [one for one in await unit.sessions(open_only=True) if one.terms.payer == payer]
+            await self._require_no_session(unit, payer)
+            _require_end(seen.tab, epoch, amount)
+            # No session stands on the tab, and from here on none is made: `Requests` asks for this row.
+            # Only then is anything signed, since the driver may have it mined when it suits.
+            await unit.keep_closing(payee, payer, epoch, deadline)
+        mined = await self._relay.close(payer, epoch, amount, agreed, deadline, f"close:{payer}:{epoch}")
+        with suppress(Unavailable, Refused):  # seen anew when the chain is asked next
+            await self._tabs.look(payer)
+        return mined
+
+    async def _require_no_session(self, unit: Unit, payer: Address) -> None:
+        open_here = [one for one in await unit.sessions(open_only=True) if one.terms.payer == payer]
         if open_here:
             raise Refused(
                 "close.session_open",
@@ -118,3 +88,26 @@ class Closes:
                 do="sign the Exit of the tab's present epoch",
                 path="order.signature",
             )
+
+
+def _deadline(seen: SeenTab) -> int:
+    """Give until when a Close that is signed now holds; the newest block may be old on a quiet chain."""
+    return int((max(seen.seen_at, seen.block_at) + CLOSE_HOLDS).timestamp())
+
+
+def _require_end(tab: Tab, epoch: int, amount: int) -> None:
+    """Refuse what is no end of this tab; of an epoch before it the contract, or the journal, has the word."""
+    if epoch > tab.epoch:
+        raise Refused(
+            "close.other_epoch",
+            f"the tab is in epoch {tab.epoch}, not yet in {epoch}",
+            do="read the tab again, and sign the Exit of its present epoch",
+        )
+    if tab.epoch == epoch and not tab.ceiling:  # as the contract says: nothing is signed for it
+        raise Refused("tab.nothing_to_close", "there is no money in this tab")
+    if tab.epoch == epoch and amount < tab.spent:
+        raise Refused(
+            "close.other_amount",
+            f"{tab.spent} units of this tab are spent, it cannot end at {amount}",
+            do="read the tab again",
+        )

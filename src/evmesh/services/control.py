@@ -51,6 +51,10 @@ _log = structlog.get_logger(__name__)
 _HOLD_AFTER_STEP = timedelta(minutes=5)
 """How long planned limits hold past their step, should nothing new come; then the safe current rules."""
 
+_CYCLE = timedelta(seconds=SLOT_S * 3 // 4)
+"""Before the first slot of the limits ends: new ones arrive while a car that goes on still draws. Else its
+station would pause for as long as they are on their way."""
+
 _POLL_S = 0.2
 
 
@@ -92,7 +96,7 @@ class Control:
         self._limits = Limits(transitions, clock, directory, live, stations, caps)
 
     async def run(self) -> None:
-        """Control every group once a minute of platform time, and whenever a session moves."""
+        """Control every group every 45 seconds of platform time, and whenever a session moves."""
         moved = self._transitions.moves()
         next_cycle = self._clock.now()
         async with asyncio.TaskGroup() as tasks:
@@ -101,7 +105,7 @@ class Control:
                 if moved.is_set() or now >= next_cycle:
                     has_moved = moved.is_set()
                     moved.clear()
-                    next_cycle = now + timedelta(seconds=SLOT_S)
+                    next_cycle = now + _CYCLE
                     if (change := self._caps.next_change(now)) is not None:
                         next_cycle = min(next_cycle, change)  # from that instant on
                     for group in self._directory.groups.values():

@@ -18,6 +18,7 @@ from evmesh.domain.sessions import (
     Session,
     State,
     StopCause,
+    Way,
     transition,
 )
 from evmesh.domain.signed_types import StopRequest
@@ -86,6 +87,8 @@ class Payments:
         self, session: Session, cumulative: int, signature: bytes, refill: SignedRefill | None
     ) -> Session:
         terms = replace(session.terms, way=self._streaming.way_of(session, cumulative))
+        if terms.way is Way.STREAMING:
+            await self._streaming.require_trust(session.terms.payer)
         await self._require_money(session, cumulative)
         async with self._transitions.begin() as work:
             session = await find(work, session.id)

@@ -24,6 +24,7 @@ from evmesh.domain.sessions import Session
 from evmesh.domain.signed_document import SignedDocument
 from evmesh.domain.signed_meter import SignedMeter, readings_only
 from evmesh.domain.signed_types import SessionOffer
+from evmesh.domain.transfers import Transfer
 from evmesh.domain.typed_data import digest
 from evmesh.domain.units import Wh
 from evmesh.ports import Signatures
@@ -136,11 +137,13 @@ async def _payment_of(work: Work, session: Session, address: Address) -> Transfe
         opened_by=deposit.ref,
         salt=deposit.salt,
         fee=deposit.fee,
-        transfers=tuple(
-            PaidTransfer(one.ref, one.log_index, one.block, one.sender, one.amount)
-            for one in standing(await work.unit.transfers_of(deposit.ref))
-        ),
+        transfers=paid_transfers(standing(await work.unit.transfers_of(deposit.ref))),
     )
+
+
+def paid_transfers(transfers: Sequence[Transfer]) -> tuple[PaidTransfer, ...]:
+    """Give transfers as documents name them."""
+    return tuple(PaidTransfer(one.ref, one.log_index, one.block, one.sender, one.amount) for one in transfers)
 
 
 def _voucher_of(session: Session) -> SignedVoucher | None:

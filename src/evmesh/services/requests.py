@@ -124,6 +124,7 @@ class Requests:
             if (answered := await self._answered(work, request)) is not None:
                 return answered
             await self._check_free(work, place, request.payer)
+            await self._tabs.require_not_closing(work.unit, request.payer, seen)
             session = self._reservation(work.now, place, request, signature, tab)
             if not _is_secured(session.terms.budget, tab):
                 await self._reservations.check(work, place, request.payer, session.terms.budget, source)

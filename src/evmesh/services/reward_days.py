@@ -1,8 +1,9 @@
 """When a group's day is over its rewards become final, once, and are paid in FLEX.
 
-A day is over when local midnight has passed and every charge that began on it is metered. Then all of
-its rewards are computed, signed and stored together with a voucher for each, in one database
-transaction: a crash leaves all of it or none. The vouchers are cumulative, so that having the units made
+A day is over when local midnight has passed and every charge that began on it is metered, or two days
+later: what is not metered then has no part in it, and earns nothing. Then all of its rewards are computed,
+signed and stored together with a voucher for each, in one database transaction: a crash leaves all of it
+or none. The vouchers are cumulative, so that having the units made
 may fail, be done by the driver, or be done twice, and nothing is paid twice or lost.
 """
 
@@ -32,6 +33,9 @@ _log = structlog.get_logger(__name__)
 EVERY: Final = timedelta(minutes=10)
 AFTER_MIDNIGHT: Final = timedelta(minutes=30)
 """How long after midnight a day is first looked at: a station's clock may be off by some minutes."""
+
+AT_LATEST: Final = timedelta(hours=48)
+"""How long after midnight a day waits for charges that are not metered; a stay may be a week."""
 
 MOST_ROWS: Final = 200
 """Vouchers in one transaction."""
@@ -135,6 +139,8 @@ class RewardDays:
         ends = bounds_of(midnight)[1]
         if work.now < ends + AFTER_MIDNIGHT:
             return False
+        if work.now >= ends + AT_LATEST:
+            return True  # what is not metered by now has no part in it: nobody keeps the others waiting
         here = {place.connector.ref for place in group.places}
         return not any(
             session.terms.connector in here and _may_count(session, ends)

@@ -7,9 +7,10 @@ from evmesh.domain.receipt import Receipt, receipt_hash
 from evmesh.domain.receipt_payment import DepositSplit
 from evmesh.domain.sessions import Session
 from evmesh.domain.settlement import Settlement, SettlementKind, TransactionRef
+from evmesh.domain.transfers import Aside
 from evmesh.services.directory import Operator
-from evmesh.services.receipts import Receipts, chain_ref
-from evmesh.services.transfers_payout import Settled
+from evmesh.services.receipts import Receipts, chain_ref, paid_transfers
+from evmesh.services.transfers_payout import Settled, received_of, standing
 from evmesh.services.transitions import Work
 
 
@@ -42,6 +43,10 @@ class Settlements:
         receipt = await work.unit.document(session.id, Receipt.FORMAT)
         parts = settled.parts
         kind: SettlementKind = "refund" if receipt is None else "loss" if settled.uncollected else "claim"
+        all_of_it = await work.unit.transfers_of(settled.deposit.ref)
+        # A chain that changed since the payments were made leaves it open which transfers they were made of.
+        known = received_of(all_of_it) == parts.received
+        lost = [one for one in all_of_it if one.aside is Aside.LOST]
         settlement = Settlement(
             receipt_sha256=None if receipt is None else receipt_hash(receipt),
             session=session.id,
@@ -58,6 +63,8 @@ class Settlements:
                 returned=parts.returned,
                 fee=parts.fee,
                 kept=parts.kept,
+                transfers=paid_transfers(standing(all_of_it)) if known else (),
+                lost=paid_transfers(lost) if known else (),
             ),
         )
         await work.unit.save_document(session.id, Settlement.FORMAT, self._receipts.sign(settlement))

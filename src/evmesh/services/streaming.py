@@ -7,11 +7,12 @@ the tab was seen lately (`tab_memory.py`).
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from evmesh.domain.chain import SignedRefill
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
+from evmesh.domain.ids import Address
 from evmesh.domain.sessions import Session, State, Way
 from evmesh.domain.signed_types import Refill, Voucher
 from evmesh.domain.streaming import StreamRules, due_for, is_covered, owed_cumulative, takes_vouchers
@@ -24,6 +25,9 @@ from evmesh.services.transitions import Transitions, Work
 
 SHORT: Final = "voucher.short"
 """More was metered than the vouchers cover; what is missing is the operator's loss."""
+
+TRUST_AGAIN: Final = timedelta(days=30)
+"""How long a wallet whose vouchers fell short has to prepay: one whose line broke is no thief for ever."""
 
 _FLOWING: Final = frozenset({State.CHARGING, State.SUSPENDED})
 
@@ -64,6 +68,21 @@ class Streaming:
                 path="cumulative",
             )
         return Way.PREPAID if cumulative == terms.base + terms.budget else Way.STREAMING
+
+    async def require_trust(self, payer: Address) -> None:
+        """Raise Refused `voucher.prepaid_only` where the payer let a session fall short lately.
+
+        What flows beyond the last voucher is small once; a wallet that never sends the second would get
+        most of its energy for nothing.
+        """
+        async with self._transitions.begin() as work:
+            fell_short = await work.unit.has_flagged(payer, SHORT, work.now - TRUST_AGAIN)
+        if fell_short:
+            raise Refused(
+                "voucher.prepaid_only",
+                "a charge of this wallet took more than its vouchers paid for, so it pays before it charges",
+                do="sign base + budget of the session offer; what is not charged stays in the tab",
+            )
 
     def check(
         self, session: Session, epoch: int, cumulative: int, signature: bytes, refill: SignedRefill | None

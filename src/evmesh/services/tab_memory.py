@@ -12,7 +12,7 @@ from typing import Final
 from evmesh.domain.chain import SeenTab, Tab
 from evmesh.domain.errors import Refused, Unavailable
 from evmesh.domain.ids import Address
-from evmesh.ports import Clock, Escrow
+from evmesh.ports import Clock, Escrow, Unit
 from evmesh.services.directory import Operator
 from evmesh.services.transitions import Transitions
 
@@ -53,6 +53,21 @@ class TabMemory:
         async with self._transitions.read() as unit:
             await unit.remember_tab(payee, payer, seen)
         return seen
+
+    async def require_not_closing(self, unit: Unit, payer: Address, seen: SeenTab) -> None:
+        """Raise Refused `tab.closing` where a Close of this very tab was signed and may still be mined.
+
+        Only a block's own time tells that one is too late: the next block's is no earlier.
+        """
+        payee = self._operator.payee.address
+        until = await unit.closing_until(payee, payer, seen.tab.epoch)
+        if until is not None and seen.block_at.timestamp() <= until:
+            over = f"{datetime.fromtimestamp(until, UTC):%H:%M} UTC"
+            raise Refused(
+                "tab.closing",
+                "the tab of this wallet is being closed",
+                do=f"try again when the close is mined, or after {over}",
+            )
 
     async def require_cover(self, payer: Address, epoch: int, cumulative: int) -> None:
         """Raise Refused unless the payer's tab covers this total in this epoch.

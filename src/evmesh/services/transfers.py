@@ -24,15 +24,19 @@ from evmesh.domain.transfers import (
     Transfer,
     TransferPolicy,
     TransferQuote,
+    TransferRef,
     budget_of,
+    named_again,
     request_nonce,
 )
 from evmesh.domain.units import Wh, energy_from_watts
 from evmesh.planning.admission import RefusedRequest
 from evmesh.ports import DepositChain, Randomness, Signatures
 from evmesh.services.directory import Directory, Place
+from evmesh.services.live import LiveState
 from evmesh.services.plans import Admission, Planner
 from evmesh.services.requests import Requests
+from evmesh.services.transfers_carless import PLUG_IN_FIRST, CarlessTransfers
 from evmesh.services.transfers_payout import received_of
 from evmesh.services.transitions import Transitions, Work
 
@@ -45,8 +49,17 @@ _REQUEST_HOLDS: Final = timedelta(minutes=10)
 _QUOTE_HOLDS_S: Final = 60.0
 """Seconds of platform time for which a fee is told before gas is priced anew."""
 
-_OFFLINE_GRACE: Final = timedelta(minutes=2)
-"""How long money waits for a station that is away, or not yet back after our own start."""
+_CLOSED_HOLDS_S: Final = 300.0
+"""Seconds of platform time after which a token that would not pay out is tried again."""
+
+_GRACE: Final = timedelta(minutes=2)
+"""How long money waits for a station that is away, or not yet back after our own start, or for a car
+that must be there first."""
+
+_MAY_PASS: Final = frozenset({"station.out_of_service", PLUG_IN_FIRST})
+"""Refusals that money waits for a while."""
+
+_CAME_BACK: Final = "transfer.came_back"
 
 _JOINABLE: Final = frozenset({State.FUNDED, State.STARTING, State.CHARGING, State.SUSPENDED, State.STOPPING})
 """What more money of the same sender is for the running charge."""
@@ -72,6 +85,7 @@ class Transfers:
         randomness: Randomness,
         policy: TransferPolicy,
         return_gas: int,
+        live: LiveState,
     ) -> None:
         """`return_gas` is what a return uses: with the price of gas it makes the fee and the minimum."""
         self._transitions = transitions
@@ -83,8 +97,10 @@ class Transfers:
         self._randomness = randomness
         self._policy = policy
         self._return_gas = return_gas
+        self._carless = CarlessTransfers(directory, live)
         self._quoted: _Quoted | None = None
         self._closed: str | None = None
+        self._tried_at = 0.0
         self._began: datetime | None = None
 
     async def quote(self) -> TransferQuote:
@@ -92,24 +108,28 @@ class Transfers:
         now = self._transitions.clock.monotonic()
         if self._quoted is not None and now < self._quoted.at + _QUOTE_HOLDS_S:
             return self._quoted.quote
-        if self._closed is None:
-            self._closed = await self._chain.why_closed() if self._policy.enabled else "transfer.disabled"
+        closed = await self._why_closed(now)
         fee = self._policy.fee(self._return_gas, await self._chain.gas_price())
-        quote = TransferQuote(self._policy.minimum(fee), fee, self._policy.confirmations, self._closed)
+        quote = TransferQuote(self._policy.minimum(fee), fee, self._policy.confirmations, closed)
         self._quoted = _Quoted(quote, now)
         return quote
+
+    async def _why_closed(self, now: float) -> str:
+        """Ask the token once, and every few minutes where it said no: the answer may have been another's."""
+        if not self._policy.enabled:
+            return "transfer.disabled"
+        if self._closed is None or (self._closed and now >= self._tried_at + _CLOSED_HOLDS_S):
+            self._closed, self._tried_at = await self._chain.why_closed(), now
+        return self._closed
 
     async def decide(self) -> None:
         """Look at all money that waits: begin charges, add to them, or open returns."""
         async with self._transitions.read() as unit:
-            waiting = await unit.waiting_transfers()
+            waiting = await unit.waiting_amounts()
         if not waiting:
             return
         quote = await self.quote()
-        sums: dict[tuple[Address, int], int] = {}
-        for one in waiting:
-            sums[one.sender, one.asset] = sums.get((one.sender, one.asset), 0) + one.counted
-        for (sender, asset), amount in sums.items():
+        for (sender, asset), amount in waiting.items():
             if amount < quote.minimum or quote.closed:
                 continue
             try:
@@ -123,25 +143,25 @@ class Transfers:
         waiting: Sequence[Transfer] = ()
         try:
             async with self._transitions.begin() as work:
-                waiting = await _waiting(work, sender, place)
+                waiting = await work.unit.waiting_of(sender, place.asset, MAX_TRANSFERS)
                 if received_of(waiting) < quote.minimum:
                     return
                 if not await self._join(work, sender, place, waiting):
                     await self._start(work, place, waiting, quote)
         except Refused as refusal:
-            if refusal.code == "station.out_of_service" and self._may_come_back(waiting):
+            if refusal.code in _MAY_PASS and self._is_young(waiting):
                 return
             async with self._transitions.begin() as work:
                 await _open(work, place, waiting, quote.fee, bytes(32), reason=refusal.code)
             _log.info("transfer.returned", sender=sender.text, asset=place.asset, why=refusal.code)
         self._transitions.wake()
 
-    def _may_come_back(self, waiting: Sequence[Transfer]) -> bool:
-        """Tell whether a station that is away has had no time yet to come (back)."""
+    def _is_young(self, waiting: Sequence[Transfer]) -> bool:
+        """Tell whether a station that is away, or a car, has had no time yet to come (back)."""
         now = self._transitions.clock.now()
         self._began = self._began or now
         newest = max([self._began, *(one.seen_at for one in waiting)])
-        return now < newest + _OFFLINE_GRACE
+        return now < newest + _GRACE
 
     async def _start(
         self, work: Work, place: Place, waiting: Sequence[Transfer], quote: TransferQuote
@@ -150,6 +170,7 @@ class Transfers:
         if place.connector.group not in self._directory.groups:
             raise Refused("station.retired", "the charge point has left the site")
         await self._requests.require_free(work, place)
+        await self._carless.check(work, place, waiting[0].sender)
         salt = self._randomness(32)
         wanted = self._session(work.now, place, waiting, quote.fee, salt)
         session, admission = await self._admitted(work, place, wanted)
@@ -235,6 +256,18 @@ class Transfers:
         await self.rebudget(work, found[0], deposit)
         return True
 
+    async def give_back(self, work: Work, transfer: Transfer, fee: int) -> None:
+        """Open the return of a transfer that the chain brought again after its deposit was settled.
+
+        It starts nothing: who sent it has left long since.
+        """
+        times = 1
+        while await work.unit.deposit(named_again(transfer.ref, times)) is not None:
+            times += 1
+        place, name = self._directory.by_asset(transfer.asset), named_again(transfer.ref, times)
+        await _open(work, place, [transfer], fee, bytes(32), name=name, reason=_CAME_BACK)
+        _log.warning("transfer.returned", sender=transfer.sender.text, asset=place.asset, why=_CAME_BACK)
+
     async def rebudget(self, work: Work, session: Session, deposit: Deposit) -> Session:
         """Set a session's budget to what the chain has of its deposit, and its energy where that fits."""
         received = received_of(await work.unit.transfers_of(deposit.ref))
@@ -262,14 +295,6 @@ class Transfers:
         return rebudgeted
 
 
-async def _waiting(work: Work, sender: Address, place: Place) -> list[Transfer]:
-    """Give what waits of one sender at one EVSE, oldest first: the largest, as many as a deposit may have."""
-    found = await work.unit.waiting_transfers()
-    mine = [one for one in found if one.sender == sender and one.asset == place.asset]
-    largest = {one.ref for one in sorted(mine, key=lambda one: -one.amount)[:MAX_TRANSFERS]}
-    return [one for one in mine if one.ref in largest]
-
-
 async def _open(
     work: Work,
     place: Place,
@@ -277,12 +302,13 @@ async def _open(
     fee: int,
     salt: bytes,
     *,
+    name: TransferRef | None = None,
     session: SessionId | None = None,
     reason: str = "",
 ) -> Deposit:
     first = waiting[0]
     deposit = Deposit(
-        ref=first.ref,
+        ref=name or first.ref,
         asset=place.asset,
         sender=first.sender,
         fee=fee,

@@ -36,7 +36,7 @@ TRANSFER_LOST: Final = "transfer.lost"
 """The chain took back a transfer that the charge stands on."""
 
 _LOST_FOR_GOOD: Final = timedelta(hours=1)
-"""How long after the charge a transfer that the chain took back is waited for."""
+"""How long after the charge, or the decision to return it, what the chain took back is waited for."""
 
 _POLL_S: Final = 0.2
 _AGAIN_S: Final = 30.0
@@ -85,8 +85,8 @@ class DepositPayouts:
         return await self._pay_out(deposit, due, now + _LOST_FOR_GOOD)
 
     async def pay_back(self, deposit: Deposit) -> None:
-        """Return what stands for no session, and note that it is done."""
-        settled = await self._pay_out(deposit, 0, None)
+        """Return what stands for no session, and note that it is done; raises as `of_session` does."""
+        settled = await self._pay_out(deposit, 0, deposit.opened_at + _LOST_FOR_GOOD)
         async with self._transitions.begin() as work:
             await self.close(work, settled)
 
@@ -96,7 +96,7 @@ class DepositPayouts:
         if deposit is not None:
             await work.unit.save_deposit(replace(deposit, settled=True))
 
-    async def _pay_out(self, deposit: Deposit, due: int, lost_at: datetime | None) -> Settled:
+    async def _pay_out(self, deposit: Deposit, due: int, lost_at: datetime) -> Settled:
         parts, uncollected = await self._parts(deposit, due, lost_at)
         collected = parts.received - parts.returned if parts.due else 0
         if collected and deposit.due is None:
@@ -108,15 +108,16 @@ class DepositPayouts:
         address = self._directory.by_asset(deposit.asset).deposit_address
         return Settled(deposit, address, parts, uncollected)
 
-    async def _parts(self, deposit: Deposit, due: int, lost_at: datetime | None) -> tuple[Split, int]:
+    async def _parts(self, deposit: Deposit, due: int, lost_at: datetime) -> tuple[Split, int]:
         async with self._transitions.begin() as work:
             transfers = await work.unit.transfers_of(deposit.ref)
             now = work.now
         received = received_of(transfers)
+        is_whole = len(standing(transfers)) == len(transfers) and received >= due
+        if now < lost_at and not is_whole:  # also where nothing is due: what comes again is to go back
+            raise Refused(TRANSFER_LOST, f"{due} is due, and the chain has {received} of what was received")
         if received >= due:
             return split(received, due, deposit.fee), 0
-        if lost_at is None or now < lost_at:
-            raise Refused(TRANSFER_LOST, f"{due} is due, and the chain has {received} of what was received")
         return split(received, received, deposit.fee), due - received
 
     async def _pay(self, deposit: Deposit, purpose: Purpose, receiver: Address, amount: int) -> Payout:
@@ -182,5 +183,7 @@ class DepositReturns:
             except Unavailable:
                 raise
             except EvmeshError as error:
+                if error.code == TRANSFER_LOST:
+                    continue  # it was said when the chain took it back; it may be there at the next look
                 self._retry_at[deposit.ref] = now + _AGAIN_S
                 _log.error("deposit.not_returned", deposit=deposit.ref.text, why=error.describe())

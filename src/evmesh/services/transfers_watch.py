@@ -15,7 +15,6 @@ import structlog
 
 from evmesh.domain.errors import EvmeshError, Unavailable
 from evmesh.domain.ids import Address
-from evmesh.domain.money import MAX_UNITS
 from evmesh.domain.sessions import Event as SessionEvent
 from evmesh.domain.sessions import Session, State
 from evmesh.domain.transfers import Aside, BlockRef, SeenTransfer, Transfer
@@ -24,6 +23,7 @@ from evmesh.services.directory import Directory
 from evmesh.services.live import LiveState
 from evmesh.services.starts import WITHDRAWN, refund_once_heard
 from evmesh.services.transfers import Transfers
+from evmesh.services.transfers_books import DepositBooks, open_books
 from evmesh.services.transfers_payout import TRANSFER_LOST
 from evmesh.services.transitions import Transitions, Work
 
@@ -33,6 +33,9 @@ _REWIND: Final = 1_000
 """Blocks that are looked at again where the chain has lost the one that was looked at last."""
 
 _NOBODY: Final = Address("0x" + 40 * "0")
+
+_AT_ONCE: Final = 100
+"""Transfers in one database transaction: whoever charges waits no longer than for so many."""
 
 _BALANCES_EVERY: Final = 25
 """Looks between two comparisons of what addresses hold with what is known."""
@@ -145,14 +148,22 @@ class TransferWatch:
             await refund_once_heard(work, self._live, session, TRANSFER_LOST, flag=WITHDRAWN)
 
     async def _store(self, seen: Sequence[SeenTransfer], cursor: BlockRef) -> None:
-        """Store what was seen and how far we looked, in one database transaction."""
-        holds = await self._holdings(seen)
-        self._transitions.checkpoint("transfers:before_commit")
-        async with self._transitions.begin() as work:
-            for one in seen:
-                await self._keep(work, one, holds)
-            await work.unit.set_deposit_cursor(cursor)
-        self._transitions.checkpoint("transfers:after_commit")
+        """Store what was seen, some at a time, and with the last of it how far we looked.
+
+        What was stored before a crash is known when it is seen again, and counts once.
+        """
+        for begin in range(0, max(1, len(seen)), _AT_ONCE):
+            some = seen[begin : begin + _AT_ONCE]
+            holds = await self._holdings(some)
+            self._transitions.checkpoint("transfers:before_commit")
+            async with self._transitions.begin() as work:
+                books = await open_books(work.unit, holds)
+                for one in some:
+                    await self._keep(work, one, books)
+                await books.write(work.unit)
+                if begin + _AT_ONCE >= len(seen):
+                    await work.unit.set_deposit_cursor(cursor)
+            self._transitions.checkpoint("transfers:after_commit")
 
     async def _holdings(self, seen: Sequence[SeenTransfer]) -> dict[Address, int]:
         addresses = sorted({one.receiver for one in seen})
@@ -160,16 +171,18 @@ class TransferWatch:
             return {}
         return dict(zip(addresses, await self._chain.balances(addresses), strict=True))
 
-    async def _keep(self, work: Work, seen: SeenTransfer, holds: dict[Address, int]) -> None:
+    async def _keep(self, work: Work, seen: SeenTransfer, books: DepositBooks) -> None:
         asset = self._asset_of[seen.receiver]
         known = await work.unit.transfer(seen.ref)
         if known is not None:
             if known.aside is Aside.LOST:
-                await self._restore(work, known, seen)
+                await self._restore(work, known, seen, books)
             elif (known.block, known.log_index) != (seen.block, seen.log_index):
                 await work.unit.save_transfer(replace(known, block=seen.block, log_index=seen.log_index))
             return
-        aside = await self._why_aside(work, seen, holds[seen.receiver])
+        aside = books.why_aside(asset, seen.receiver, seen.amount)
+        if seen.sender in (_NOBODY, seen.receiver):
+            aside = Aside.NO_SENDER
         transfer = Transfer(
             ref=seen.ref,
             log_index=seen.log_index,
@@ -182,32 +195,22 @@ class TransferWatch:
         )
         await work.unit.add_transfer(transfer)
         if aside is not Aside.SHORT:
-            await work.unit.add_held(asset, seen.amount)
+            books.add(asset, seen.amount, waits=not aside)
         if aside:
             _log.error("transfer.set_aside", why=aside, tx_hash=seen.ref.text, amount=seen.amount)
         work.applied.append("transfer")
 
-    async def _restore(self, work: Work, known: Transfer, seen: SeenTransfer) -> None:
-        """Count again what the chain has again."""
+    async def _restore(self, work: Work, known: Transfer, seen: SeenTransfer, books: DepositBooks) -> None:
+        """Count again what the chain has again; what is settled without it, is returned by itself."""
         back = replace(known, block=seen.block, log_index=seen.log_index, aside=Aside.NOTHING)
         await work.unit.save_transfer(back)
-        await work.unit.add_held(known.asset, known.amount)
+        books.add(known.asset, known.amount, waits=known.deposit is None)
         deposit = await work.unit.deposit(known.deposit) if known.deposit else None
         session = await work.unit.session(deposit.session) if deposit and deposit.session else None
-        if deposit is not None and session is not None and session.due is None:
+        if deposit is not None and deposit.settled:
+            await self._transfers.give_back(work, back, deposit.fee)
+        elif deposit is not None and session is not None and session.due is None:
             await self._transfers.rebudget(work, session, deposit)
-
-    async def _why_aside(self, work: Work, seen: SeenTransfer, holds: int) -> Aside:
-        asset = self._asset_of[seen.receiver]
-        if seen.sender in (_NOBODY, seen.receiver):
-            return Aside.NO_SENDER
-        waiting = [one for one in await work.unit.waiting_transfers() if one.asset == asset]
-        if seen.amount + sum(one.amount for one in waiting) > MAX_UNITS:
-            return Aside.TOO_LARGE
-        paying = any(one.asset == asset for one in await work.unit.unsettled_deposits())
-        held = (await work.unit.held()).get(asset, 0)
-        # While something is paid out of the address, what it holds says nothing about what came in.
-        return Aside.SHORT if not paying and holds < held + seen.amount else Aside.NOTHING
 
     async def compare(self) -> None:
         """Flag what addresses hold and no event told of, once what came meanwhile must have been seen."""

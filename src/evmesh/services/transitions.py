@@ -9,11 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from evmesh.domain.merkle import MerkleLog
 from evmesh.domain.sessions import TERMINAL, Event, JournalRow, Session, transition
 from evmesh.ports import Checkpoint, Clock, Store, Unit
+
+_NO_MOVES: Final = frozenset({Event.SUSPEND, Event.RESUME})
+"""What our own limits bring about: whoever set them anew at each would hear of the next one at once."""
 
 
 @dataclass(slots=True)
@@ -67,7 +70,10 @@ class Transitions:
         return _listen(self._on_change)
 
     def moves(self) -> asyncio.Event:
-        """Give an event that is set when a session has moved or been made; the listener clears it."""
+        """Give an event that is set when a session has moved or been made; the listener clears it.
+
+        A pause and its end are none: the limits that control sets bring them about.
+        """
         return _listen(self._on_move)
 
     def tell(self) -> None:
@@ -122,7 +128,7 @@ class Transitions:
                 self._wake(work)
 
     def _wake(self, work: Work) -> None:
-        if work.applied:
+        if any(event not in _NO_MOVES for event in work.applied):
             for listener in self._on_move:
                 listener.set()
         if work.unit.has_written:

@@ -1,4 +1,4 @@
-"""The tables of tabs: what was last seen of them, the refills that came with vouchers, the rows of claims."""
+"""The tables of tabs: what was last seen of them, which ends were signed, refills, and the rows of claims."""
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Table
 
@@ -16,6 +16,15 @@ tabs_seen = Table(
     Column("seen_at", Instant, nullable=False),
     Column("block_at", Instant, nullable=False),
     Column("window_s", BigInteger, nullable=False),
+)
+
+closings = Table(
+    "closings",
+    metadata,
+    Column("payee", String(42), primary_key=True),
+    Column("payer", String(42), primary_key=True),
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("deadline", BigInteger, nullable=False),
 )
 
 refills = Table(

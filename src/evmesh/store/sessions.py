@@ -87,6 +87,14 @@ class SessionRows:
         rows = await self._connection.execute(select(table).where(ended).order_by(table.c.changed_at))
         return [_session_of(row) for row in rows.mappings()]
 
+    async def refunded_transfers(self, after: datetime) -> Sequence[Session]:
+        """Give those by transfer whose money goes back, or went back after an instant, oldest first."""
+        table = schema.sessions
+        is_refunded = table.c.state.in_([State.REFUNDING, State.REFUNDED]) & (table.c.changed_at > after)
+        mine = is_refunded & (table.c.way == Way.TRANSFER)
+        rows = await self._connection.execute(select(table).where(mine).order_by(table.c.changed_at))
+        return [_session_of(row) for row in rows.mappings()]
+
     async def sessions_begun(self, start: datetime, end: datetime) -> Sequence[Session]:
         """Give those whose transaction began in [start, end), oldest first."""
         table = schema.sessions

@@ -1,6 +1,7 @@
 """Tabs as they were seen last, refills that came with vouchers, and the rows of claims."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, delete, insert, select
@@ -46,6 +47,18 @@ class TabRows:
         tab = Tab(row["spent"], row["ceiling"], row["exit_at"], row["epoch"])
         return SeenTab(tab, row["seen_at"], row["block_at"], row["window_s"], is_fresh=False)
 
+    async def keep_closing(self, payee: Address, payer: Address, epoch: int, deadline: int) -> None:
+        """Keep that a Close of this epoch may be out; the latest deadline counts."""
+        known = await self.closing_until(payee, payer, epoch)
+        key: Mapping[str, str | int] = {"payee": payee.text, "payer": payer.text, "epoch": epoch}
+        await self._replace(schema_tabs.closings, key, {"deadline": max(deadline, known or 0)})
+
+    async def closing_until(self, payee: Address, payer: Address, epoch: int) -> int | None:
+        """Give until which chain time a Close of this epoch may be mined; None where none was signed."""
+        key: Mapping[str, str | int] = {"payee": payee.text, "payer": payer.text, "epoch": epoch}
+        row = await self._one(schema_tabs.closings, key)
+        return None if row is None else int(row["deadline"])
+
     async def owed_on_tab(self, payer: Address, epoch: int) -> int:
         """Give the highest total that sessions of this payer and epoch have metered; 0 for none."""
         table = schema.sessions
@@ -58,6 +71,13 @@ class TabRows:
         )
         rows = await self._connection.execute(query.order_by(table.c.id.desc()).limit(_LOOKED_BACK))
         return max((row["base"] + row["due"] for row in rows.mappings()), default=0)
+
+    async def has_flagged(self, payer: Address, flag: str, since: datetime) -> bool:
+        """Tell whether a session of this payer that last moved at `since` or later carries the flag."""
+        table = schema.sessions
+        query = select(table.c.flags).where((table.c.payer == payer.text) & (table.c.changed_at >= since))
+        rows = await self._connection.execute(query)
+        return any(flag in row["flags"] for row in rows.mappings())
 
     async def keep_refill(self, session: SessionId, refill: SignedRefill) -> None:
         """Keep the refill that came with a session's voucher, in place of one before."""
@@ -105,16 +125,16 @@ class TabRows:
         """Keep another document in place of the one that was written."""
         await self._replace(schema.documents, {"session": session.text, "format": format}, {"raw": raw})
 
-    async def _replace(self, table: Any, key: dict[str, str], values: dict[str, Any]) -> None:
+    async def _replace(self, table: Any, key: Mapping[str, str | int], values: dict[str, Any]) -> None:
         await self._connection.execute(delete(table).where(_is(table, key)))
         await self._connection.execute(insert(table).values(**key, **values))
 
-    async def _one(self, table: Any, key: dict[str, str]) -> RowMapping | None:
+    async def _one(self, table: Any, key: Mapping[str, str | int]) -> RowMapping | None:
         rows = await self._connection.execute(select(table).where(_is(table, key)))
         return rows.mappings().first()
 
 
-def _is(table: Any, key: dict[str, str]) -> Any:
+def _is(table: Any, key: Mapping[str, str | int]) -> Any:
     first, *others = (table.c[name] == value for name, value in key.items())
     for other in others:
         first &= other

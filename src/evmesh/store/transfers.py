@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, or_, select, update
+from sqlalchemy import RowMapping, Text, cast, func, insert, or_, select, update
 
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.transfers import Aside, BlockRef, Deposit, Payout, Transfer, TransferRef
@@ -43,10 +43,36 @@ class TransferRows:
             update(schema.transfers).where(_is(transfer.ref)).values(_row_of(transfer))
         )
 
-    async def waiting_transfers(self) -> Sequence[Transfer]:
-        """Give those that count and are settled with nothing yet, oldest first."""
+    async def waiting_transfers(self, most: int | None = None) -> Sequence[Transfer]:
+        """Give those that count and are settled with nothing yet, or the newest so many; oldest first."""
+        return await self._transfers(_waits(), most)
+
+    async def waiting_of(self, sender: Address, asset: int, most: int) -> Sequence[Transfer]:
+        """Give the largest so many of one sender's at one asset that wait, oldest first."""
         table = schema.transfers
-        return await self._transfers(table.c.deposit.is_(None) & (table.c.aside == Aside.NOTHING))
+        digits = cast(table.c.amount, Text)  # amounts are text on SQLite: the longer is the larger
+        query = (
+            select(table)
+            .where(_waits() & (table.c.sender == sender.text) & (table.c.asset == asset))
+            .order_by(func.length(digits).desc(), digits.desc(), table.c.block, table.c.log_index)
+            .limit(most)
+        )
+        found = [_transfer_of(row) for row in (await self._connection.execute(query)).mappings()]
+        return sorted(found, key=lambda one: (one.block, one.log_index))
+
+    async def waiting_amounts(self) -> Mapping[tuple[Address, int], int]:
+        """Give how much waits of each sender at each asset, in token units."""
+        table = schema.transfers
+        # Not summed by the database: on SQLite that would be a float.
+        rows = await self._connection.execute(
+            select(table.c.sender, table.c.asset, table.c.amount)
+            .where(_waits())
+            .order_by(table.c.block, table.c.log_index)
+        )
+        sums: dict[tuple[str, int], int] = {}
+        for sender, asset, amount in rows:
+            sums[sender, asset] = sums.get((sender, asset), 0) + amount
+        return {(Address(sender), asset): amount for (sender, asset), amount in sums.items()}
 
     async def transfers_of(self, deposit: TransferRef) -> Sequence[Transfer]:
         """Give what a deposit is made of, oldest first."""
@@ -56,9 +82,9 @@ class TransferRows:
         """Give what one transaction brought."""
         return await self._transfers(schema.transfers.c.tx_hash == tx_hash)
 
-    async def transfers_aside(self) -> Sequence[Transfer]:
-        """Give what counts for nothing, oldest first."""
-        return await self._transfers(schema.transfers.c.aside != Aside.NOTHING)
+    async def transfers_aside(self, most: int | None = None) -> Sequence[Transfer]:
+        """Give what counts for nothing, or the newest so many of it; oldest first."""
+        return await self._transfers(schema.transfers.c.aside != Aside.NOTHING, most)
 
     async def unsettled_transfers(self) -> Sequence[Transfer]:
         """Give those that wait, or whose deposit is not settled yet, oldest first."""
@@ -121,16 +147,22 @@ class TransferRows:
         else:
             await self._connection.execute(update(table).where(mine).values(**columns))
 
-    async def _transfers(self, condition: Any) -> list[Transfer]:
+    async def _transfers(self, condition: Any, most: int | None = None) -> list[Transfer]:
         table = schema.transfers
-        order = (table.c.block, table.c.log_index)
-        rows = await self._connection.execute(select(table).where(condition).order_by(*order))
-        return [_transfer_of(row) for row in rows.mappings()]
+        order = (table.c.block.desc(), table.c.log_index.desc())
+        query = select(table).where(condition).order_by(*order).limit(most)
+        rows = await self._connection.execute(query)
+        return [_transfer_of(row) for row in rows.mappings()][::-1]
 
     async def _deposits(self, condition: Any) -> list[Deposit]:
         table = schema.deposits
         rows = await self._connection.execute(select(table).where(condition).order_by(table.c.opened_at))
         return [_deposit_of(row) for row in rows.mappings()]
+
+
+def _waits() -> Any:
+    table = schema.transfers
+    return table.c.deposit.is_(None) & (table.c.aside == Aside.NOTHING)
 
 
 def _is(ref: TransferRef) -> Any:

@@ -7,7 +7,7 @@ never be acknowledged on a later one.
 import asyncio
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,30 +70,19 @@ class MqttConfig:
 
 
 class Inbox(asyncio.Queue[Message]):
-    """What has arrived and nobody has taken yet; the oldest gives way where it is bounded.
+    """What has arrived and nobody has taken yet; bounded, and the oldest gives way."""
 
-    `guarded` messages (QoS 1 of a consumer that acknowledges by hand) are never dropped: the broker's own
-    window bounds them.
-    """
-
-    def __init__(self, most: int, *, guarded: bool = False) -> None:
+    def __init__(self, most: int) -> None:
         super().__init__()
         self._most = most
-        self._guarded = guarded
         self.dropped = 0
 
     def put_nowait(self, item: Message) -> None:
         """Take a message in; called by the client for each that arrives."""
-        if self.qsize() >= self._most and not (self._guarded and item.qos):
+        if self.qsize() >= self._most:
             self.dropped += 1
-            if self._guarded:
-                return
             self.get_nowait()
         super().put_nowait(item)
-
-    def rest(self, most: int) -> list[Message]:
-        """Take up to `most` messages that are here already."""
-        return [self.get_nowait() for _ in range(min(most, self.qsize()))]
 
 
 class _DirectLoop:
@@ -216,21 +205,6 @@ async def connected(client: Client) -> AsyncIterator[Client]:
         # Why the connection ended is in a future that complains at its end when nobody asked it.
         if client._disconnected.done() and not client._disconnected.cancelled():
             client._disconnected.exception()
-
-
-def acknowledge_by_hand(client: Client) -> None:
-    """Keep the client from telling the broker that a message is done; call before connecting.
-
-    aiomqtt has no word of its own for this, nor for `acknowledge`; the paho client inside has.
-    """
-    client._client.manual_ack_set(True)
-
-
-def acknowledge(client: Client, messages: Iterable[Message]) -> None:
-    """Tell the broker that these are done. Only on the connection that they came over."""
-    for message in messages:
-        if message.qos:
-            client._client.ack(message.mid, message.qos)
 
 
 @dataclass(slots=True)

@@ -9,22 +9,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from aiomqtt import Client, Message
-
 from evmesh.domain.errors import ProtocolViolation
 from evmesh.ports import Clock
-from evmesh.telemetry.connection import (
-    Inbox,
-    MqttConfig,
-    acknowledge,
-    acknowledge_by_hand,
-    connected,
-    log,
-    open_client,
-    publish_all,
-    stay_connected,
-    subscribe,
-)
+from evmesh.telemetry.connection import MqttConfig, log, stay_connected
+from evmesh.telemetry.line import Line, open_line
 from evmesh.telemetry.presence import Presence
 from evmesh.telemetry.ranges import Acks, ack_topic, encode_ack
 from evmesh.telemetry.rows import ReadingWriter, Row, SetAside
@@ -36,10 +24,10 @@ from evmesh.telemetry.topics import (
     is_publisher_topic,
     received,
 )
+from evmesh.telemetry.wire import Arrived
 
 CLIENT_ID: Final = "evmesh-ingest"
 BATCH_AT_MOST: Final = 1_000
-UNGUARDED_AT_MOST: Final = 20_000
 ACK_EVERY_S: Final = 0.5
 
 
@@ -51,8 +39,6 @@ class IngestCounts:
     stored: int = 0
     duplicates: int = 0
     set_aside: int = 0
-    dropped: int = 0
-    """Messages of QoS 0 that came faster than they could be stored."""
 
 
 @dataclass(slots=True)
@@ -97,26 +83,21 @@ class Ingest:
         await stay_connected(self.name, self._config, self._ingest_while_connected)
 
     async def _ingest_while_connected(self) -> None:
-        inbox = Inbox(UNGUARDED_AT_MOST, guarded=True)
-        client = open_client(self._config, identifier=self._client_id, persistent=True, inbox=inbox)
-        acknowledge_by_hand(client)
         try:
-            async with connected(client), asyncio.TaskGroup() as group:
-                group.create_task(self._consume(client, inbox))
-                group.create_task(self._talk(client))
+            async with open_line(self._config, self._client_id) as line, asyncio.TaskGroup() as group:
+                group.create_task(self._consume(line))
+                group.create_task(self._talk(line))
+                group.create_task(line.stay())
         finally:
             self.connected = False
-            self.counts.dropped += inbox.dropped
 
-    async def _consume(self, client: Client, inbox: Inbox) -> None:
-        messages = client.messages
+    async def _consume(self, line: Line) -> None:
         while True:
-            first = await anext(messages)
-            arrived = [first, *inbox.rest(self._batch_at_most - 1)]
+            arrived = await line.take(self._batch_at_most)
             batch = self._read(arrived)
             written = await self._store.write(batch.rows, batch.set_aside)
             # From here on the batch is on the disk, whatever happens to us or to the broker.
-            acknowledge(client, arrived)
+            line.acknowledge(arrived)
             for reading in batch.readings:
                 self._acks.add(reading)
             self.counts.batches += 1
@@ -124,23 +105,21 @@ class Ingest:
             self.counts.duplicates += written.duplicates
             self.counts.set_aside += len(batch.set_aside) + written.contradicting
 
-    async def _talk(self, client: Client) -> None:
+    async def _talk(self, line: Line) -> None:
         """Subscribe, then publish `ack/{charger}` at a slow beat, so that one covers many readings."""
         # Said anew each time: the broker answers with all retained values, whatever its queue lost.
-        await subscribe(client, self._config, PUBLISHER_FILTER, VALUE_FILTER)
+        await line.subscribe((PUBLISHER_FILTER, VALUE_FILTER))
         log.info("mqtt.connected", service=self.name, port=self._config.port)
         self.connected = True
         while True:
             await asyncio.sleep(self._ack_every_s)
             said = [(ack_topic(ack.charger), encode_ack(ack)) for ack in self._acks.take(self._clock.now())]
-            await publish_all(client, said, retain=False)
+            await line.publish(said)
 
-    def _read(self, messages: list[Message]) -> _Batch:
+    def _read(self, messages: list[Arrived]) -> _Batch:
         batch = _Batch([], [], [])
         now = self._clock.now()
-        for message in messages:
-            topic = message.topic.value
-            payload = message.payload
+        for topic, payload, _ in messages:
             try:
                 reading = decode(topic, payload)
             except ProtocolViolation as error:

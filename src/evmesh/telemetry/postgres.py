@@ -34,6 +34,12 @@ CONNECT_WITHIN_S: Final = 10.0
 AT_A_TIME: Final = 5_000
 SET_ASIDE_AT_MOST: Final = 10_000
 
+_BEGIN: Final = """
+    BEGIN;
+    SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'
+"""
+"""What a commit says has to be true; stronger settings stay. A pool forgets what a session has set."""
+
 _LAST: Final = """
     SELECT one.name, one.at, one.number, one.word FROM unnest($2::text[]) AS wanted(name), LATERAL (
         SELECT name, at, number, word FROM ev_readings WHERE charger = $1 AND name = wanted.name
@@ -57,6 +63,7 @@ _OUTAGES: Final = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a line that was cut in the middle of an answer
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # it shuts down, or was killed and recovers
     asyncpg.InsufficientResourcesError,  # its disk is full, or it has too many connections
@@ -87,7 +94,6 @@ class PostgresReadings:
                     min_size=1,
                     max_size=CONNECTIONS,
                     timeout=CONNECT_WITHIN_S,
-                    init=_prepare,
                     server_settings={"application_name": "evmesh", "jit": "off"},
                 )
         except ValueError as error:
@@ -112,11 +118,12 @@ class PostgresReadings:
         async with self._connection() as connection:
             if rows:
                 await self._make_room(connection, rows)
-            async with connection.transaction():
-                stored = await store_rows(connection, rows)
-                aside = [*set_aside, *stored.contradictions]
-                if aside:
-                    await put_aside(connection, aside, self._set_aside_at_most)
+            await connection.execute(_BEGIN)
+            stored = await store_rows(connection, rows)
+            aside = [*set_aside, *stored.contradictions]
+            if aside:
+                await put_aside(connection, aside, self._set_aside_at_most)
+            await connection.execute("COMMIT")
         contradicting = len(stored.contradictions)
         return Written(stored.count, len(rows) - stored.count - contradicting, contradicting)
 
@@ -204,15 +211,20 @@ class PostgresReadings:
             raise Unavailable("telemetry.store_away", "the time series is not open")
         with _SayingOutages():
             async with self._pool.acquire(timeout=CONNECT_WITHIN_S) as connection:
-                yield connection
+                try:
+                    yield connection
+                except BaseException as error:
+                    # What is under way on it cannot be known: asyncpg would ask it to roll back, and fail in
+                    # the middle of a cancelled COMMIT. PostgreSQL rolls back by itself when a line is cut.
+                    connection.terminate()
+                    if isinstance(error, asyncpg.InternalClientError) and _is_cancelled():
+                        raise asyncio.CancelledError from error
+                    raise
 
 
-async def _prepare(connection: Connection) -> None:
-    # What a commit says has to be true; any of the stronger settings stays as it is.
-    await connection.execute(
-        "SELECT set_config('synchronous_commit', 'on', false)"
-        " WHERE current_setting('synchronous_commit') = 'off'"
-    )
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _SayingOutages:

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from evmesh.domain.telemetry_summary import DAY_S, QUARTER_S, Summary, summarise
+from evmesh.domain.telemetry_summary import DAY_S, QUARTER_S, Summary, coarser, summarise
 from evmesh.telemetry.ranges import ranges_of
 from evmesh.telemetry.rows import Row, SetAside, contradiction
 from evmesh.telemetry.timescale import Connection
@@ -168,10 +168,9 @@ def _sums(rows: Sequence[Row]) -> list[tuple[object, ...]]:
             series.setdefault((row.value.charger, row.value.name), []).append((row.value.at, row.value.value))
     found = []
     for key, readings in series.items():
-        quarters = summarise(readings, QUARTER_S)
-        days = summarise(readings, DAY_S)
-        for width_s, sums in ((QUARTER_S, quarters), (DAY_S, days)):
-            found += [(*key, width_s, *_sum(one)) for one in sums.values()]
+        quarters = list(summarise(readings, QUARTER_S).values())
+        for width_s, sums in ((QUARTER_S, quarters), (DAY_S, coarser(quarters, DAY_S))):
+            found += [(*key, width_s, *_sum(one)) for one in sums]
     return sorted(found, key=lambda one: one[:4])
 
 

@@ -57,9 +57,7 @@ class Case:
     ) -> "Case":
         """Put together what is at hand."""
         start, stop = _readable(receipt.start.payload), _readable(receipt.stop.payload)
-        return cls(
-            receipt, signatures, trust, plan_files, chain, start, stop, commitment, meter_signatures
-        )
+        return cls(receipt, signatures, trust, plan_files, chain, start, stop, commitment, meter_signatures)
 
     def request_hash(self) -> bytes:
         """Give the struct hash by which offer and pseudonym name the request."""

@@ -1,6 +1,7 @@
 """What a node says on one receipt, as plain values. Whoever trusts the receipt's checks trusts this node."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from evmesh.domain.ids import Address
 
@@ -59,11 +60,16 @@ class TransferLog:
     amount: int
 
 
+NO_TRANSFER: Final = TransferLog(Address("0x" + "00" * 20), Address("0x" + "00" * 20), 0)
+"""Stands where the transaction is in a block, and has no such transfer."""
+
+
 @dataclass(frozen=True, slots=True)
 class DepositFacts:
     """What the chain says on a charge by transfer.
 
-    `transfers` are those that the receipt names, in order, None for one that is not there. Whether the
+    `transfers` are those that the receipt names, in order: None where the node does not have the
+    transaction, or has it in another block or place, and `NO_TRANSFER` where it brought no such. Whether the
     two payments out of the deposit address were made stands in a slot of the token, for ever; what they
     were in logs, so None where the node has pruned them.
     """
@@ -102,7 +108,7 @@ class ChainFacts:
 class MinedCall:
     """One transaction that a settlement names: its block, and what it did to the tab in question.
 
-    Of a charge by transfer: what it `paid` out of the deposit address.
+    Of a charge by transfer: what it `paid` out of the deposit address, for this very deposit.
     """
 
     block: int
@@ -115,14 +121,17 @@ class MinedCall:
 class SettlementFacts:
     """What the chain says on one settlement: the named transactions in order, None for one that is not there.
 
-    `epoch` is the tab's now. Where `chain_id` is another than the settlement's, or no such contract
-    answers there, the rest means nothing.
+    `epoch` is the tab's now. Of a charge by transfer, `transfers` and `lost` are those that the
+    settlement names as such, as in `DepositFacts`. Where `chain_id` is another than the settlement's,
+    or no such contract answers there, the rest means nothing.
     """
 
     chain_id: int
     contract_answers: bool = False
     calls: tuple[MinedCall | None, ...] = ()
     epoch: int = 0
+    transfers: tuple[TransferLog | None, ...] = ()
+    lost: tuple[TransferLog | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from evmesh.domain.reward import Reward
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.trust import Trust
 from evmesh.ports import Signatures
-from evmesh.verify import reward_checks, settlement_checks
+from evmesh.verify import reward_checks, settlement_checks, settlement_deposit
 from evmesh.verify.case import require_signer
 from evmesh.verify.chain_facts import FlexFacts, SettlementFacts
 from evmesh.verify.followup_case import NO_RECEIPT, D, FollowUp
@@ -25,7 +25,7 @@ def verify_settlement(
     chain: SettlementFacts | None = None,
 ) -> Report:
     """Check the bytes of an `evmesh.settlement/1` file; never raises for what is in them."""
-    return _verify(raw, Settlement.parse, _SETTLEMENT_CHECKS, signatures, receipt_raw, trust, chain)
+    return _verify(raw, Settlement.parse, _settlement_checks, signatures, receipt_raw, trust, chain)
 
 
 def verify_reward(
@@ -40,14 +40,22 @@ def verify_reward(
 
     `voucher_raw` is the `evmesh.flex-voucher/1` file that pays it, `flex` what a node says of the token.
     """
-    checks = _REWARD_CHECKS
-    return _verify(raw, Reward.parse, checks, signatures, receipt_raw, trust, None, voucher_raw, flex)
+    return _verify(
+        raw, Reward.parse, lambda _: _REWARD_CHECKS, signatures, receipt_raw, trust, None, voucher_raw, flex
+    )
+
+
+def _settlement_checks(
+    settlement: Settlement | None,
+) -> tuple[tuple[str, Callable[[FollowUp[Settlement]], Finding]], ...]:
+    of_transfers = settlement is not None and settlement.deposit is not None
+    return _SETTLEMENT_CHECKS + _OF_TRANSFERS if of_transfers else _SETTLEMENT_CHECKS
 
 
 def _verify(
     raw: bytes,
     parse: Callable[[bytes], D],
-    checks: tuple[tuple[str, Callable[[FollowUp[D]], Finding]], ...],
+    checks_of: Callable[[D | None], tuple[tuple[str, Callable[[FollowUp[D]], Finding]], ...]],
     signatures: Signatures,
     receipt_raw: bytes | None,
     trust: Trust | None,
@@ -60,10 +68,10 @@ def _verify(
         document = parse(raw)
     except EvmeshError:
         unread = "the document cannot be read"
-        found += [Check(name, Status.NOT_CHECKED, unread) for name, _ in checks]
+        found += [Check(name, Status.NOT_CHECKED, unread) for name, _ in checks_of(None)]
         return Report(tuple(found))
     case = FollowUp(document, signatures, receipt_raw, trust, chain, voucher_raw, flex)
-    found += [run(name, partial(check, case)) for name, check in checks]
+    found += [run(name, partial(check, case)) for name, check in checks_of(document)]
     return Report(tuple(found))
 
 
@@ -121,6 +129,9 @@ _SETTLEMENT_CHECKS: Final[tuple[tuple[str, Callable[[FollowUp[Settlement]], Find
     ("receipt", _names_receipt),
     ("stated amount", settlement_checks.stated_amount),
     ("transactions", settlement_checks.transactions),
+)
+_OF_TRANSFERS: Final[tuple[tuple[str, Callable[[FollowUp[Settlement]], Finding]], ...]] = (
+    ("fee", settlement_deposit.fee),
 )
 _REWARD_CHECKS: Final[tuple[tuple[str, Callable[[FollowUp[Reward]], Finding]], ...]] = (
     ("payee signature", _payee_signature),

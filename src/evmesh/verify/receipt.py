@@ -22,6 +22,7 @@ from evmesh.verify import (
     receipt_signed,
     receipt_tab,
     receipt_terms,
+    receipt_transfer,
 )
 from evmesh.verify.case import Case, PlanCommitment, PlanFiles
 from evmesh.verify.chain_facts import ChainFacts
@@ -58,6 +59,9 @@ CHECKS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (
     ("plan commitment", receipt_plan.plan_commitment),
 )
 
+OF_TRANSFERS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (("fee", receipt_transfer.fee),)
+"""What is checked besides of a charge by transfer."""
+
 
 def verify_receipt(
     raw: bytes,
@@ -77,7 +81,8 @@ def verify_receipt(
         unread = form[-1].what if form[-1].status is Status.NOT_CHECKED else "the receipt cannot be read"
         return Report(form + tuple(Check(name, Status.NOT_CHECKED, unread) for name, _ in CHECKS))
     case = Case.open(receipt, signatures, trust, plan_files, chain, commitment, meter_signatures)
-    return Report(form + tuple(run(name, partial(check, case)) for name, check in CHECKS))
+    checks = CHECKS if receipt.payment is None else CHECKS + OF_TRANSFERS
+    return Report(form + tuple(run(name, partial(check, case)) for name, check in checks))
 
 
 def _read(raw: bytes) -> tuple[tuple[Check, Check], Receipt | None]:

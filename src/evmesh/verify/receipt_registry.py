@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from hashlib import sha256
+from typing import Final
 
 from evmesh.domain.asset_record import AssetRecord
 from evmesh.domain.errors import IntegrityFailure, InvalidInput
@@ -12,6 +13,11 @@ from evmesh.verify.chain_facts import AssetEntry
 from evmesh.verify.receipt_signed import key_difference
 from evmesh.verify.receipt_terms import NO_READINGS
 from evmesh.verify.report import OFFLINE, Finding, NotChecked, require
+
+_SIGNS_ITSELF: Final = (
+    "the registered record has a key of the meter's own, and the receipt no record that it signed: what the "
+    "meter itself says of this charge is not shown"
+)
 
 
 def registry(case: Case) -> Finding:
@@ -54,6 +60,8 @@ def registered_meter(case: Case) -> Finding:
     if entry.record is None:
         return NotChecked(f"the station's full record could not be fetched: {entry.no_record}")
     found = _difference(case, entry, entry.record)
+    if found is None and case.receipt.signed_meter is None and AssetRecord.parse(entry.record).ocmf_key:
+        return NotChecked(_SIGNS_ITSELF)
     if found is None:
         return f"{case.receipt.meter_key.address} is the registered key of meter {case.receipt.start.meter}"
     code, what, path = found

@@ -37,7 +37,7 @@ def signed_meter(case: Case) -> Finding:
 
 
 def key_difference(signed: SignedMeter | None, registered: bytes) -> tuple[str, str, str] | None:
-    """Give code, words and path where the meter's key is not the registered one."""
+    """Give code, words and path where the meter's key is not the registered one, if the meter signed."""
     if signed is None or signed.public_key == registered:
         return None
     said = "another key of the meter" if registered else "no key of the meter"

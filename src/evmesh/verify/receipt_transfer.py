@@ -8,7 +8,7 @@ from evmesh.domain.ids import Address
 from evmesh.domain.receipt_payment import TransferPayment
 from evmesh.domain.transfers import request_nonce, split
 from evmesh.verify.case import Case, require_contracts
-from evmesh.verify.chain_facts import DepositFacts, TransferLog
+from evmesh.verify.chain_facts import NO_TRANSFER, DepositFacts, TransferLog
 from evmesh.verify.report import OFFLINE, Finding, NotChecked, require
 
 
@@ -64,6 +64,7 @@ def _made(case: Case, payment: TransferPayment, facts: DepositFacts, words: str)
         if log is None:
             absent.append(path)
             continue
+        require(log != NO_TRANSFER, "transfer.differs", "its transaction brought no such transfer", path)
         require(
             (log.sender, log.receiver, log.amount) == (one.sender, payment.deposit_address, one.amount),
             "transfer.differs",
@@ -79,7 +80,7 @@ def _made(case: Case, payment: TransferPayment, facts: DepositFacts, words: str)
             "payment.deposit_address",
         )
     if absent:
-        return NotChecked(f"{words}; the node does not have {absent[0]}")
+        return NotChecked(f"{words}; the node does not have {absent[0]} as it is named")
     return f"{words}; the chain has them"
 
 
@@ -109,6 +110,26 @@ def settlement(case: Case, payment: TransferPayment) -> Finding:
         f"{parts.due} due and {parts.fee + parts.kept} for the gas to the operator, "
         f"{parts.returned} back to the sender"
     )
+
+
+def fee(case: Case) -> Finding:
+    """Check that a charge can have begun with this fee; that it was told before, nothing shows."""
+    receipt = case.receipt
+    payment, budget = receipt.payment, receipt.offer.budget
+    if payment is None:
+        return "no fee: nothing was transferred"
+    require(
+        2 * payment.fee <= budget,
+        "transfer.fee_too_high",
+        f"no charge begins with a budget of {budget}, less than two fees of {payment.fee}",
+        "payment.fee",
+    )
+    if budget + payment.fee > payment.received:
+        return NotChecked(
+            f"the offer's budget of {budget} and the fee of {payment.fee} are more than the transfers "
+            f"brought, {payment.received}: the chain took others back, or the fee is not the offer's"
+        )
+    return NotChecked(f"{payment.fee}, at most half the budget; that it was stated before, no document shows")
 
 
 def _require_payment(

@@ -26,6 +26,8 @@ def value(case: FollowUp[Reward]) -> Finding:
     )
     exact = flexibility_value(document.metered_wh, document.baseline_wh, document.step_price)
     receipt = case.receipt()
+    if receipt is None and document.value == 0 < exact:
+        return NotChecked("it is 0 where its numbers give more: right for who opted out, as the receipt says")
     if receipt is not None and not receipt.request.flexible:
         exact = 0
     require(document.value == exact, "reward.value_differs", f"the value is {exact}", "value")

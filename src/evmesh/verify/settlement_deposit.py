@@ -1,16 +1,27 @@
 """Check the settlement of a charge by transfer: every unit that was received went somewhere, and where."""
 
+from typing import Final
+
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.receipt_payment import DepositSplit
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.transfers import split
-from evmesh.verify.chain_facts import SettlementFacts
+from evmesh.verify.chain_facts import NO_TRANSFER, SettlementFacts
 from evmesh.verify.followup_case import FollowUp
 from evmesh.verify.report import Finding, NotChecked, require
 
+_OTHER_TRANSFERS: Final = (
+    "settlement.other_transfers",
+    "it is of other transfers than the receipt's",
+    "deposit.transfers",
+)
+
 
 def adds_up(document: Settlement, deposit: DepositSplit) -> None:
-    """Raise IntegrityFailure unless received = due + returned + fee + kept; a loss has less than is due."""
+    """Raise IntegrityFailure unless received = due + returned + fee + kept, and is the sum of what is named.
+
+    A loss has less than is due, and nothing is left of it.
+    """
     due = document.amount if document.kind != "refund" else 0
     if document.kind == "loss":
         due = min(due, deposit.received)
@@ -22,10 +33,43 @@ def adds_up(document: Settlement, deposit: DepositSplit) -> None:
         "deposit",
     )
     require(
+        document.kind != "loss" or deposit.received < document.amount,
+        "settlement.not_lost",
+        f"{deposit.received} were received, and no more than {document.amount} was due",
+        "deposit.received",
+    )
+    _require_named(document, deposit)
+    require(
         document.kind != "refund" or document.amount == deposit.returned,
         "settlement.amount_differs",
         f"a refund of {document.amount}, and {deposit.returned} returned",
         "amount",
+    )
+
+
+def _require_named(document: Settlement, deposit: DepositSplit) -> None:
+    """The named transfers are the payer's, and those that were received are all that was received."""
+    named = deposit.transfers + deposit.lost
+    if not named:
+        return
+    received = sum(one.amount for one in deposit.transfers)
+    require(
+        received == deposit.received,
+        "settlement.split_differs",
+        f"the transfers brought {received}, and {deposit.received} are said to be received",
+        "deposit.received",
+    )
+    require(
+        all(one.sender == document.payer for one in named),
+        "settlement.other_sender",
+        f"not all of the transfers are of {document.payer}",
+        "deposit.transfers",
+    )
+    require(
+        deposit.opened_by in {one.ref for one in named},
+        "settlement.not_opened",
+        "the transfer that opened the deposit is not among them",
+        "deposit.opened_by",
     )
 
 
@@ -37,8 +81,15 @@ def of_receipt(document: Settlement, deposit: DepositSplit, receipt: Receipt) ->
         return
     same = (deposit.address, deposit.opened_by) == (payment.deposit_address, payment.opened_by)
     require(same, "settlement.other_deposit", "it is another deposit than the receipt's", "deposit")
+    stands_on = {(one.ref, one.amount) for one in payment.transfers}
+    counted = {(one.ref, one.amount) for one in deposit.transfers}
+    known = bool(deposit.transfers or deposit.lost)
     if document.kind == "loss":
+        lost = {(one.ref, one.amount) for one in deposit.lost}
+        same = counted <= stands_on <= counted | lost
+        require(same or not known, *_OTHER_TRANSFERS)
         return
+    require(counted == stands_on or not known, *_OTHER_TRANSFERS)
     require(
         deposit.received == payment.received,
         "settlement.split_differs",
@@ -56,7 +107,7 @@ def of_receipt(document: Settlement, deposit: DepositSplit, receipt: Receipt) ->
 
 def transactions(case: FollowUp[Settlement], facts: SettlementFacts, deposit: DepositSplit) -> Finding:
     """Check that the named transactions paid the operator and the sender out of the deposit address."""
-    document = case.document
+    document, unknown = case.document, _unknown_of_received(facts, deposit)
     paid: dict[str, int] = {}
     for number, (named, call) in enumerate(zip(document.transactions, facts.calls, strict=True)):
         path = f"transactions[{number}]"
@@ -90,4 +141,52 @@ def transactions(case: FollowUp[Settlement], facts: SettlementFacts, deposit: De
         f"the transactions paid {paid}, where {wanted} was to be paid",
         "transactions",
     )
+    if unknown:
+        return NotChecked(unknown)
     return f"{collected} to the operator and {deposit.returned} back to {document.payer}"
+
+
+def fee(case: FollowUp[Settlement]) -> Finding:
+    """Check that no more was taken or kept than a return may cost; that it was told before, nothing shows."""
+    deposit = case.document.deposit
+    if deposit is None:
+        return "no fee: it is of no transfer"
+    most = max(deposit.fee, deposit.kept)
+    sent = deposit.received + sum(one.amount for one in deposit.lost)
+    require(
+        3 * most <= sent,
+        "settlement.fee_too_high",
+        f"{most} of {sent} did not go back: no deposit is opened with less than three fees",
+        "deposit",
+    )
+    return NotChecked(
+        f"{most} did not go back, of {sent}; that this was the stated fee, only a receipt can say"
+    )
+
+
+def _unknown_of_received(facts: SettlementFacts, deposit: DepositSplit) -> str:
+    """Give why the node does not show that exactly this was received; empty where it does."""
+    for number, (one, log) in enumerate(zip(deposit.transfers, facts.transfers, strict=True)):
+        path = f"deposit.transfers[{number}]"
+        if log is None:
+            return f"the payments were made; the node does not have {path} as it is named"
+        require(
+            (log.sender, log.receiver, log.amount) == (one.sender, deposit.address, one.amount),
+            "settlement.transfer_differs",
+            "its transaction brought no such transfer"
+            if log == NO_TRANSFER
+            else f"on chain it is {log.amount} from {log.sender} to {log.receiver}",
+            path,
+        )
+    for number, log in enumerate(facts.lost):
+        require(
+            log is None or log == NO_TRANSFER,
+            "settlement.not_lost",
+            "the chain has it, in the very block that is named",
+            f"deposit.lost[{number}]",
+        )
+    if deposit.lost:
+        return "the payments were made; that the chain took the rest back, no node can show"
+    if deposit.received and not deposit.transfers:
+        return "the payments were made; the settlement does not say which transfers were received"
+    return ""

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 
 from evmesh.app.problems import install
 from evmesh.app.transfer_routes import TransferViews, add_transfers
-from evmesh.domain.transfers import TransferPolicy
+from evmesh.domain.transfers import SeenTransfer, TransferPolicy, TransferRef
+from evmesh.ledger.quota import RelayPolicy, RelayQuota
 from tests.fakes.world import Driver, World, open_world
 
 EURO = 1_000_000
@@ -47,7 +48,8 @@ class Served:
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     async with open_world(tmp_path, transfer_policy=TransferPolicy(confirmations=2)) as world:
-        views = TransferViews(world.transitions, world.directory, world.transfers, world.deposits)
+        asked = RelayQuota(RelayPolicy(requests=20), world.clock)
+        views = TransferViews(world.transitions, world.directory, world.transfers, world.deposits, asked)
         app = FastAPI()
         install(app)
         add_transfers(app, views)
@@ -129,3 +131,30 @@ async def test_a_station_tells_how_transfers_are_taken(served: Served) -> None:
 async def test_without_a_chain_a_station_says_that_it_cannot_tell(served: Served) -> None:
     served.world.deposits.away = True
     assert (await served.views.terms())["transfer"] == {"open": False, "why": "chain.away"}
+
+
+async def test_who_asks_too_often_is_told_to_wait(served: Served, driver: Driver) -> None:
+    tx_hash = await served.sent(driver, 5)
+    for _ in range(10):
+        await served.of(tx_hash)
+        assert (await served.get("/v1/transfers")).status_code == 200
+    for path in (f"/v1/transfers/{tx_hash}", "/v1/transfers"):
+        refused = await served.get(path)
+        assert (refused.status_code, refused.json()["code"]) == (409, "relay.too_many")
+    served.world.clock.move(timedelta(hours=1, seconds=1))
+    await served.of(tx_hash)
+
+
+async def test_of_a_rain_of_dust_a_hundred_grains_are_shown(served: Served, driver: Driver) -> None:
+    world, tx_hash = served.world, bytes(31) + b"\1"
+    block, to = len(world.deposits.blocks), world.places[0].deposit_address
+    world.deposits.mine(
+        *(SeenTransfer(TransferRef(tx_hash, n), n, block, driver.address, to, 1) for n in range(150))
+    )
+    assert len((await served.of("0x" + tx_hash.hex()))["transfers"]) == 100
+    world.deposits.mine()
+    await served.seen()
+    shown = (await served.of("0x" + tx_hash.hex()))["transfers"]
+    assert [one["so_far"] for one in shown] == ["150"] * 100
+    waiting = (await served.get("/v1/transfers")).json()["waiting"]
+    assert [one["position"] for one in waiting] == list(range(50, 150))

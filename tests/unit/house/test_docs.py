@@ -119,6 +119,8 @@ def unknown_words(words: list[str]) -> list[str]:
     while rest and hasattr(command, "commands"):
         if rest[0] == "…" or "|" in rest[0]:
             return []
+        if rest[0].startswith("-") and getattr(command, "invoke_without_command", False):
+            break  # its own options
         if rest[0] not in command.commands:
             return [rest[0]]
         command = command.commands[rest.pop(0)]

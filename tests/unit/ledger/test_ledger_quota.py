@@ -2,8 +2,9 @@
 
 import pytest
 
-from evmesh.domain.errors import Refused
+from evmesh.domain.errors import EvmeshError, InvalidInput, Refused, Unavailable
 from evmesh.ledger.quota import RelayPolicy, RelayQuota
+from evmesh.ledger.reasons import FailedOnChain
 from tests.contract.ledger_world import SetClock
 
 
@@ -42,3 +43,25 @@ def test_it_remembers_only_so_many_names() -> None:
     quota.take("a")
     with pytest.raises(Refused):
         quota.take("d")
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        (Refused("tab.nothing_to_close", "said the simulation"), False),
+        (InvalidInput("order.amount", "no amount"), False),
+        (FailedOnChain("tab.close_too_late", "said the block"), True),
+        (Unavailable("chain.not_mined", "sent, and the node went away"), True),
+    ],
+)
+def test_what_may_have_been_sent_counts_and_what_was_refused_before_does_not(
+    error: EvmeshError, counts: bool
+) -> None:
+    quota = RelayQuota(RelayPolicy(requests=1), SetClock())
+    with pytest.raises(type(error)), quota.slot("address"):
+        raise error
+    if counts:
+        with pytest.raises(Refused, match=r"relay\.too_many"):
+            quota.check("address")
+    else:
+        quota.check("address")

@@ -138,6 +138,25 @@ async def test_a_day_waits_for_the_charges_that_began_on_it(world: World, treasu
     assert await treasury.day(day) is not None
 
 
+async def test_one_long_stay_keeps_nobody_waiting_for_a_week(world: World, treasury: Treasury) -> None:
+    waited = await charge(world, Driver("patient"), 0, wait_h=3)
+    stays = int(world.at(days=6, hours=23).timestamp())
+    parked = await world.charging(Driver("parked"), world.places[1], 2_000, departure=stays)
+    day = to_midnight(world)
+    to_midnight(world)
+    to_midnight(world, timedelta(seconds=-1))
+    await treasury.work()
+    assert await treasury.day(day) is None
+    world.clock.move(timedelta(seconds=1))
+    await treasury.work()
+    earned = await treasury.reward(waited)
+    assert earned is not None
+    assert earned.is_made
+    await world.end(await world.now(parked), (parked.meter_start or 0) + 2_000)
+    await treasury.work()
+    assert await treasury.reward(parked) is None
+
+
 def late(world: World) -> int:
     return int(world.at(hours=40).timestamp())
 

@@ -15,7 +15,7 @@ from evmesh.domain.settlement import Settlement
 from evmesh.domain.signed_types import Refill, Voucher
 from evmesh.domain.typed_data import Domain, digest
 from evmesh.domain.units import W
-from evmesh.services.streaming import SHORT
+from evmesh.services.streaming import SHORT, TRUST_AGAIN
 from evmesh.verify.receipt import verify_receipt
 from tests.fakes.world import OPERATOR, RATING, SIGNATURES, Driver, World, eventually, running
 from tests.unit.services.streaming_sessions import PER_100_WH, RULES, meter, send, streaming
@@ -180,6 +180,34 @@ async def test_no_more_is_billed_than_the_vouchers_reach(world: World, driver: D
     assert world.escrow.tabs[driver.address].spent == PER_100_WH
     assert (settled.state, settled.flags) == (State.SETTLED, (SHORT,))
     assert Settlement.parse(await world.document(done, Settlement.FORMAT)).amount == PER_100_WH
+
+
+async def test_a_wallet_whose_vouchers_fell_short_prepays_until_it_is_trusted_again(
+    world: World, driver: Driver
+) -> None:
+    """The energy that flows before the stop is worth more than the one voucher: once, not again and again."""
+    session = await streaming(world, driver)
+    done = await world.end(session, (session.meter_start or 0) + 280)
+    assert done.flags == (SHORT,)
+    async with running(world.effects):
+        await world.settled(done)
+    world.fund(driver, 5_000_000)
+    session = await world.promised(driver, world.places[0])
+    with pytest.raises(Refused) as refused:
+        await send(world, driver, session, 2 * PER_100_WH)
+    assert refused.value.code == "voucher.prepaid_only"
+    other = Driver("other")
+    assert (await streaming(world, other, bay=1)).terms.way is Way.STREAMING
+    session = await send(world, driver, session, session.terms.budget)
+    assert session.terms.way is Way.PREPAID
+    assert (await world.begin(session)).accepted
+    session = await world.now(session)
+    done = await world.end(session, session.meter_start or 0)
+    async with running(world.effects):
+        await world.settled(done)
+    world.clock.move(TRUST_AGAIN + timedelta(seconds=1))
+    session = await world.promised(driver, world.places[0])
+    assert (await send(world, driver, session, PER_100_WH)).terms.way is Way.STREAMING
 
 
 async def test_what_is_covered_is_billed_exactly_and_the_rest_stays_the_drivers(

@@ -297,3 +297,12 @@ def test_who_opted_out_has_no_value() -> None:
     opted_out = make_receipt(request=make_request(flexible=False))
     report = verify_reward(make_reward(opted_out).encode(), SIGNATURES, opted_out.encode(), make_trust())
     assert {check.name: check.code for check in report.failed()} == {"value": "reward.value_differs"}
+
+
+def test_a_value_of_0_is_not_called_false_before_the_receipt_says_who_opted_out() -> None:
+    opted_out = make_receipt(request=make_request(flexible=False))
+    raw = make_reward(opted_out, value=0, reward=0, cumulative=0).encode()
+    alone = {check.name: check.status for check in verify_reward(raw, SIGNATURES, None, make_trust()).checks}
+    assert alone["value"] is Status.NOT_CHECKED
+    together = verify_reward(raw, SIGNATURES, opted_out.encode(), make_trust())
+    assert {check.name: check.status for check in together.checks}["value"] is Status.OK

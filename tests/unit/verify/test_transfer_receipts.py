@@ -12,7 +12,13 @@ from evmesh.domain.receipt_payment import DepositSplit, PaidTransfer, TransferPa
 from evmesh.domain.settlement import Settlement, TransactionRef
 from evmesh.domain.transfers import TransferRef, request_nonce, split
 from evmesh.ledger.signatures import keccak256
-from evmesh.verify.chain_facts import DepositFacts, MinedCall, SettlementFacts, TransferLog
+from evmesh.verify.chain_facts import (
+    NO_TRANSFER,
+    DepositFacts,
+    MinedCall,
+    SettlementFacts,
+    TransferLog,
+)
 from evmesh.verify.followups import verify_settlement
 from evmesh.verify.receipt import verify_receipt
 from evmesh.verify.report import Check, Status
@@ -32,6 +38,7 @@ from tests.unit.verify.receipt_factory import (
 
 FIRST = TransferRef(b"\7" * 32, 0)
 SECOND = TransferRef(b"\7" * 32, 1)
+OTHER = TransferRef(b"\6" * 32, 0)
 SALT, FEE, DUE = b"\5" * 32, 100_000, 3_200_000
 DEPOSIT = Address("0x" + "de" * 20)
 PAID = (
@@ -39,6 +46,9 @@ PAID = (
     PaidTransfer(SECOND, 4, 40, DRIVER.address, 2_100_000),
 )
 PAYMENT = TransferPayment(DEPOSIT, FIRST, SALT, FEE, PAID)
+GREEDY = replace(PAYMENT, fee=5_100_000 - DUE)
+"""A fee that leaves nothing to return."""
+
 PARTS = split(5_100_000, DUE, FEE)
 
 
@@ -61,6 +71,7 @@ def out(receiver: Address, amount: int) -> TransferLog:
     return TransferLog(DEPOSIT, receiver, amount)
 
 
+MADE = made()
 FACTS = DepositFacts(
     transfers=tuple(TransferLog(one.sender, DEPOSIT, one.amount) for one in PAID),
     due_made=True,
@@ -88,6 +99,15 @@ def test_a_true_receipt_holds_and_offline_says_that_only_a_node_can_tell_of_the_
     found = checks(made())
     assert not [one for one in found.values() if one.status is Status.FAILED]
     assert (found["vouchers"].status, found["settlement"].status) == (Status.NOT_CHECKED,) * 2
+
+
+@pytest.mark.parametrize("budget", [5_000_000, 5_050_000])
+def test_a_fee_that_nobody_signed_before_the_charge_is_never_called_ok(budget: int) -> None:
+    receipt = made(ask={"max_cost": budget}, offer={"budget": budget})
+    found = checks(receipt, FACTS)
+    assert not [one for one in found.values() if one.status is Status.FAILED]
+    assert found["fee"].status is Status.NOT_CHECKED
+    assert "fee" not in {one.name for one in verify_receipt(make_receipt().encode(), SIGNATURES).checks}
 
 
 def test_with_a_node_the_transfers_and_both_payments_are_checked() -> None:
@@ -118,6 +138,10 @@ def test_a_receipt_reads_back_as_it_was_written() -> None:
         ),
         (made(due=DUE + 1), "due.differs"),
         (made(payment=replace(PAYMENT, fee=4_000_000)), "due.differs"),
+        (
+            made(payment=GREEDY, ask={"max_cost": DUE}, offer={"budget": DUE}),
+            "transfer.fee_too_high",
+        ),
         (made(vouchers=make_receipt().vouchers), "transfer.with_vouchers"),
     ],
 )
@@ -130,6 +154,7 @@ def test_a_lie_that_shows_offline_is_found(receipt: Receipt, code: str) -> None:
     [
         ({"transfers": (TransferLog(DRIVER.address, DEPOSIT, 1), FACTS.transfers[1])}, "transfer.differs"),
         ({"transfers": (out(DRIVER.address, 3_000_000), FACTS.transfers[1])}, "transfer.differs"),
+        ({"transfers": (FACTS.transfers[0], NO_TRANSFER)}, "transfer.differs"),
         ({"due": out(OPERATOR.address, DUE + FEE + 1)}, "transfer.other_due"),
         ({"due": out(THIEF.address, DUE + FEE)}, "transfer.other_due"),
         ({"returned": out(DRIVER.address, PARTS.returned - 1)}, "transfer.other_returned"),
@@ -162,7 +187,11 @@ def test_what_a_node_does_not_show_is_not_called_ok(facts: dict[str, Any]) -> No
 
 @pytest.mark.parametrize(
     "payment",
-    [replace(PAYMENT, transfers=(PAID[0], PAID[0])), replace(PAYMENT, transfers=PAID * 51)],
+    [
+        replace(PAYMENT, transfers=(PAID[0], PAID[0])),
+        replace(PAYMENT, transfers=(PAID[0], replace(PAID[1], log_index=3))),
+        replace(PAYMENT, transfers=PAID * 51),
+    ],
 )
 def test_a_transfer_named_twice_or_too_many_are_refused(payment: TransferPayment) -> None:
     with pytest.raises(InvalidInput, match="document"):
@@ -188,7 +217,7 @@ def settled(receipt: Receipt, **changes: Any) -> Settlement:
         amount=DUE,
         transactions=(TransactionRef(b"\1" * 32, 50), TransactionRef(b"\2" * 32, 51)),
         payee=OPERATOR.address,
-        deposit=DepositSplit(DEPOSIT, FIRST, 5_100_000, PARTS.returned, FEE, 0),
+        deposit=DepositSplit(DEPOSIT, FIRST, 5_100_000, PARTS.returned, FEE, 0, PAID),
     )
     changed = replace(settlement, **changes)
     return changed.signed(sign(OPERATOR, changed.to_sign(), changed.chain))
@@ -201,9 +230,24 @@ CALLS = (
 
 
 def settlement_codes(settlement: Settlement, *calls: MinedCall | None) -> set[str]:
-    facts = SettlementFacts(settlement.chain.chain_id, True, calls) if calls else None
-    report = verify_settlement(settlement.encode(), SIGNATURES, made().encode(), make_trust(), facts)
-    return {one.code for one in report.checks if one.status is Status.FAILED}
+    found = settlement_checks(settlement, *calls).values()
+    return {one.code for one in found if one.status is Status.FAILED}
+
+
+def settlement_checks(
+    settlement: Settlement,
+    *calls: MinedCall | None,
+    receipt: Receipt | None = MADE,
+    **facts: Any,
+) -> dict[str, Check]:
+    """Check a settlement; by a node, where it has transactions or `facts` on the transfers."""
+    said = None
+    if calls or facts:
+        logs = {"transfers": FACTS.transfers} | facts
+        said = SettlementFacts(settlement.chain.chain_id, True, calls, **logs)
+    raw = None if receipt is None else receipt.encode()
+    report = verify_settlement(settlement.encode(), SIGNATURES, raw, make_trust(), said)
+    return {one.name: one for one in report.checks}
 
 
 def test_a_true_settlement_holds_with_and_without_a_node() -> None:
@@ -219,6 +263,10 @@ def test_a_true_settlement_holds_with_and_without_a_node() -> None:
         ({"returned": PARTS.returned - 1, "kept": 1}, "settlement.split_differs"),
         ({"fee": FEE + 1, "returned": PARTS.returned - 1}, "settlement.split_differs"),
         ({"received": 5_100_001, "returned": PARTS.returned + 1}, "settlement.split_differs"),
+        ({"transfers": PAID[:1]}, "settlement.split_differs"),
+        ({"transfers": (PAID[0], replace(PAID[1], sender=THIEF.address))}, "settlement.other_sender"),
+        ({"transfers": (PAID[0], replace(PAID[1], ref=OTHER))}, "settlement.other_transfers"),
+        ({"transfers": (replace(PAID[0], ref=OTHER), PAID[1])}, "settlement.not_opened"),
         ({"address": THIEF.address}, "settlement.other_deposit"),
         ({"opened_by": SECOND}, "settlement.other_deposit"),
     ],
@@ -263,3 +311,95 @@ def test_a_changed_payment_breaks_the_payees_signature() -> None:
     forged = replace(receipt, payment=replace(PAYMENT, fee=FEE - 1))
     assert "signature.other_signer" in failed(forged)
     assert "signature.other_signer" not in failed(resign(receipt))
+
+
+# --- a loss, and money that goes back without a charge
+
+LEFT = DepositSplit(DEPOSIT, FIRST, 3_000_000, 0, 0, 0, PAID[:1], PAID[1:])
+"""Of a loss: the chain took the second transfer back, and the rest went to what is due."""
+
+LEFT_CALL = MinedCall(50, True, (), (out(OPERATOR.address, 3_000_000),))
+
+
+def lost(**changes: Any) -> Settlement:
+    split_of = replace(LEFT, **changes)
+    return settled(made(), kind="loss", deposit=split_of, transactions=(TransactionRef(b"\1" * 32, 50),))
+
+
+@pytest.mark.parametrize("second", [None, NO_TRANSFER])
+def test_a_true_loss_holds_and_what_the_chain_took_back_is_not_called_ok(second: TransferLog | None) -> None:
+    found = settlement_checks(lost(), LEFT_CALL, transfers=FACTS.transfers[:1], lost=(second,))
+    assert not [one for one in found.values() if one.status is Status.FAILED]
+    assert found["stated amount"].status is Status.OK
+    assert found["transactions"].status is Status.NOT_CHECKED
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"received": 5_100_000, "kept": 5_100_000 - DUE, "transfers": PAID, "lost": ()}, "not_lost"),
+        ({"received": 5_100_000, "kept": 5_100_000 - DUE, "transfers": (), "lost": ()}, "not_lost"),
+        ({"received": 5_100_000, "transfers": (), "lost": ()}, "split_differs"),
+        ({"received": DUE, "transfers": (), "lost": ()}, "not_lost"),
+        ({"lost": ()}, "other_transfers"),
+        ({"lost": (replace(PAID[1], ref=OTHER),)}, "other_transfers"),
+    ],
+)
+def test_a_loss_of_what_was_not_lost_is_found(changes: dict[str, Any], code: str) -> None:
+    found = settlement_checks(lost(**changes))
+    assert found["stated amount"].code == f"settlement.{code}"
+
+
+def test_a_transfer_that_is_called_lost_and_stands_in_the_named_block_is_found() -> None:
+    found = settlement_checks(lost(), LEFT_CALL, transfers=FACTS.transfers[:1], lost=FACTS.transfers[1:])
+    assert found["transactions"].code == "settlement.not_lost"
+
+
+BACK = DepositSplit(DEPOSIT, FIRST, 5_100_000, 5_000_000, FEE, 0, PAID)
+BACK_CALL = MinedCall(50, True, (), (out(DRIVER.address, 5_000_000),))
+
+
+def given_back(deposit: DepositSplit = BACK, **changes: Any) -> Settlement:
+    """No car came, so there is no receipt."""
+    named = (TransactionRef(b"\1" * 32, 50),) if deposit.returned else ()
+    values = {"amount": deposit.returned, "deposit": deposit, "transactions": named} | changes
+    return settled(made(), kind="refund", receipt_sha256=None, **values)
+
+
+def test_a_true_return_is_read_from_the_chain_but_for_its_fee() -> None:
+    found = settlement_checks(given_back(), BACK_CALL, receipt=None)
+    assert found["transactions"].status is Status.OK
+    assert found["fee"].status is Status.NOT_CHECKED
+
+
+@pytest.mark.parametrize(
+    ("deposit", "check", "code"),
+    [
+        (DepositSplit(DEPOSIT, FIRST, 5_100_000, 0, 0, 5_100_000, PAID), "fee", "fee_too_high"),
+        (DepositSplit(DEPOSIT, FIRST, 5_100_000, 0, 0, 5_100_000), "fee", "fee_too_high"),
+        (replace(BACK, fee=1_800_000, returned=3_300_000), "fee", "fee_too_high"),
+        (replace(BACK, received=2_000_000, returned=1_900_000), "stated amount", "split_differs"),
+        (
+            replace(
+                BACK,
+                received=2_000_000,
+                returned=1_900_000,
+                transfers=(replace(PAID[0], amount=2_000_000),),
+            ),
+            "transactions",
+            "transfer_differs",
+        ),
+    ],
+)
+def test_a_return_of_less_than_came_is_found(deposit: DepositSplit, check: str, code: str) -> None:
+    call = replace(BACK_CALL, paid=(out(DRIVER.address, deposit.returned),))
+    calls = (call,) if deposit.returned else ()
+    found = settlement_checks(
+        given_back(deposit), *calls, receipt=None, transfers=FACTS.transfers[: len(deposit.transfers)]
+    )
+    assert found[check].code == f"settlement.{code}"
+
+
+def test_a_return_that_does_not_name_its_transfers_is_not_called_ok() -> None:
+    found = settlement_checks(given_back(replace(BACK, transfers=())), BACK_CALL, receipt=None, transfers=())
+    assert found["transactions"].status is Status.NOT_CHECKED

@@ -71,6 +71,15 @@ def create_money() -> None:
     )
 
     op.create_table(
+        "closings",
+        sa.Column("payee", sa.String(length=42), nullable=False),
+        sa.Column("payer", sa.String(length=42), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("deadline", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("payee", "payer", "epoch", name=op.f("pk_closings")),
+    )
+
+    op.create_table(
         "refills",
         sa.Column("session", sa.String(length=36), nullable=False),
         sa.Column("cumulative", Units(), nullable=False),
@@ -170,6 +179,7 @@ def drop_money() -> None:
 
     op.drop_table("claim_rows")
     op.drop_table("refills")
+    op.drop_table("closings")
     op.drop_table("tabs_seen")
     with op.batch_alter_table("rewards", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_rewards_is_made"))

@@ -43,7 +43,7 @@ class StrictFields(Fields):
         return str(value)
 
     def key(self, key: str, longest: int = 1_024) -> bytes:
-        """Give a public key, of whatever length, from its hexadecimal text of at most `longest` characters."""
+        """Give a public key of any length from its hexadecimal text of at most `longest` characters."""
         text = self.text(key, longest)
         if not _HEX.fullmatch(text) or text == "0x":
             what = f"{_show(text)} is not lower-case hexadecimal"

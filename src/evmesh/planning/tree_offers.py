@@ -2,7 +2,8 @@
 
 Without losses each question is one flow: others that are served stay served while the car's energy grows,
 so what is missing in all is the car's. With losses the answers are searched by halves, since less energy,
-or more time, never makes a plan harder.
+or more time, never makes a plan harder. Where only the car takes a surplus that nobody else can, less energy
+does: then what fits lies between two amounts, and what is missing falls towards them from both sides.
 """
 
 from collections.abc import Callable
@@ -37,14 +38,16 @@ def solve_tree_with_candidate(
 
 def tree_offers(without: TreeProblem, candidate: TreeRequest) -> tuple[Offer, ...]:
     """Give a refused candidate the nearest wishes that fit; none where nothing at all fits."""
-    if not _fits(without):
+    needs_it = not _fits(without)
+    if needs_it and not without.is_lossless():
         return ()
 
     def wish(car: Request) -> TreeProblem:
         return replace(without, requests=(*without.requests, replace(candidate, car=car)))
 
     car, offers = candidate.car, []
-    if most := _most_wh(wish, candidate):
+    most = _most_between(wish, candidate) if needs_it else _most_wh(wish, candidate)
+    if most:
         offers.append(Offer(departure=car.departure, energy_wh=most))
     latest = without.steps
     if car.departure < latest and _fits(wish(replace(car, departure=latest))):
@@ -63,6 +66,29 @@ def _most_wh(wish: Callable[[Request], TreeProblem], candidate: TreeRequest) -> 
         return Wh(asked - _missing_wh(whole))
     too_much = _first(1, asked + 1, lambda wh: wh > asked or not _fits(wish(replace(car, energy_wh=Wh(wh)))))
     return Wh(too_much - 1)
+
+
+def _most_between(wish: Callable[[Request], TreeProblem], candidate: TreeRequest) -> Wh:
+    """Give the most that fits where nothing at all does not; 0 where no amount does.
+
+    What is missing is convex in what is asked for, as the least cost of a flow is in its demand.
+    """
+    car = candidate.car
+    asked = min(car.energy_wh, car.max_wh * car.window_steps)
+
+    def missing(wh: int) -> int:
+        return _missing_wh(wish(replace(car, energy_wh=Wh(wh))))
+
+    low, high = 0, int(asked)
+    while low < high:
+        middle = (low + high) // 2
+        if missing(middle) <= missing(middle + 1):
+            high = middle
+        else:
+            low = middle + 1
+    if missing(low):
+        return Wh(0)
+    return Wh(_first(low + 1, asked + 1, lambda wh: wh > asked or missing(wh) > 0) - 1)
 
 
 def _first(low: int, high: int, holds: Callable[[int], bool]) -> int:

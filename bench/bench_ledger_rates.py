@@ -50,14 +50,16 @@ def _vouchers() -> list[Figure]:
     parts = [split_signature(one) for one in signed]
     bare = [r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([parity]) for r, s, parity in parts]
 
-    def quickly() -> None:
-        for total, signature in enumerate(signed):
-            assert check.payer(1, total, signature) == DRIVER.address
+    def quickly() -> list[Address]:
+        return [check.payer(1, total, signature) for total, signature in enumerate(signed)]
 
-    def plainly() -> None:
-        for total, signature in enumerate(signed):
-            hashed = digest(DOMAIN, Voucher(PAYEE, 1, total), keccak256)
-            assert signatures.recover(hashed, signature) == DRIVER.address
+    def plainly() -> list[Address]:
+        return [
+            signatures.recover(digest(DOMAIN, Voucher(PAYEE, 1, total), keccak256), signature)
+            for total, signature in enumerate(signed)
+        ]
+
+    assert {*quickly(), *plainly()} == {DRIVER.address}  # before the clock runs: nobody times the comparison
 
     def recover() -> None:
         for hashed, signature in zip(hashes, bare, strict=True):
@@ -73,7 +75,7 @@ def _vouchers() -> list[Figure]:
     ]
 
 
-def _rates(*works: Callable[[], None]) -> list[float]:
+def _rates(*works: Callable[[], object]) -> list[float]:
     """Time them in turns, so that a busy moment of the machine hits all; the median of each."""
     taken: list[list[float]] = [[] for _ in works]
     for _ in range(ROUNDS):

@@ -35,9 +35,9 @@ class VoucherCheck:
         s = words & _S
         if not (0 <= epoch <= _MAX_EPOCH and 0 <= cumulative <= MAX_UNITS and 0 < s <= _LOW_S):
             raise malformed()
-        struct = self._voucher + epoch.to_bytes(32, "big") + cumulative.to_bytes(32, "big")
+        struct = self._voucher + (epoch << 256 | cumulative).to_bytes(64, "big")
         digest = keccak_256(self._domain + keccak_256(struct).digest()).digest()
-        recoverable = signature[:32] + s.to_bytes(32, "big") + (b"\1" if words > _S else b"\0")
+        recoverable = signature + b"\0" if s == words else signature[:32] + s.to_bytes(32, "big") + b"\1"
         try:
             key = PublicKey.from_signature_and_message(recoverable, digest, hasher=None)
         except ValueError as error:

@@ -33,6 +33,8 @@ async def test_a_driver_asks_pays_charges_leaves_and_keeps_the_receipt(town: Tow
     stop = town.central.record(NAME).last("StopTransaction")
     assert stop["meter_stop"] == progress.received_wh
     assert stop["reason"] in ("Remote", "EVDisconnected")
+    (deal,) = town.platform.deals.values()
+    assert deal.vouchers == [deal.budget]  # prepaid: one voucher, for all of it and no more
 
 
 async def test_a_refused_driver_takes_the_first_offer_of_at_least_half(town: Town) -> None:

@@ -72,6 +72,8 @@ class Books:
     paid_out: int = 0
     claims: list[tuple[str, int]] = field(default_factory=list)
     """(transaction, amount) of every claim on chain."""
+    claimed_rows: int = 0
+    """Rows of all claims that were settled: several sessions may go together in one."""
     skipped: int = 0
     closings: list[Closing] = field(default_factory=list)
     anchors: list[AnchorLog] = field(default_factory=list)
@@ -142,8 +144,9 @@ async def _read_chain(world: World, books: Books, rpc: JsonRpc, wallets: list[st
     books.tabs = dict(zip(payers, found, strict=True))
     books.earned, books.paid_out = await tabs.account(keys.operator.address)
     for log in await _logs(rpc, contracts.charge_tab, _CLAIMED):
-        amount, _ = decode_values(("uint256", "uint256"), from_hex(log["data"]))
+        amount, settled = decode_values(("uint256", "uint256"), from_hex(log["data"]))
         books.claims.append((log["transactionHash"], amount))
+        books.claimed_rows += settled.bit_count()
     books.skipped = len(await _logs(rpc, contracts.charge_tab, _SKIPPED))
     for log in await _logs(rpc, contracts.charge_tab, _CLOSED):
         epoch, spent, returned = decode_values(("uint256",) * 3, from_hex(log["data"]))

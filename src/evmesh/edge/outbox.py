@@ -12,18 +12,16 @@ nothing.
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
-from evmesh.domain.errors import IntegrityFailure, Unavailable
 from evmesh.domain.telemetry import Ack, NumberedValue, TelemetryValue, ValueName
+from evmesh.edge.disk import Disk
 
-T = TypeVar("T")
 MOST_BYTES: Final = 256 * 2**20
 MOST_AGE_S: Final = 30 * 86_400
 ROW_BYTES: Final = 220
@@ -78,55 +76,50 @@ class Outbox:
     def __init__(
         self, path: Path, boot: str, *, most_bytes: int = MOST_BYTES, most_age_s: int = MOST_AGE_S
     ) -> None:
-        self._path = path
+        self._disk = Disk(
+            path, away="outbox.away", damaged="outbox.damaged", do="move the file away; it is made anew"
+        )
         self._boot = boot
         self._most_bytes = most_bytes
         self._most_age_s = most_age_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
-        self._connection: sqlite3.Connection | None = None
         self._bytes = 0
         self._numbers: dict[str, int] = {}
         self._ran = 0
         self._began = 0.0
 
     async def __aenter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            await self._do(self._open)
-        except BaseException:
-            self._thread.shutdown()
-            raise
+        self._began = asyncio.get_running_loop().time()
+        await self._disk.open(self._open)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._do(lambda connection: connection.close())
-        self._thread.shutdown()
+        await self._disk.close()
 
     async def put(self, values: Sequence[TelemetryValue]) -> None:
         """Number and store readings; on the disk when this returns. Makes room where there is none."""
         now = self._now()
-        await self._do(lambda connection: self._put(connection, values, now))
+        await self._disk.commit(lambda connection: self._put(connection, values, now))
 
     async def take(self, after: int, most: int) -> list[Waiting]:
         """Give up to `most` readings behind number `after`, in order; they stay."""
-        rows = await self._do(lambda connection: connection.execute(_TAKE, (after, most)).fetchall())
+        rows = await self._disk.do(lambda connection: connection.execute(_TAKE, (after, most)).fetchall())
         return [_waiting(row) for row in rows]
 
     async def stored(self, ack: Ack) -> int:
         """Let go of what is in the database; gives how many there were."""
-        return await self._do(lambda connection: self._stored(connection, ack))
+        return await self._disk.commit(lambda connection: self._stored(connection, ack))
 
     async def count(self) -> int:
         """Give how many readings wait."""
         query = "SELECT count(*) FROM ev_outbox"
-        return int(await self._do(lambda connection: connection.execute(query).fetchone()[0]))
+        return int(await self._disk.do(lambda connection: connection.execute(query).fetchone()[0]))
 
     async def lost(self) -> dict[str, int]:
         """Give how many readings of each charger had to give way, in all."""
         query = "SELECT charger, count FROM ev_lost ORDER BY charger"
-        return dict(await self._do(lambda connection: connection.execute(query).fetchall()))
+        return dict(await self._disk.do(lambda connection: connection.execute(query).fetchall()))
 
     def _now(self) -> int:
         return self._ran + int(asyncio.get_running_loop().time() - self._began)
@@ -137,36 +130,27 @@ class Outbox:
         self._ran = connection.execute("SELECT seconds FROM ev_ran").fetchone()[0]
 
     def _put(self, connection: sqlite3.Connection, values: Sequence[TelemetryValue], now: int) -> None:
-        numbers = dict(self._numbers)
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            connection.execute("UPDATE ev_ran SET seconds = max(seconds, ?)", (now,))
-            size = self._bytes + self._insert(connection, values, numbers, now)
-            size -= self._make_room(connection, size, numbers, now)
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        self._bytes = size
-        self._numbers = numbers
+        """Number and insert. In the disk's own thread, so that no two take the same numbers."""
+        connection.execute("UPDATE ev_ran SET seconds = max(seconds, ?)", (now,))
+        size = self._bytes + self._insert(connection, values, now)
+        self._bytes = size - self._make_room(connection, size, now)
 
     def _insert(
         self,
         connection: sqlite3.Connection,
         values: Sequence[TelemetryValue],
-        numbers: dict[str, int],
         now: int,
     ) -> int:
         """Add rows; gives the bytes that they take."""
         size = 0
         for one in values:
-            numbers[one.charger] = numbers.get(one.charger, 0) + 1
+            self._numbers[one.charger] = self._numbers.get(one.charger, 0) + 1
             text = json.dumps(one.value)
             at = (one.at - _EPOCH) // timedelta(microseconds=1)
             row = (
                 one.charger,
                 self._boot,
-                numbers[one.charger],
+                self._numbers[one.charger],
                 one.name,
                 at,
                 text,
@@ -177,7 +161,7 @@ class Outbox:
             size += len(text.encode()) + ROW_BYTES
         return size
 
-    def _make_room(self, connection: sqlite3.Connection, size: int, numbers: dict[str, int], now: int) -> int:
+    def _make_room(self, connection: sqlite3.Connection, size: int, now: int) -> int:
         """Let the oldest give way; gives the bytes that came free. What is lost becomes a reading."""
         # A little more than is needed, so that a full outbox does not make room at every reading.
         most = self._most_bytes if size <= self._most_bytes else self._most_bytes * 49 // 50
@@ -196,12 +180,10 @@ class Outbox:
         rows.close()
         connection.executemany("DELETE FROM ev_outbox WHERE number = ?", dying)
         for charger, count in gone.items():
-            freed -= self._report(connection, charger, count, numbers, now)
+            freed -= self._report(connection, charger, count, now)
         return freed
 
-    def _report(
-        self, connection: sqlite3.Connection, charger: str, count: int, numbers: dict[str, int], now: int
-    ) -> int:
+    def _report(self, connection: sqlite3.Connection, charger: str, count: int, now: int) -> int:
         """Count what a charger lost, in one reading in place of the last; gives the bytes it takes more."""
         connection.execute(
             "INSERT INTO ev_lost VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
@@ -218,42 +200,14 @@ class Outbox:
         at = _EPOCH + timedelta(microseconds=latest or 0)
         value = TelemetryValue(charger, ValueName.READINGS_LOST, at, total)
         taken: int = sum(length + ROW_BYTES for (length,) in before)
-        return self._insert(connection, [value], numbers, now) - taken
+        return self._insert(connection, [value], now) - taken
 
     def _stored(self, connection: sqlite3.Connection, ack: Ack) -> int:
         gone: list[tuple[int]] = []
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for first, last in ack.ranges:
-                gone += connection.execute(_STORED, (ack.charger, ack.boot, first, last)).fetchall()
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+        for first, last in ack.ranges:
+            gone += connection.execute(_STORED, (ack.charger, ack.boot, first, last)).fetchall()
         self._bytes -= sum(length + ROW_BYTES for (length,) in gone)
         return len(gone)
-
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
-        if self._connection is None:
-            self._began = loop.time()
-        return await loop.run_in_executor(self._thread, self._with, work)
-
-    def _with(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            if self._connection is None:
-                self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-                for setting in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000"):
-                    self._connection.execute(f"PRAGMA {setting}").close()
-            return work(self._connection)
-        except sqlite3.OperationalError as error:
-            raise Unavailable(
-                "outbox.away", f"the outbox cannot be used: {error}", do="check the disk"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise IntegrityFailure(
-                "outbox.damaged", f"the outbox is damaged: {error}", do="move the file away; it is made anew"
-            ) from error
 
 
 def _waiting(row: tuple[int, str, str, int, str, int, str]) -> Waiting:

@@ -7,18 +7,16 @@
 What happened and the record that follows from it are one commit, so a power cut finds both or neither.
 """
 
-import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import msgspec
 
-from evmesh.domain.errors import IntegrityFailure, Unavailable
 from evmesh.domain.stations import StartAnswer
+from evmesh.edge.disk import Disk
 from evmesh.edge.station_record import Begun, Ended, Happening, Record, Sampled
 
 T = TypeVar("T")
@@ -41,25 +39,23 @@ class StationStore:
     """One station's file. Use with `async with`; raises Unavailable `station.disk`."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="station")
-        self._connection: sqlite3.Connection | None = None
+        self._disk = Disk(
+            path,
+            away="station.disk",
+            damaged="station.damaged",
+            do="read the meter, end the charge by hand, and move the file away",
+        )
         self._record = Record()
         self._answers: dict[int, StartAnswer] = {}
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._do(self._open)
-        except BaseException:
-            self._thread.shutdown()
-            raise
+        await self._disk.open(self._open)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._do(lambda connection: connection.close())
-        self._thread.shutdown()
+        await self._disk.close()
 
     @property
     def record(self) -> Record:
@@ -82,13 +78,13 @@ class StationStore:
             )
             connection.executemany("INSERT INTO station_untold (kind, body) VALUES (?, ?)", rows)
 
-        await self._do(_committed(write))
+        await self._disk.commit(write)
         self._record = record
 
     async def oldest(self) -> tuple[int, Happening] | None:
         """Give what is to be told next, with its number; it stays."""
         query = "SELECT number, kind, body FROM station_untold ORDER BY number LIMIT 1"
-        row = await self._do(lambda connection: connection.execute(query).fetchone())
+        row = await self._disk.do(lambda connection: connection.execute(query).fetchone())
         return None if row is None else (row[0], self._read(row[2], _KINDS[row[1]]))
 
     async def answered(self, number: int, local: int, answer: StartAnswer) -> None:
@@ -99,7 +95,7 @@ class StationStore:
             row = (local, answer.transaction_id, answer.accepted)
             connection.execute("INSERT OR REPLACE INTO station_answers VALUES (?, ?, ?)", row)
 
-        await self._do(_committed(write))
+        await self._disk.commit(write)
         self._answers[local] = answer
 
     async def told(self, number: int, *, ended: int | None = None) -> None:
@@ -109,7 +105,7 @@ class StationStore:
             connection.execute("DELETE FROM station_untold WHERE number = ?", (number,))
             connection.execute("DELETE FROM station_answers WHERE local = ?", (ended,))
 
-        await self._do(_committed(write))
+        await self._disk.commit(write)
         if ended is not None:
             self._answers.pop(ended, None)
 
@@ -125,41 +121,4 @@ class StationStore:
         try:
             return msgspec.json.decode(body, type=kind)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            raise self._damaged(error) from error
-
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._with, work)
-
-    def _with(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            if self._connection is None:
-                self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-                for setting in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000"):
-                    self._connection.execute(f"PRAGMA {setting}").close()
-            return work(self._connection)
-        except sqlite3.OperationalError as error:
-            raise Unavailable(
-                "station.disk", f"the station's file cannot be used: {error}", do="check the disk"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
-
-    def _damaged(self, error: Exception) -> IntegrityFailure:
-        return IntegrityFailure(
-            "station.damaged",
-            f"{self._path} is damaged: {error}",
-            do="read the meter, end the charge by hand, and move the file away",
-        )
-
-
-def _committed(write: Callable[[sqlite3.Connection], None]) -> Callable[[sqlite3.Connection], None]:
-    def run(connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            write(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-
-    return run
+            raise self._disk.damaged(error) from error

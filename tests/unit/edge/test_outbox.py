@@ -1,5 +1,6 @@
 """The outbox: durable, ordered, bounded, and honest about what it could not keep."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,6 +32,16 @@ async def test_readings_are_numbered_by_charger_and_come_in_order(tmp_path: Path
         assert await waiting(outbox) == [("cp-1", 1, 1), ("cp-2", 1, 2), ("cp-1", 2, 3), ("cp-1", 3, 4)]
         first = (await outbox.take(0, 1))[0]
         assert [one.reading.value.value for one in await outbox.take(first.number, 2)] == [2, 3]
+
+
+async def test_devices_that_tell_at_the_same_time_get_numbers_of_their_own(tmp_path: Path) -> None:
+    async with Outbox(tmp_path / "outbox.db", "gw-1") as outbox, asyncio.TaskGroup() as group:
+        for value in range(40):
+            group.create_task(outbox.put([reading(value)]))
+    async with Outbox(tmp_path / "outbox.db", "gw-2") as outbox:
+        found = await waiting(outbox)
+    assert [seq for _, seq, _ in found] == list(range(1, 41))
+    assert sorted(value for _, _, value in found if isinstance(value, int)) == list(range(40))
 
 
 async def test_a_reading_stays_until_the_database_has_it(tmp_path: Path) -> None:

@@ -85,10 +85,14 @@ class Chain:
         """Send from any account and give the receipt; raises Reverted with the reason."""
         transaction = {"gas": hex(25_000_000), **transaction}
         self.rpc("eth_call", transaction, "latest")
-        sent = self.rpc("eth_sendTransaction", transaction)
-        while not (receipt := self.rpc("eth_getTransactionReceipt", sent)):  # it answers before it has mined
-            time.sleep(0.001)
+        receipt = self.mined(self.rpc("eth_sendTransaction", transaction))
         assert receipt["status"] == "0x1"
+        return receipt
+
+    def mined(self, tx_hash: str) -> dict[str, Any]:
+        """Give the receipt of what was sent; the node answers before it has mined."""
+        while not (receipt := self.rpc("eth_getTransactionReceipt", tx_hash)):
+            time.sleep(0.001)
         return dict(receipt)
 
     def in_one_block(self, *transactions: dict[str, object]) -> list[dict[str, Any]]:
@@ -106,7 +110,7 @@ class Chain:
             self.rpc("evm_mine")
         finally:
             self.rpc("evm_setAutomine", True)
-        receipts = [dict(self.rpc("eth_getTransactionReceipt", tx_hash)) for tx_hash in sent]
+        receipts = [self.mined(tx_hash) for tx_hash in sent]
         assert [int(receipt["transactionIndex"], 16) for receipt in receipts] == [*range(len(receipts))]
         assert len({receipt["blockNumber"] for receipt in receipts}) == 1
         return receipts

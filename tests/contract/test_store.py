@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy.exc
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, make_url, text
@@ -27,9 +28,9 @@ from evmesh.domain.money import MAX_UNITS, Price
 from evmesh.domain.sessions import ChargeTerms, EffectKind, Event, JournalRow, Session, State, Way
 from evmesh.domain.stations import ConnectorStatus, StartedTransaction, StoppedTransaction
 from evmesh.domain.units import Wh
-from evmesh.store import schema
+from evmesh.store import migrations, schema
 from evmesh.store.chain import ChainJournal
-from evmesh.store.database import Database
+from evmesh.store.database import NEWEST, Database
 from evmesh.store.schema import Instant, metadata
 
 NOON = datetime(2026, 6, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -604,6 +605,10 @@ async def test_the_migrations_make_exactly_the_tables_that_the_code_knows(store:
 
     async with store._engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+
+
+def test_the_newest_migration_is_the_one_that_the_code_wants() -> None:
+    assert ScriptDirectory(str(Path(migrations.__file__).parent)).get_heads() == [NEWEST]
 
 
 async def test_migrating_again_changes_nothing(store: Database) -> None:

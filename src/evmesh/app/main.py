@@ -10,32 +10,21 @@ from typing import Annotated, Any
 
 import typer
 
-from evmesh.app import chain, edge, grid, plan, station, telemetry, verify, wallet
+from evmesh.app.commands import Commands
 from evmesh.app.demo_text import evidence_lines
 from evmesh.app.errors import EXIT_INTERRUPTED, exit_on_error
 from evmesh.app.examples import example
-from evmesh.app.ingest import ingest_command
-from evmesh.app.invoice import invoice_command
 from evmesh.app.running import log_json, run_until_signal
 from evmesh.app.streams import settle_streams
 from evmesh.domain.errors import IntegrityFailure
 
 app = typer.Typer(
     name="evmesh",
+    cls=Commands,
     help="Decentralised EV charging: from a charger's wire to a driver's wallet.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(plan.app)
-app.add_typer(verify.app)
-app.add_typer(chain.app)
-app.command("invoice")(invoice_command)
-app.add_typer(wallet.app)
-app.add_typer(station.app)
-app.add_typer(grid.app)
-app.add_typer(edge.app)
-app.add_typer(telemetry.app)
-app.command("ingest")(ingest_command)
 
 
 STEPS_IN_A_CHARGE = 11

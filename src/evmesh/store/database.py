@@ -4,20 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from evmesh.domain.errors import Refused, Unavailable
+from evmesh.domain.errors import Unavailable
 from evmesh.store import schema_channels  # noqa: F401 - the metadata is to know its tables
 from evmesh.store.steady import SteadyConnection, to_its_end
 from evmesh.store.unit import SqlUnit
+
+NEWEST = "0001"
+"""The revision of `migrations` that this release has."""
 
 
 class Database:
@@ -108,23 +106,17 @@ class Database:
 
 
 def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", "evmesh.store:migrations")
-    config.attributes["connection"] = connection
-    _check_release(connection, ScriptDirectory.from_config(config))
-    command.upgrade(config, "head")
+    if _revision(connection) != NEWEST:
+        from evmesh.store.upgrade import upgrade  # Alembic is slow to import, and seldom needed
+
+        upgrade(connection)
 
 
-def _check_release(connection: Connection, scripts: ScriptDirectory) -> None:
-    for revision in MigrationContext.configure(connection).get_current_heads():
-        try:
-            scripts.get_revision(revision)
-        except CommandError as error:
-            raise Refused(
-                "store.newer_release",
-                f"the data directory was written by a newer evmesh (its schema is {revision})",
-                do="run that release or a later one, or name another directory with --data",
-            ) from error
+def _revision(connection: Connection) -> str | None:
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return found
 
 
 def _tune_sqlite(connection: object, _entry: ConnectionPoolEntry) -> None:

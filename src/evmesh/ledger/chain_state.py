@@ -8,6 +8,7 @@ import asyncio
 import gzip
 import json
 import os
+import threading
 import zlib
 from pathlib import Path
 
@@ -21,11 +22,19 @@ class StateFile:
     def __init__(self, directory: Path) -> None:
         self.path = directory / "state.json.gz"
         self._unpacked = directory / "state.json"
+        self._taken = 0
+        self._written = 0
+        self._writing = threading.Lock()
 
     async def dump(self, rpc: JsonRpc) -> None:
-        """Replace the file by the node's present state; durable when this returns."""
+        """Replace the file by the node's present state; durable when this returns.
+
+        One that is cancelled may still be writing when the next begins: that one waits, and an older
+        state never follows a newer one.
+        """
         state = from_hex(await rpc.call("anvil_dumpState"))
-        await asyncio.to_thread(self._write, state)
+        self._taken += 1
+        await asyncio.to_thread(self._write, self._taken, state)
 
     async def unpack(self) -> Path | None:
         """Give the file that `anvil --load-state` takes; None where nothing was dumped yet.
@@ -50,7 +59,13 @@ class StateFile:
         self._unpacked.write_bytes(raw)
         return self._unpacked
 
-    def _write(self, state: bytes) -> None:
+    def _write(self, number: int, state: bytes) -> None:
+        with self._writing:
+            if number > self._written:
+                self._replace(state)
+                self._written = number
+
+    def _replace(self, state: bytes) -> None:
         fresh = self.path.with_suffix(".new")
         with fresh.open("wb") as file:
             file.write(state)

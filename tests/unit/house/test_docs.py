@@ -139,7 +139,8 @@ def test_every_command_of_a_page_exists(page: Path) -> None:
 def test_the_readme_names_every_command_that_help_lists() -> None:
     top = typer.main.get_group(app)
     context = typer.Context(top)
-    listed = {name for name in top.list_commands(context) if not top.get_command(context, name).hidden}
+    every = {name: top.get_command(context, name) for name in top.list_commands(context)}
+    listed = {name for name, command in every.items() if command is not None and not command.hidden}
     assert {"demo", "wallet", "invoice"} <= listed
     named = {words[0] for words in commands_in(ROOT / "README.md")} | {"up"}  # `make run` is `evmesh up`
     assert listed <= named

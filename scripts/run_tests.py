@@ -1,39 +1,59 @@
-"""Run all tests, in two lanes side by side: whole processes beside everything else.
+"""Run all tests, in three lanes side by side: what computes, what speaks with servers, and whole platforms.
 
     python scripts/run_tests.py                 all of them
     python scripts/run_tests.py tests/unit …    pytest with these arguments, as it is
 
-Most tests of whole platforms wait for clocks and blocks, the others compute: two cores do both at once.
-What the second lane printed follows when the first one has ended. Exit code 1 where either has failed.
+Tests of servers and platforms wait for clocks and blocks, the others compute: two cores do all of it at once,
+and who waits goes first (`nice`), so that all end together. What the other lanes printed follows when the first
+one has ended. Exit code 1 where one has failed.
 """
 
 import subprocess
 import sys
 import tempfile
+from typing import IO
 
 PYTEST = [sys.executable, "-m", "pytest"]
-COMPUTING = ["tests/unit", "tests/property", "tests/contract"]
-WAITING = ["tests/e2e", "-p", "no:cacheprovider"]
+LANES = ((10, "tests/unit", "tests/property"), (5, "tests/contract"), (0, "tests/e2e"))
+"""How much each gives way to the others, and its folders."""
 
 
 def main(arguments: list[str]) -> int:
     """Give the exit code."""
     if arguments:
         return subprocess.run([*PYTEST, *arguments], check=False).returncode
-    with tempfile.TemporaryFile() as printed:
-        waiting = subprocess.Popen([*PYTEST, *WAITING], stdout=printed, stderr=subprocess.STDOUT)
-        try:
-            computing = subprocess.run([*PYTEST, *COMPUTING], check=False).returncode
-            ended = waiting.wait()
-        finally:
-            if waiting.poll() is None:
-                waiting.terminate()
-                waiting.wait()
-            printed.seek(0)
-            sys.stdout.flush()
-            sys.stdout.buffer.write(b"\n--- tests/e2e ---\n" + printed.read())
-            sys.stdout.flush()
-    return int(any((computing, ended)))
+    shown, *beside = (
+        ["nice", "-n", str(gives_way), *PYTEST, *folders, "-p", "no:cacheprovider"]
+        for gives_way, *folders in LANES
+    )
+    others = [_Lane(command) for command in beside]
+    try:
+        codes = [subprocess.run(shown, check=False).returncode]
+        codes += [lane.running.wait() for lane in others]
+    finally:
+        for lane in others:
+            lane.end()
+    return int(any(codes))
+
+
+class _Lane:
+    """Tests that run in the background; what they print is kept for the end."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._name = " ".join(command[3:])
+        self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - `end` closes it
+        self.running = subprocess.Popen(command, stdout=self._printed, stderr=subprocess.STDOUT)
+
+    def end(self) -> None:
+        """Print what was printed; stop it where it still runs."""
+        if self.running.poll() is None:
+            self.running.terminate()
+            self.running.wait()
+        sys.stdout.flush()
+        with self._printed:
+            self._printed.seek(0)
+            sys.stdout.buffer.write(f"\n--- {self._name}\n".encode() + self._printed.read())
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

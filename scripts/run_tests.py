@@ -4,8 +4,8 @@
     python scripts/run_tests.py tests/unit …    pytest with these arguments, as it is
 
 Tests of servers and platforms wait for clocks and blocks, the others compute: two cores do all of it at once,
-and who waits goes first (`nice`), so that all end together. What the other lanes printed follows when the first
-one has ended. Exit code 1 where one has failed.
+and who waits goes first (`nice`), so that all end together. What the other lanes printed follows when the
+first one has ended. Exit code 1 where one has failed.
 """
 
 import subprocess

@@ -28,6 +28,7 @@ from evmesh.ledger.quota import RelayPolicy, RelayQuota
 from evmesh.ledger.token import Faucet
 from evmesh.services.receipts import chain_ref
 from tests.contract.ledger_world import EURO, Ledger, running_ledger
+from tests.e2e.wallet.light import light_wallet
 from tests.fakes.world import running
 
 pytestmark = pytest.mark.timeout(240)
@@ -73,9 +74,7 @@ class Operator:
         return {**report, "exit": process.returncode, "err": err.decode()}
 
     async def new_driver(self, units: int = 100 * EURO) -> Address:
-        made = await self.wallet("new")
-        assert made["exit"] == 0, made
-        address = Address.parse(made["address"])
+        address = light_wallet(self.home, PASSWORD)
         faucet = Faucet(
             self.ledger.deployment.contracts.token, self.ledger.relayer(self.ledger.keys.deployer)
         )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,14 @@ class Yard:
         start = datetime(1970, 1, 1, tzinfo=UTC)
         found = await self.store.range(charger, name, start, self.clock.instant + 400 * DAY)
         return [one.value for one in found]
+
+    async def registers(self) -> list[int | str]:
+        """Give the meter's registers in order, once each however often it was unknown in between.
+
+        A busy machine may answer a poll too late: then it is unknown, and told again.
+        """
+        told = await self.told(METER, ValueName.TOTAL_ENERGY_CONSUMPTION)
+        return [value for value, _ in groupby(value for value in told if value is not None)]
 
     async def until_told(self, charger: str, name: ValueName, value: int | str | None) -> None:
         async def is_told() -> bool:
@@ -119,7 +128,7 @@ async def test_what_devices_say_reaches_the_database_and_then_leaves_the_outbox(
         await yard.until_told(METER, ValueName.POWER_OUTPUT, 7_000)
         await yard.until_told(CHARGER, ValueName.OPERATION_STATE, "charging")
         await eventually(lambda: is_empty(outbox))
-    assert await yard.told(METER, ValueName.TOTAL_ENERGY_CONSUMPTION) == [1_000, 1_250]
+    assert await yard.registers() == [1_000, 1_250]
 
 
 async def test_what_does_not_change_is_told_once(yard: Yard) -> None:
@@ -130,7 +139,9 @@ async def test_what_does_not_change_is_told_once(yard: Yard) -> None:
         yard.has.power_w = 8  # within the dead-band
         await until(lambda: yard.units.asked >= asked + 12)
         await eventually(lambda: is_empty(outbox))
-    assert await yard.told(METER, ValueName.POWER_OUTPUT) == [0]
+    told = await yard.told(METER, ValueName.POWER_OUTPUT)
+    assert set(told) - {None} == {0}
+    assert all(one != other for one, other in pairwise(told))
 
 
 async def test_a_broker_that_is_away_costs_nothing(yard: Yard) -> None:
@@ -140,14 +151,17 @@ async def test_a_broker_that_is_away_costs_nothing(yard: Yard) -> None:
         yard.broker.kill()
         for energy in range(1_010, 1_060, 10):
             yard.has.energy_wh = energy
-            enough = yard.units.asked + 4
-            await until(lambda: yard.units.asked >= enough)  # noqa: B023 - it is awaited here
-        assert await outbox.count() >= 5
+            await eventually(lambda: waits(outbox, energy))  # noqa: B023 - it is awaited here
         await yard.broker.start()
         await yard.until_told(METER, ValueName.TOTAL_ENERGY_CONSUMPTION, 1_050)
         await eventually(lambda: is_empty(outbox))
-    told = await yard.told(METER, ValueName.TOTAL_ENERGY_CONSUMPTION)
-    assert told == list(range(1_000, 1_060, 10))
+    assert await yard.registers() == list(range(1_000, 1_060, 10))
+
+
+async def waits(outbox: Outbox, energy: int) -> bool:
+    """Whether a register is in the outbox."""
+    readings = [one.reading.value for one in await outbox.take(0, 1_000)]
+    return energy in [one.value for one in readings if one.name == ValueName.TOTAL_ENERGY_CONSUMPTION]
 
 
 async def test_a_gateway_that_starts_anew_sends_what_it_had(yard: Yard) -> None:
@@ -159,7 +173,7 @@ async def test_a_gateway_that_starts_anew_sends_what_it_had(yard: Yard) -> None:
     async with yard.gateway() as outbox:
         await yard.until_told(METER, ValueName.TOTAL_ENERGY_CONSUMPTION, 2_000)
         await eventually(lambda: is_empty(outbox))
-    assert await yard.told(METER, ValueName.TOTAL_ENERGY_CONSUMPTION) == [1_000, 2_000]
+    assert await yard.registers() == [1_000, 2_000]
 
 
 async def has(outbox: Outbox, least: int) -> bool:
@@ -262,10 +276,7 @@ async def test_a_clock_that_is_off_loses_no_reading(yard: Yard, off: timedelta) 
         yard.has.energy_wh = 1_500
         await eventually(lambda: is_in(yard, 1_500))
         await eventually(lambda: is_empty(outbox))
-    assert sorted(str(v) for v in await yard.told(METER, ValueName.TOTAL_ENERGY_CONSUMPTION)) == [
-        "1000",
-        "1500",
-    ]
+    assert set(await yard.registers()) == {1_000, 1_500}
 
 
 async def is_in(yard: Yard, energy: int) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import random
 import subprocess
 import sys
@@ -66,6 +65,22 @@ async def test_what_answers_on_a_line_is_found_with_its_driver() -> None:
     async with serve_tcp(units) as port:
         said = await edge("probe", f"tcp://127.0.0.1:{port}", "--units", "1-2", "--json")
     assert [(one["driver"], one["unit"]) for one in json.loads(said)["found"]] == [("abb-b23", 2)]
+
+
+async def test_a_meter_is_not_taken_for_a_charger_that_says_nothing() -> None:
+    units = ModbusUnits({1: SDM630(Quantities(energy_wh=5_000_000, power_w=1_234))})
+    async with serve_tcp(units) as port:
+        said = await edge("probe", f"tcp://127.0.0.1:{port}", "--units", "1")
+    first, *others = said.splitlines()
+    assert first == "eastron-sdm630 unit 1: TotalEnergyConsumption 5000000, PowerOutput 1234, OutputCurrent 0"
+    assert not [one for one in others if "smartevse" in one]
+
+
+async def test_a_mennekes_is_found_by_its_host_without_its_key() -> None:
+    async with serve_amtron(Amtron(), port=25_000):
+        said = await edge("probe", "127.0.0.1", "--units", "1")
+    assert "mennekes-mhcp: it wants its key" in said
+    assert "edge.bad_address" in await edge("probe", "10.0.0.7:502", expect=2)
 
 
 async def test_a_meter_on_a_serial_line_is_found_at_its_speed() -> None:
@@ -207,7 +222,8 @@ async def test_a_gateway_with_its_certificate_reaches_a_guarded_broker(tmp_path:
         assert "gw-1" in said
         assert await edge("enrol", str(tmp_path / "broker"), "--site", str(site), "--port", str(port)) != said
         conf = tmp_path / "broker" / "mosquitto.conf"
-        conf.write_text(conf.read_text() + f"user {os.environ.get('USER', 'root')}\n")
+        for directory in (tmp_path.parent.parent, tmp_path.parent, tmp_path):
+            directory.chmod(0o755)  # pytest's own are for their user alone; Mosquitto has one of its own
         broker = subprocess.Popen(["mosquitto", "-c", str(conf)], stderr=subprocess.DEVNULL)
         tls = TlsFiles(pki / "ca.crt", pki / "ingest.crt", pki / "ingest.key")
         mqtt = MqttConfig("localhost", port, 0.05, 0.2, tls=tls)

@@ -12,7 +12,21 @@ from evmesh.domain.units import W
 from evmesh.edge.led import Colour
 from evmesh.sim.modbus_server import Trouble
 from evmesh.sim.smartevse2 import Nuisance
-from tests.drivers.station_bench import REF, STATION, TAG, Bench, bench, config, until
+from tests.brokers import running
+from tests.drivers.clocks import HandClock
+from tests.drivers.recording_events import RecordingEvents
+from tests.drivers.station_bench import (
+    REF,
+    STATION,
+    TAG,
+    Bench,
+    Where,
+    bench,
+    config,
+    hardware,
+    station,
+    until,
+)
 
 
 def stop_of(run: Bench, transaction: int) -> StoppedTransaction:
@@ -164,6 +178,38 @@ async def test_a_limit_that_a_lost_controller_cannot_follow_is_kept_by_the_conta
         await run.station.set_limit(REF, transaction, lower)
         await until(lambda: not run.has.is_on, "off")
         assert transaction not in run.events.stops
+
+
+async def test_parts_that_were_away_are_told_again_what_holds(tmp_path: Path) -> None:
+    async with bench(tmp_path, config(patience_s=30)) as run:
+        await run.charging()
+        await until(lambda: run.has.controller.numbers["MAX"] == 16, "the limit")
+        run.has.controller.nuisance = Nuisance.SILENT
+        await until(lambda: run.events.samples == [] and run.has.controller.nuisance is Nuisance.SILENT)
+        asked = run.has.meter_line.asked
+        await until(lambda: run.has.meter_line.asked > asked + 4, "looks without the controller")
+        run.has.relay.coils[0] = False  # all of them lost power, and start anew
+        run.has.controller.numbers["MAX"] = 32
+        run.has.controller.nuisance = Nuisance.NONE
+        await until(lambda: run.has.is_on and run.has.controller.numbers["MAX"] == 16, "told again")
+
+
+async def test_a_station_whose_parts_nobody_has_seen_is_away_until_it_can_say_what_is_wrong(
+    tmp_path: Path,
+) -> None:
+    events = RecordingEvents()
+    async with hardware(tmp_path) as has:
+        where = Where(
+            str(tmp_path / "no-line"), has.meter_port, has.relay_port, has.lamp.directory, tmp_path / "s.db"
+        )
+        rule = config(patience_s=1.5)
+        async with station(where, rule, events, HandClock()) as one, running(one):
+            await until(lambda: has.meter_line.asked > 10, "looks")
+            assert not one.is_connected(STATION)
+            assert events.heard == []
+            await until(lambda: one.is_connected(STATION), "connected at last")
+            await until(lambda: events.heard[-1][0] == "status", "a status")
+            assert events.heard[-1][1][1] is ConnectorStatus.FAULTED  # type: ignore[index]
 
 
 async def test_a_fault_on_the_pilot_is_red_and_opens_the_contactor(tmp_path: Path) -> None:

@@ -6,18 +6,21 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
-from evmesh.domain.errors import Unavailable
+from evmesh.domain.errors import InvalidInput, Unavailable
 from evmesh.domain.telemetry import Ack, TelemetryValue
 from evmesh.telemetry.bus import MqttBus
 from evmesh.telemetry.ingest import Ingest
+from evmesh.telemetry.postgres import PostgresReadings
 from evmesh.telemetry.ranges import ACK_FILTER, decode_ack
 from evmesh.telemetry.rows import Row, SetAside, Written
 from evmesh.telemetry.store import SqliteReadings
 from evmesh.telemetry.topics import Reading, encode
 from tests.brokers import KINDS, Broker, StepClock, running, running_broker, until
+from tests.databases import Postgres
 
 AT = datetime(2026, 6, 1, 8, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
@@ -241,6 +244,53 @@ async def test_foreign_publishers_are_stored_once_and_nonsense_is_set_aside(
     assert sorted(await stored(store, name="PowerOutput")) == [7_000, 11_000]
     aside = {(message.topic, message.payload) for message in await store.set_aside()}
     assert aside == {(topic, payload[:4_097]) for topic, payload in nonsense}
+
+
+class StoreWithALimit:
+    """A store that can hold no row above a number, as a database with narrower columns."""
+
+    def __init__(self, store: SqliteReadings, most: int) -> None:
+        self._store = store
+        self._most = most
+
+    async def write(self, rows: Sequence[Row], set_aside: Sequence[SetAside]) -> Written:
+        if any(isinstance(row.value.value, int) and row.value.value > self._most for row in rows):
+            raise InvalidInput("telemetry.unstorable", "integer out of range")
+        return await self._store.write(rows, set_aside)
+
+
+async def test_what_a_database_cannot_hold_is_set_aside_and_keeps_nothing_else_back(
+    broker: Broker, store: SqliteReadings
+) -> None:
+    bus = MqttBus(broker.config, StepClock())
+    ingest = Ingest(broker.config, StoreWithALimit(store, 1_049), StepClock(), ack_every_s=0.02)
+    for number in (*range(50), 70, 80):
+        await bus.publish(reading(number))
+    async with running(bus, ingest):
+        await until(lambda: ingest.counts.stored == 50 and ingest.counts.set_aside == 2)
+        await bus.drained()
+    assert await stored(store) == [1_000 + number for number in range(50)]
+    aside = await store.set_aside()
+    assert {one.code for one in aside} == {"telemetry.unstorable"}
+    assert [b"1070" in one.payload or b"1080" in one.payload for one in aside] == [True, True]
+
+
+async def test_a_number_of_the_last_that_64_bits_can_hold_stops_nobody(
+    broker: Broker, postgres: Postgres
+) -> None:
+    highest = f'{{"timestamp":"2026-06-01T08:00:00Z","value":1,"boot":"b","seq":{2**63 - 1}}}'.encode()
+    name = f"t{uuid4().hex}"
+    try:
+        async with PostgresReadings(postgres.create(name)) as store:
+            ingest = Ingest(broker.config, store, StepClock(), ack_every_s=0.02)
+            async with running(ingest), broker.client() as gateway:
+                await until(lambda: ingest.connected)
+                await gateway.publish("chargers/cp-0/PowerOutput", highest, qos=1)
+                good = highest.replace(str(2**63 - 1).encode(), str(2**62).encode())
+                await gateway.publish("chargers/cp-0/PowerOutput", good, qos=1)
+                await until(lambda: (ingest.counts.stored, ingest.counts.set_aside) == (1, 1))
+    finally:
+        postgres.drop(name)
 
 
 async def test_one_number_with_two_contents_is_set_aside_and_the_first_stays(

@@ -77,7 +77,7 @@ async def test_what_lay_elsewhere_moves_when_its_month_gets_a_partition(url: str
 async def test_old_months_can_be_dropped_and_their_sums_and_numbers_stay(url: str) -> None:
     old = NOW - timedelta(days=100)
     async with PostgresReadings(url) as store:
-        await store.write([row(old, 1), row(NOW, 2)], [])
+        await store.write([row(old, 1, received_at=old), row(NOW, 2)], [])
         await store.forget(NOW - timedelta(days=30))
         assert await store.count() == 1
         (day,) = await store.summaries("cp-1", "PowerOutput", old, old + timedelta(days=1), 86_400)

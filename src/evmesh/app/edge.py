@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -82,17 +83,24 @@ def probe_command(
 ) -> None:
     """Find out what answers on a line, and with which driver."""
     from evmesh.edge.modbus import LineAddress
-    from evmesh.edge.probe import probe
+    from evmesh.edge.probe import probe, probe_host
 
     async def find() -> list[dict[str, Any]]:
         found = []
-        async for one in probe(LineAddress.parse(line), _units(units)):
+        is_host = not line.startswith(("/", "tcp://"))
+        ask = (
+            probe_host(_host(line), _units(units))
+            if is_host
+            else probe(LineAddress.parse(line), _units(units))
+        )
+        async for one in ask:
             picture = {str(name): value for name, value in one.picture.items()}
             found.append({"driver": one.driver, "unit": one.unit, "baud": one.baud, "values": picture})
             if not json_output:
                 where = "" if one.unit is None else f" unit {one.unit}"
                 baud = "" if one.baud is None else f" at {one.baud} baud"
-                typer.echo(f"{one.driver}{where}{baud}: {picture}")
+                said = ", ".join(f"{k} {'not known' if v is None else v}" for k, v in picture.items())
+                typer.echo(f"{one.driver}{where}{baud}: {said or 'it wants its key'}")
         return found
 
     with exit_on_error(json_output):
@@ -119,6 +127,17 @@ def enrol_command(
     with exit_on_error():
         for text in enrol(directory, site or [], host or ["localhost", "127.0.0.1"], port, revoke):
             typer.echo(text)
+
+
+def _host(text: str) -> str:
+    """Check a host's name or address, without a port: each driver has its own. Raises InvalidInput."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", text):
+        raise InvalidInput(
+            "edge.bad_address",
+            f"{text[:80]!r} is no line",
+            do="write /dev/ttyUSB0, tcp://10.0.0.7:502 or 10.0.0.7",
+        )
+    return text
 
 
 def _units(text: str) -> list[int]:

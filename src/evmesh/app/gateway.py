@@ -3,23 +3,35 @@
 import sys
 from pathlib import Path
 
-from evmesh.app.clock import WallClock
+from evmesh.app.clock import SharedClock, WallClock
 from evmesh.app.running import run_until_signal
-from evmesh.domain.errors import EvmeshError
+from evmesh.domain.errors import EvmeshError, Unavailable
 from evmesh.edge.config import load_gateway
 from evmesh.edge.devices import open_devices
 from evmesh.edge.gateway import Gateway
 from evmesh.edge.outbox import Outbox
 from evmesh.edge.poller import Poller
+from evmesh.ports import Clock
 from evmesh.telemetry.connection import MqttConfig, TlsFiles
 from evmesh.telemetry.topics import new_boot
 from evmesh.telemetry.uplink import MqttUplink
 
 
+def _clock(path: Path | None) -> Clock:
+    if path is None:
+        return WallClock()
+    try:
+        return SharedClock(path)
+    except (OSError, ValueError) as error:
+        raise Unavailable(
+            "edge.no_clock", f"no platform's time is at {path}: {error}", do="start the platform first"
+        ) from error
+
+
 async def serve(site: Path) -> None:
     """Run the gateway of a site file until it is cancelled."""
     config = load_gateway(site)
-    clock = WallClock()
+    clock = _clock(config.clock)
     boot = new_boot(config.name)
     tls = None if config.tls is None else TlsFiles(*config.tls)
     mqtt = MqttConfig(config.host, config.port, tls=tls, version=5 if tls else 4)

@@ -9,9 +9,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from evmesh.domain.errors import InvalidInput
+from evmesh.domain.telemetry import ValueName
 from evmesh.domain.units import MIN_CURRENT, Milliamp
+from evmesh.edge.changes import DEAD_BANDS
 from evmesh.edge.outbox import MOST_BYTES
 from evmesh.edge.poller import PollRule
+from evmesh.edge.smartevse2 import LEAST_CURRENT
 from evmesh.edge.template import template_ids
 
 MHCP: Final = "mennekes-mhcp"
@@ -28,6 +31,7 @@ class _Gateway(msgspec.Struct, forbid_unknown_fields=True):
     authority: str = ""
     certificate: str = ""
     key: str = ""
+    clock: str = ""
     most_mib: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = MOST_BYTES // 2**20
 
 
@@ -38,8 +42,9 @@ class _Device(msgspec.Struct, forbid_unknown_fields=True):
     unit: Annotated[int, msgspec.Meta(ge=0, le=255)] | None = None
     key_file: str = ""
     interval_s: _Positive = 1.0
-    safe_current_ma: Annotated[int, msgspec.Meta(ge=0, le=80_000)] = MIN_CURRENT
+    safe_current_ma: Annotated[int, msgspec.Meta(ge=0, le=80_000)] | None = None
     safe_after_s: _Positive = 300.0
+    dead_bands: dict[str, Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]] = {}
 
 
 class _Site(msgspec.Struct, forbid_unknown_fields=True):
@@ -70,6 +75,8 @@ class GatewayConfig:
     most_bytes: int
     tls: tuple[Path, Path, Path] | None
     devices: tuple[DeviceConfig, ...]
+    clock: Path | None = None
+    """Where a platform's own time is, for a gateway beside it; None: the machine's."""
 
 
 def drivers() -> list[str]:
@@ -116,6 +123,7 @@ def parse_gateway(raw: dict[str, Any], beside: Path) -> GatewayConfig:
         one.most_mib * 2**20,
         (beside / one.authority, beside / one.certificate, beside / one.key) if is_secure else None,
         tuple(_device(device, f"device[{number}]", beside) for number, device in enumerate(site.device)),
+        beside / one.clock if one.clock else None,
     )
 
 
@@ -131,9 +139,34 @@ def _device(device: _Device, path: str, beside: Path) -> DeviceConfig:
         raise InvalidInput(
             "edge.bad_site", f"key_file is for {MHCP}, which needs it", path=f"{path}.key_file"
         )
-    rule = PollRule(device.interval_s, Milliamp(device.safe_current_ma), device.safe_after_s)
+    rule = PollRule(
+        device.interval_s, _safe_current(device, path), device.safe_after_s, _dead_bands(device, path)
+    )
     key_file = beside / device.key_file if device.key_file else None
     return DeviceConfig(device.name, device.driver, device.line, device.unit, key_file, rule)
+
+
+def _safe_current(device: _Device, path: str) -> Milliamp:
+    """Give the safe current: one that the device can hold."""
+    least = LEAST_CURRENT if device.driver == SMARTEVSE2 else Milliamp(0)
+    if device.safe_current_ma is None:
+        return max(MIN_CURRENT, least)
+    if device.safe_current_ma < least:
+        raise InvalidInput(
+            "edge.bad_site",
+            f"a {device.driver} offers {least} mA or more",
+            do="write so much, or build it into a station with a contactor",
+            path=f"{path}.safe_current_ma",
+        )
+    return Milliamp(device.safe_current_ma)
+
+
+def _dead_bands(device: _Device, path: str) -> dict[ValueName, int]:
+    """Give the dead-bands: the usual ones, and those of the file over them."""
+    for name in device.dead_bands:
+        if name not in tuple(ValueName):
+            raise InvalidInput("edge.bad_site", f"{name} is no value", path=f"{path}.dead_bands.{name}")
+    return {**DEAD_BANDS, **{ValueName(name): band for name, band in device.dead_bands.items()}}
 
 
 def _broker(url: str) -> tuple[str, int, bool]:

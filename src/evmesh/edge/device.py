@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from evmesh.domain.telemetry import ValueName
-from evmesh.domain.units import Milliamp
+from evmesh.domain.units import Milliamp, W
 
 Value = int | str | None
 Picture = Mapping[ValueName, Value]
@@ -62,3 +62,17 @@ class LimitedDevice(Device, Protocol):
 
         Raises Refused `device.limit_refused` where it holds another value afterwards.
         """
+
+
+@runtime_checkable
+class SteeredDevice(Device, Protocol):
+    """A battery whose power can be set."""
+
+    async def steer(self, power: W, seconds: int) -> None:
+        """Let `power` flow into it, negative out of it, for so long at most; returns once it confirms it.
+
+        Raises Refused `device.limit_refused` where it holds another value afterwards.
+        """
+
+    async def release(self) -> None:
+        """Let it go its own way."""

@@ -11,6 +11,7 @@ from evmesh.edge.mhcp import PORT, MhcpCharger
 from evmesh.edge.modbus import LineAddress, ModbusLine
 from evmesh.edge.register_device import RegisterDevice
 from evmesh.edge.smartevse2 import SmartEvse2
+from evmesh.edge.storage_device import StorageDevice
 from evmesh.edge.template import load_template
 
 
@@ -30,7 +31,8 @@ async def open_devices(configs: Sequence[DeviceConfig]) -> AsyncIterator[list[De
                 address = LineAddress.parse(config.line)
                 if address not in lines:
                     lines[address] = await stack.enter_async_context(ModbusLine(address, template.line))
-                devices.append(RegisterDevice(template, lines[address], config.unit))
+                made = RegisterDevice if template.control is None else StorageDevice
+                devices.append(made(template, lines[address], config.unit))
         yield devices
 
 

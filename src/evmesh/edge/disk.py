@@ -30,6 +30,7 @@ class Disk:
         try:
             await self.do(work)
         except BaseException:
+            self._thread.submit(self._let_go).result()
             self._thread.shutdown()
             raise
 
@@ -51,7 +52,8 @@ class Disk:
                 found = work(connection)
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk has ended it already
+                    connection.execute("ROLLBACK")
                 raise
             return found
 
@@ -60,6 +62,11 @@ class Disk:
     def damaged(self, error: Exception) -> IntegrityFailure:
         """Say that what the file holds cannot be read."""
         return IntegrityFailure(self._damaged, f"{self.path} is damaged: {error}", do=self._how)
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _with(self, work: Work[T]) -> T:
         try:

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from evmesh.domain.errors import Unavailable
-from evmesh.domain.telemetry import CommandResult, NumberedValue, TelemetryValue, ValueName
+from evmesh.domain.telemetry import Command, CommandResult, NumberedValue, TelemetryValue, ValueName
 from evmesh.edge.outbox import Outbox
 from evmesh.edge.poller import Poller
 from evmesh.ports import Clock, Uplink, UplinkLine
@@ -24,6 +24,9 @@ MOST_UNHEARD: Final = 5_000
 AGAIN_AFTER_S: Final = 30.0
 """When what nobody has acknowledged is sent again on a connection that stands."""
 
+ANYWAY: Final = 10
+"""How many times longer it is until that is done though other readings flow."""
+
 ASK_AGAIN_S: Final = 300.0
 """How long readings stay here that the broker does not take, before they are tried again."""
 
@@ -31,6 +34,9 @@ PUBLISH_REFUSED: Final = "broker.publish_refused"
 
 SKEW_TOLD: Final = timedelta(seconds=1)
 """How much a clock's skew must have changed to be told again."""
+
+MOST_COMMANDS: Final = 20
+"""That may wait for one charger."""
 
 FIRST_DELAY_S: Final = 0.2
 LONGEST_DELAY_S: Final = 15.0
@@ -67,6 +73,7 @@ class Gateway:
         self._refused: dict[str, float] = {}
         self._ask_again_s = ask_again_s
         self._sending: str | None = None
+        self._is_careful = False
         self._waiting = asyncio.Event()
         self._heard = asyncio.Event()
         self._unheard = 0
@@ -96,6 +103,8 @@ class Gateway:
                 _log.warning("edge.uplink_away", why=found[0].describe(), retry_s=delay)
                 if any(error.code == PUBLISH_REFUSED for error in found):
                     self._note_refusal()
+                else:
+                    self._sending, self._is_careful = None, False
             self.connected = False
             if loop.time() - began > self._longest_delay_s:
                 delay = FIRST_DELAY_S
@@ -110,15 +119,23 @@ class Gateway:
             group.create_task(self._obey(line))
 
     async def _send(self, line: UplinkLine) -> None:
-        """Send all that waits, from the oldest; and all of it again after a silence."""
+        """Send all that waits, from the oldest; and all of it again after a silence, or after a while.
+
+        After a while, since an ingest may die between its commit and its word: what flows meanwhile is no
+        silence, and what is still here is little, unless something is wrong.
+        """
         after = 0
         self._unheard = 0
+        began = asyncio.get_running_loop().time()
         while True:
+            now = asyncio.get_running_loop().time()
+            if self._ask_refused_again(now) or now - began >= ANYWAY * self._again_after_s:
+                after, self._unheard, began = 0, 0, now
             self._waiting.clear()
             self._heard.clear()
             found = await self._outbox.take(after, BATCH) if self._unheard < MOST_UNHEARD else []
             if found:
-                self._unheard += await self._send_some(line, [one.reading for one in found])
+                await self._send_some(line, [one.reading for one in found])
                 after = found[-1].number
                 continue
             try:
@@ -128,25 +145,38 @@ class Gateway:
                 if self._unheard:
                     after = self._unheard = 0
 
-    async def _send_some(self, line: UplinkLine, readings: Sequence[NumberedValue]) -> int:
-        """Send, charger by charger; gives how many went. One that the broker refuses keeps no other back."""
-        now = asyncio.get_running_loop().time()
-        self._refused = {name: until for name, until in self._refused.items() if until > now}
-        sent = 0
-        for charger, group in groupby(readings, key=lambda one: one.value.charger):
-            if charger in self._refused:
-                continue
-            some = list(group)
-            self._sending = charger
-            await line.send(some)
-            sent += len(some)
-        return sent
+    def _ask_refused_again(self, now: float) -> bool:
+        """Forget refusals that are old enough; tells whether there were any."""
+        over = [name for name, until in self._refused.items() if until <= now]
+        for name in over:
+            del self._refused[name]
+        return bool(over)
+
+    async def _send_some(self, line: UplinkLine, readings: Sequence[NumberedValue]) -> None:
+        """Send what nobody refuses; charger by charger where it is not known yet whose it was."""
+        allowed = [one for one in readings if one.value.charger not in self._refused]
+        if not self._is_careful:
+            await self._send_all(line, allowed)
+            return
+        for charger, group in groupby(allowed, key=lambda one: one.value.charger):
+            if charger not in self._refused:
+                self._sending = charger
+                await self._send_all(line, list(group))
+
+    async def _send_all(self, line: UplinkLine, readings: list[NumberedValue]) -> None:
+        # Counted before: the first may be acknowledged before the last has gone.
+        self._unheard += len(readings)
+        if readings:
+            await line.send(readings)
 
     def _note_refusal(self) -> None:
-        """Leave alone the charger whose readings the broker did not take."""
-        if self._sending is not None:
-            self._refused[self._sending] = asyncio.get_running_loop().time() + self._ask_again_s
-            _log.error("edge.not_allowed", charger=self._sending, gateway=self._gateway)
+        """Leave alone the charger whose readings the broker did not take, once it is known which."""
+        if self._sending is None:
+            self._is_careful = True
+            return
+        self._refused[self._sending] = asyncio.get_running_loop().time() + self._ask_again_s
+        _log.error("edge.not_allowed", charger=self._sending, gateway=self._gateway)
+        self._sending, self._is_careful = None, False
 
     async def _something(self) -> None:
         """Return when there is more to send, and room to send it."""
@@ -174,14 +204,27 @@ class Gateway:
         await self.put([told])
 
     async def _obey(self, line: UplinkLine) -> None:
-        async for command in line.commands():
-            poller = self._pollers.get(command.charger)
-            if poller is None:
-                why = "this gateway has no such charger"
-                result = CommandResult(command.charger, command.what, command.id, "command.no_charger", why)
-            else:
-                result = await poller.obey(command)
-            await line.answer(result)
+        """Hand each command to its charger; one that hangs keeps no other's waiting."""
+        queues = {name: asyncio.Queue[Command](MOST_COMMANDS) for name in self._pollers}
+        async with asyncio.TaskGroup() as group:
+            for name, queue in queues.items():
+                group.create_task(self._obey_one(line, self._pollers[name], queue))
+            async for command in line.commands():
+                if command.charger not in queues:
+                    await line.answer(_no(command, "command.no_charger", "this gateway has no such charger"))
+                elif queues[command.charger].full():
+                    await line.answer(_no(command, "command.too_many", f"{MOST_COMMANDS} are waiting"))
+                else:
+                    queues[command.charger].put_nowait(command)
+
+    async def _obey_one(self, line: UplinkLine, poller: Poller, queue: asyncio.Queue[Command]) -> None:
+        while True:
+            command = await queue.get()
+            await line.answer(await poller.obey(command, skew=self._skew or timedelta()))
+
+
+def _no(command: Command, code: str, why: str) -> CommandResult:
+    return CommandResult(command.charger, command.what, command.id, code, why)
 
 
 def _leaves(group: BaseExceptionGroup[Unavailable]) -> Iterator[Unavailable]:

@@ -23,7 +23,9 @@ PAUSE_S: Final = 0.5
 """Between two requests."""
 
 MOST_CURRENT: Final = Milliamp(32_000)
-_HEADERS: Final = {"Accept": "application/json"}
+MOST_BYTES: Final = 64 * 1024
+"""Of one answer; the longest, a page of charge records, has a few kilobytes."""
+_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 _Whole = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 
@@ -74,6 +76,7 @@ class MhcpCharger:
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=0),
         )
         self._key = key
+        self._timeout_s = timeout_s
         self._pause_s = pause_s
         self._turn = asyncio.Lock()
         self._free_at = 0.0
@@ -142,8 +145,9 @@ class MhcpCharger:
             loop = asyncio.get_running_loop()
             await asyncio.sleep(max(0.0, self._free_at - loop.time()))
             try:
-                answer = await self._client.request(method, path, params={"DevKey": self._key}, json=body)
-            except httpx.TimeoutException as error:
+                async with asyncio.timeout(self._timeout_s):  # of the whole; httpx counts each read anew
+                    status, content = await self._exchange(method, path, body)
+            except (httpx.TimeoutException, TimeoutError) as error:
                 raise _away("does not answer") from error
             except httpx.RemoteProtocolError as error:
                 raise _away("broke off its answer") from error
@@ -151,15 +155,27 @@ class MhcpCharger:
                 raise _away("cannot be reached") from error
             finally:
                 self._free_at = loop.time() + self._pause_s
-        _check_status(answer.status_code)
+        _check_status(status)
         if kind is None:
             return None
         try:
-            return msgspec.json.decode(answer.content, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return msgspec.json.decode(content, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ProtocolViolation(
                 "device.nonsense", f"{path} answered what is no {kind.__name__}"
             ) from error
+
+    async def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
+        """Send one request; gives status and body, which is never unpacked and never long."""
+        content = bytearray()
+        async with self._client.stream(method, path, params={"DevKey": self._key}, json=body) as answer:
+            async for some in answer.aiter_raw():
+                content += some
+                if len(content) > MOST_BYTES:
+                    raise ProtocolViolation(
+                        "device.nonsense", f"{path} answers with more than {MOST_BYTES} bytes"
+                    )
+        return answer.status_code, bytes(content)
 
 
 def _check_status(status: int) -> None:

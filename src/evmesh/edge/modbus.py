@@ -6,11 +6,12 @@ request: a late answer is then never taken for the answer to another question.
 
 import asyncio
 import logging
+import struct
 import termios
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
@@ -23,6 +24,9 @@ logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what goes wrong is s
 
 TIMEOUT_S: Final = 1.0
 """The slowest meter of the first set answers within 0.3 s."""
+
+LATE_S: Final = 0.3
+"""How long a serial line is left alone after an answer was given up: what comes late is thrown away then."""
 
 TCP_PORT: Final = 502
 
@@ -124,9 +128,14 @@ class ModbusLine:
                 f"unit {unit} at {self._where()} does not answer",
                 do="look at its line and power",
             ) from error
+        except asyncio.CancelledError:
+            # Its answer may still come, and on a serial line nothing tells it from the answer to the next.
+            await self.close()
+            raise
         finally:
             loop = asyncio.get_running_loop()
-            self._free_at = loop.time() + self._rule.pause_ms / 1000
+            is_late = self._client is None and self.address.serial is not None
+            self._free_at = loop.time() + max(self._rule.pause_ms / 1000, LATE_S if is_late else 0.0)
         if _cancels() > cancels:
             # The client waits with asyncio.wait_for, which on Python 3.11 swallows a cancellation that
             # comes at the same moment as the answer (python/cpython#86296).
@@ -157,6 +166,21 @@ class ModbusLine:
         return client
 
     def _make(self) -> AsyncModbusSerialClient | AsyncModbusTcpClient:
+        client = self._client_of_its_kind()
+        take = client.ctx.callback_data
+
+        def take_or_leave(data: bytes, addr: tuple[Any, ...] | None = None) -> int:
+            try:
+                return take(data, addr=addr)
+            except (ModbusException, ValueError, IndexError, struct.error):
+                # Nonsense in a whole frame is as good as no answer; the loop would log a traceback for each.
+                client.close()
+                return len(data)
+
+        client.ctx.callback_data = take_or_leave  # type: ignore[method-assign]
+        return client
+
+    def _client_of_its_kind(self) -> AsyncModbusSerialClient | AsyncModbusTcpClient:
         # The client's own retries and reconnections are off: what is late is said, and asked again by us.
         if self.address.serial is not None:
             return AsyncModbusSerialClient(

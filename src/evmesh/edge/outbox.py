@@ -7,28 +7,46 @@ A row leaves when the ingest says that it is stored, and only then: a broker's P
 there is no more room the oldest rows give way, sessions and signed data last, and each is counted; the count
 is a reading of its own. Ages are counted in seconds that a gateway has run, so a clock that jumps loses
 nothing.
+
+A disk that takes nothing more (it is full, or about to die) does not end the gateway, which also keeps
+chargers safe: of each value the newest is kept in memory until there is room, and the others count as lost.
+A file that is damaged is set aside whole, and what can still be read of it is carried over.
 """
 
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import structlog
+
+from evmesh.domain.errors import IntegrityFailure, Unavailable
 from evmesh.domain.telemetry import Ack, NumberedValue, TelemetryValue, ValueName
 from evmesh.edge.disk import Disk
+from evmesh.edge.outbox_salvage import looks_like_ours, salvage, set_aside
+
+_log = structlog.get_logger(__name__)
 
 MOST_BYTES: Final = 256 * 2**20
 MOST_AGE_S: Final = 30 * 86_400
 ROW_BYTES: Final = 220
 """What a row is taken to need beside its text: 154 in a packed file, and pages are not always full."""
 
-PRECIOUS: Final = frozenset({ValueName.SESSION_ENERGY, ValueName.READINGS_LOST})
-"""Values that give way last."""
+PRECIOUS: Final = frozenset(
+    {
+        ValueName.SESSION_ENERGY,
+        ValueName.OPERATION_STATE,
+        ValueName.CONNECTED_VEHICLE,
+        ValueName.READINGS_LOST,
+    }
+)
+"""Values that give way last: of whose session it was, when, and how much. What a meter signs takes another
+way, which loses nothing (docs/adr/0023)."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TABLES: Final = """
@@ -57,6 +75,16 @@ _PUT: Final = """
 _TAKE: Final = """
     SELECT number, charger, boot, seq, name, at, value FROM ev_outbox WHERE number > ? ORDER BY number LIMIT ?
 """
+_LATEST: Final = """
+    SELECT coalesce(
+        (SELECT max(at) FROM ev_outbox WHERE charger = ?),
+        (SELECT at FROM ev_outbox ORDER BY number DESC LIMIT 1)
+    )
+"""
+_CARRY: Final = """
+    INSERT OR IGNORE INTO ev_outbox (charger, boot, seq, name, at, value, precious, put_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 0)
+"""
 _STORED: Final = """
     DELETE FROM ev_outbox WHERE charger = ? AND boot = ? AND seq BETWEEN ? AND ? RETURNING length(value)
 """
@@ -76,9 +104,7 @@ class Outbox:
     def __init__(
         self, path: Path, boot: str, *, most_bytes: int = MOST_BYTES, most_age_s: int = MOST_AGE_S
     ) -> None:
-        self._disk = Disk(
-            path, away="outbox.away", damaged="outbox.damaged", do="move the file away; it is made anew"
-        )
+        self._disk = _disk(path)
         self._boot = boot
         self._most_bytes = most_bytes
         self._most_age_s = most_age_s
@@ -86,10 +112,24 @@ class Outbox:
         self._numbers: dict[str, int] = {}
         self._ran = 0
         self._began = 0.0
+        self._turn = asyncio.Lock()
+        self._unkept: dict[tuple[str, str], TelemetryValue] = {}
+        self._unkept_lost: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
+        """Open the file. Raises Unavailable, and IntegrityFailure for a file that was never an outbox."""
         self._began = asyncio.get_running_loop().time()
-        await self._disk.open(self._open)
+        try:
+            await self._disk.open(self._open)
+        except IntegrityFailure as error:
+            if not looks_like_ours(self._disk.path):
+                raise
+            aside = set_aside(self._disk.path)
+            _log.error("edge.outbox_damaged", file=str(aside), why=error.what)
+            self._disk = _disk(aside.with_name(self._disk.path.name))
+            await self._disk.open(self._open)
+            count = await self._disk.commit(lambda connection: self._carry_over(connection, aside))
+            _log.warning("edge.outbox_salvaged", readings=count)
         return self
 
     async def __aexit__(
@@ -98,9 +138,33 @@ class Outbox:
         await self._disk.close()
 
     async def put(self, values: Sequence[TelemetryValue]) -> None:
-        """Number and store readings; on the disk when this returns. Makes room where there is none."""
-        now = self._now()
-        await self._disk.commit(lambda connection: self._put(connection, values, now))
+        """Number and store readings; on the disk when this returns. Makes room where there is none.
+
+        Where the disk takes nothing, that is logged, and they wait in memory for the next call.
+        """
+        async with self._turn:
+            waiting = [*self._unkept.values(), *values]
+            lost = dict(self._unkept_lost)
+            now = self._now()
+            try:
+                await self._disk.commit(lambda connection: self._put(connection, waiting, lost, now))
+            except Unavailable as error:
+                if not self._unkept:
+                    _log.error("edge.disk", why=error.describe())
+                self._hold(values)
+                return
+            if self._unkept:
+                _log.warning("edge.disk_back", lost=sum(lost.values()))
+            self._unkept.clear()
+            self._unkept_lost.clear()
+
+    def _hold(self, values: Sequence[TelemetryValue]) -> None:
+        """Keep the newest of each value; counts those that it takes the place of."""
+        for one in values:
+            key = (one.charger, one.name)
+            if key in self._unkept:
+                self._unkept_lost[one.charger] = self._unkept_lost.get(one.charger, 0) + 1
+            self._unkept[key] = one
 
     async def take(self, after: int, most: int) -> list[Waiting]:
         """Give up to `most` readings behind number `after`, in order; they stay."""
@@ -129,11 +193,27 @@ class Outbox:
         self._bytes = connection.execute(_SIZE, (ROW_BYTES,)).fetchone()[0]
         self._ran = connection.execute("SELECT seconds FROM ev_ran").fetchone()[0]
 
-    def _put(self, connection: sqlite3.Connection, values: Sequence[TelemetryValue], now: int) -> None:
+    def _put(
+        self,
+        connection: sqlite3.Connection,
+        values: Sequence[TelemetryValue],
+        lost: Mapping[str, int],
+        now: int,
+    ) -> None:
         """Number and insert. In the disk's own thread, so that no two take the same numbers."""
         connection.execute("UPDATE ev_ran SET seconds = max(seconds, ?)", (now,))
         size = self._bytes + self._insert(connection, values, now)
+        for charger, count in lost.items():
+            size += self._report(connection, charger, count, now)
         self._bytes = size - self._make_room(connection, size, now)
+
+    def _carry_over(self, connection: sqlite3.Connection, aside: Path) -> int:
+        """Take what can be read from a damaged file; gives how many readings that was."""
+        rows = salvage(aside)
+        for row in rows:
+            connection.execute(_CARRY, row)
+        self._bytes = connection.execute(_SIZE, (ROW_BYTES,)).fetchone()[0]
+        return int(connection.execute("SELECT count(*) FROM ev_outbox").fetchone()[0])
 
     def _insert(
         self,
@@ -194,9 +274,8 @@ class Outbox:
             "DELETE FROM ev_outbox WHERE charger = ? AND name = ? RETURNING length(value)",
             (charger, ValueName.READINGS_LOST),
         ).fetchall()
-        (latest,) = connection.execute(
-            "SELECT max(at) FROM ev_outbox WHERE charger = ?", (charger,)
-        ).fetchone()
+        # As old as its charger's newest reading here, or as the newest of all: an outbox has no clock.
+        (latest,) = connection.execute(_LATEST, (charger,)).fetchone()
         at = _EPOCH + timedelta(microseconds=latest or 0)
         value = TelemetryValue(charger, ValueName.READINGS_LOST, at, total)
         taken: int = sum(length + ROW_BYTES for (length,) in before)
@@ -208,6 +287,10 @@ class Outbox:
             gone += connection.execute(_STORED, (ack.charger, ack.boot, first, last)).fetchall()
         self._bytes -= sum(length + ROW_BYTES for (length,) in gone)
         return len(gone)
+
+
+def _disk(path: Path) -> Disk:
+    return Disk(path, away="outbox.away", damaged="outbox.damaged", do="move the file away; it is made anew")
 
 
 def _waiting(row: tuple[int, str, str, int, str, int, str]) -> Waiting:

@@ -6,9 +6,9 @@ is over, the current falls to the safe one.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -23,8 +23,9 @@ from evmesh.domain.telemetry import (
     ValueName,
 )
 from evmesh.domain.units import MIN_CURRENT, Milliamp
-from evmesh.edge.changes import Changes
-from evmesh.edge.device import Device, LimitedDevice, Picture
+from evmesh.edge.changes import DEAD_BANDS, Changes
+from evmesh.edge.device import Device, LimitedDevice, Picture, SteeredDevice, Value
+from evmesh.edge.steering import Steering
 from evmesh.ports import Clock
 
 _log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ class PollRule:
     interval_s: float = 1.0
     safe_current: Milliamp = MIN_CURRENT
     safe_after_s: float = 300.0
+    dead_bands: Mapping[ValueName, int] = field(default_factory=lambda: DEAD_BANDS)
 
 
 class Poller:
@@ -57,31 +59,46 @@ class Poller:
         self._rule = rule
         self._clock = clock
         self._put = put
-        self._changes = Changes(name)
+        self._changes = Changes(name, rule.dead_bands)
         self._answers: dict[str, CommandResult] = {}
         self._told: Milliamp | None = None
+        self._shown: Value = None
         self._spoken_at = 0.0
+        self._safe_at = 0.0
+        self._why_not_safe = ""
         self._is_away = False
         self._turn = asyncio.Lock()
+        self._steering = Steering(name, device, clock) if isinstance(device, SteeredDevice) else None
 
     async def run(self) -> None:
-        """Poll at a steady beat; what takes longer skips beats rather than piling up."""
+        """Poll, and keep the device safe; each at its own beat, so that neither waits for the other."""
+        self._spoken_at = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._at_each_beat(self._poll))
+            if self._steering is not None:
+                group.create_task(self._at_each_beat(self._let_go))
+            elif isinstance(self._device, LimitedDevice):
+                group.create_task(self._at_each_beat(self._keep_safe))
+
+    async def _at_each_beat(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Work at a steady beat; what takes longer skips beats rather than piling up."""
         loop = asyncio.get_running_loop()
-        self._spoken_at = loop.time()
         beat = loop.time()
         while True:
-            await self._poll()
-            await self._keep_safe()
+            await work()
             beat = max(beat + self._rule.interval_s, loop.time())
             await asyncio.sleep(beat - loop.time())
 
-    async def obey(self, command: Command) -> CommandResult:
-        """Do what a command says, once: the same command again gets the same answer."""
+    async def obey(self, command: Command, *, skew: timedelta = timedelta()) -> CommandResult:
+        """Do what a command says, once: the same command again gets the same answer.
+
+        `skew` is how far our clock is ahead of that of who commands, as far as that is known.
+        """
         known = self._answers.get(command.id)
         if known is not None:
             return known
         try:
-            await self._do(command)
+            await self._do(command, self._clock.now() - skew)
             result = CommandResult(self.name, command.what, command.id)
         except EvmeshError as error:
             result = CommandResult(self.name, command.what, command.id, error.code, error.what)
@@ -90,10 +107,19 @@ class Poller:
             del self._answers[next(iter(self._answers))]
         return result
 
-    async def _do(self, command: Command) -> None:
+    async def _let_go(self) -> None:
+        if self._steering is not None:
+            async with self._turn:
+                await self._steering.keep()
+
+    async def _do(self, command: Command, now: datetime) -> None:
+        if command.what == ValueName.BATTERY_POWER and self._steering is not None:
+            async with self._turn:
+                await self._steering.obey(command, now)
+            return
         if command.what != ValueName.MAXIMUM_OUTPUT_CURRENT:
             raise Refused("command.unknown", f"{command.what} cannot be set")
-        if command.expires_at <= self._clock.now():
+        if command.expires_at <= now:
             raise Refused("command.expired", f"it was to be done by {command.expires_at:%H:%M:%S} UTC")
         if command.value < 0:
             raise Refused("command.bad_value", "a current is not negative")
@@ -110,26 +136,31 @@ class Poller:
 
     async def _keep_safe(self) -> None:
         """Fall to the safe current where nobody has spoken for long; again until the device has it."""
-        silent = asyncio.get_running_loop().time() - self._spoken_at
+        now = asyncio.get_running_loop().time()
         safe = self._rule.safe_current
-        if (
-            not isinstance(self._device, LimitedDevice)
-            or silent < self._rule.safe_after_s
-            or self._told == safe
-        ):
+        if now - self._spoken_at < self._rule.safe_after_s or self._is_safe(now):
             return
         try:
             await self._limit(safe)
         except EvmeshError as error:
-            _log.warning("edge.not_safe", charger=self.name, why=error.describe())
+            if error.describe() != self._why_not_safe:
+                self._why_not_safe = error.describe()
+                _log.warning("edge.not_safe", charger=self.name, why=self._why_not_safe)
             return
-        self._told = safe
-        _log.warning("edge.safe_current", charger=self.name, milliamp=safe, silent_s=round(silent))
+        self._told, self._safe_at, self._why_not_safe = safe, now, ""
+        silent_s = round(now - self._spoken_at)
+        _log.warning("edge.safe_current", charger=self.name, milliamp=safe, silent_s=silent_s)
+
+    def _is_safe(self, now: float) -> bool:
+        """Tell whether the device was told, and has not forgotten it since, as it does when it restarts."""
+        safe = self._rule.safe_current
+        has_more = isinstance(self._shown, int) and self._shown > safe
+        return self._told == safe and not (has_more and now - self._safe_at >= self._rule.safe_after_s)
 
     async def _poll(self) -> None:
         """Read once, within half an interval, so that what hangs is known for it in time."""
         try:
-            async with self._turn, asyncio.timeout(self._rule.interval_s / 2):
+            async with asyncio.timeout(self._rule.interval_s / 2), self._turn:
                 picture = await self._device.read()
         except (EvmeshError, TimeoutError) as error:
             await self._away(error)
@@ -137,6 +168,7 @@ class Poller:
         if self._is_away:
             _log.info("edge.back", charger=self.name)
         self._is_away = False
+        self._shown = picture.get(ValueName.MAXIMUM_OUTPUT_CURRENT)
         await self._tell({ValueName.AVAILABILITY: Availability.ONLINE, **picture})
 
     async def _away(self, error: Exception) -> None:

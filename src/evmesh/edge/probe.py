@@ -4,14 +4,18 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from evmesh.domain.errors import EvmeshError, ProtocolViolation, Unavailable
+from evmesh.domain.errors import EvmeshError, InvalidInput, ProtocolViolation, Unavailable
+from evmesh.domain.telemetry import OperationState
+from evmesh.edge.config import MHCP
 from evmesh.edge.device import Picture
+from evmesh.edge.mhcp import MhcpCharger
 from evmesh.edge.modbus import LineAddress, ModbusLine
 from evmesh.edge.register_device import RegisterDevice
 from evmesh.edge.smartevse2 import SmartEvse2
 from evmesh.edge.template import Template, load_template, template_ids
 
 TIMEOUT_S: Final = 0.3
+HTTP_TIMEOUT_S: Final = 2.0
 BAUDS: Final = (9_600, 19_200, 38_400)
 
 
@@ -23,6 +27,21 @@ class Found:
     unit: int | None
     baud: int | None
     picture: Picture
+
+
+async def probe_host(host: str, units: Sequence[int]) -> AsyncIterator[Found]:
+    """Give what answers at a host: a Mennekes, which says that it wants its key, or devices on Modbus TCP."""
+    async with MhcpCharger(host, "", timeout_s=HTTP_TIMEOUT_S) as charger:
+        try:
+            await charger.identify()
+        except InvalidInput:
+            yield Found(MHCP, None, None, {})
+        except EvmeshError:
+            pass
+        else:
+            yield Found(MHCP, None, None, {})
+    async for found in probe(LineAddress(host=host), units):
+        yield found
 
 
 async def probe(address: LineAddress, units: Sequence[int]) -> AsyncIterator[Found]:
@@ -66,5 +85,5 @@ async def _at(address: LineAddress, templates: Sequence[Template], unit: int) ->
                 continue
             except EvmeshError:
                 continue
-        if any(value is not None and value != 0 for value in picture.values()):
+        if any(value not in (None, 0, OperationState.UNKNOWN) for value in picture.values()):
             yield Found(template.id, unit, None, picture)

@@ -11,7 +11,7 @@ from evmesh.domain.units import Milliamp
 from evmesh.edge.device import Identity, Picture, Value
 from evmesh.edge.modbus import ModbusLine
 from evmesh.edge.sunspec import Models, walk
-from evmesh.edge.template import HOLDING, MOST_REGISTERS, Place, Point, Template, WriteRule
+from evmesh.edge.template import HOLDING, MOST_ADDRESS, MOST_REGISTERS, Place, Point, Template, WriteRule
 from evmesh.edge.words import WIDTH, Kind, WordOrder, decode, encode, raw_word
 
 REGISTERS_THAT_GROW: Final = frozenset({ValueName.TOTAL_ENERGY_CONSUMPTION, ValueName.GENERATED_ENERGY})
@@ -134,6 +134,8 @@ class RegisterDevice:
                 needed |= {(point.function, address + k) for k in range(WIDTH[point.kind])}
             if (exponent := self._exponent_address(point)) is not None:
                 needed.add((point.function, exponent))
+        if needed and max(address for _, address in needed) > MOST_ADDRESS:
+            raise ProtocolViolation("device.nonsense", "its list of models leads beyond the last register")
         image: dict[tuple[int, int], int] = {}
         for span in _spans(sorted(needed), self.template.line.gap):
             found = await self._line.read(self._unit, span.function, span.start, span.count)
@@ -159,7 +161,10 @@ class RegisterDevice:
     def _value(self, point: Point, image: Mapping[tuple[int, int], int]) -> Value:
         if point.words:
             return self._word(point, image)
-        numbers = [self._number(point, address, image) for address in self._addresses(point)]
+        addresses = self._addresses(point)
+        if point.combine == "one":
+            addresses = addresses[:1]  # of several models that tell the same, the first that is there
+        numbers = [self._number(point, address, image) for address in addresses]
         known = [number for number in numbers if number is not None]
         if not known or len(known) != len(numbers):
             return None
@@ -170,7 +175,10 @@ class RegisterDevice:
         return self._plausible(point.name, value)
 
     def _word(self, point: Point, image: Mapping[tuple[int, int], int]) -> str:
-        raw = raw_word(_registers(point, self._addresses(point)[0], image), point.order)
+        addresses = self._addresses(point)
+        if not addresses:
+            return OperationState.UNKNOWN
+        raw = raw_word(_registers(point, addresses[0], image), point.order)
         return point.words.get(raw, OperationState.UNKNOWN)
 
     def _number(self, point: Point, address: int, image: Mapping[tuple[int, int], int]) -> Fraction | None:

@@ -97,6 +97,7 @@ class SmartEvse2:
         self._turn = asyncio.Lock()
         self._terminal: _Terminal | None = None
         self._transport: asyncio.WriteTransport | None = None
+        self._leaving: _Terminal | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -163,10 +164,16 @@ class SmartEvse2:
 
     async def close(self) -> None:
         """Let go of the line; the state is unknown from now on."""
+        self._let_go()
+        if self._leaving is not None:
+            await self._leaving.lost.wait()  # only then can the port be opened again
+
+    def _let_go(self) -> None:
         transport, terminal, self._transport, self._terminal = self._transport, self._terminal, None, None
         if transport is not None and terminal is not None:
-            transport.abort()
-            await terminal.lost.wait()  # only then can the port be opened again
+            if not transport.is_closing():  # it closes itself where the line breaks, and must not twice
+                transport.abort()
+            self._leaving = terminal
 
     async def _menu(self) -> dict[str, str]:
         """Give the settings. A line that garbles them may have lost a change too: the state is unknown."""
@@ -187,10 +194,15 @@ class SmartEvse2:
         except (TimeoutError, OSError) as error:
             await self.close()
             raise self._away() from error
+        except asyncio.CancelledError:
+            # Given up by who asked: what it does from now on may go unheard, as after any other silence.
+            self._let_go()
+            raise
 
     async def _open(self) -> tuple[_Terminal, asyncio.WriteTransport]:
         if self._terminal is not None and self._transport is not None and not self._terminal.lost.is_set():
             return self._terminal, self._transport
+        await self.close()
         loop = asyncio.get_running_loop()
         try:
             opened = await serial_asyncio_fast.create_serial_connection(

@@ -150,9 +150,15 @@ class StationFromParts:
             self._wake.clear()
             began = loop.time()
             seen = await self._eyes.look(self._store.record.charge)
+            if seen.is_back:
+                self._gate.distrust()
+            if self._eyes.sees_all or seen.trouble:
+                self._teller.may_connect.set()
             async with self._turn:
                 self._trouble = seen.trouble
                 await self._step(seen, began)
+                fresh = loop.time() - self._gate.opened_at < self._config.settle_s
+                seen = replace(seen, is_fresh=fresh and bool(self._gate.applied))
                 status = status_of(
                     self._store.record, self._answer(), seen, self._gate.applied or Milliamp(0)
                 )

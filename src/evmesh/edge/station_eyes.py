@@ -42,6 +42,11 @@ class StationEyes:
         self._charge = 0
         self._last = Wh(0)
 
+    @property
+    def sees_all(self) -> bool:
+        """Tell whether controller and meter answered when they were asked last."""
+        return not self._away & {"controller", "meter"}
+
     def open(self) -> None:
         """Begin to look: nothing has been away yet."""
         self._well_at = dict.fromkeys(("controller", "meter", "switch"), asyncio.get_running_loop().time())
@@ -52,6 +57,7 @@ class StationEyes:
 
     async def look(self, charge: Charge | None) -> Seen:
         """Ask the parts. A register lower than one before in the same charge is not known."""
+        was_away = "controller" in self._away
         picture = await self._ask("meter", self._parts.meter.read()) or {}
         pilot = await self._ask("controller", self._parts.controller.pilot())
         register, power = picture.get(ValueName.TOTAL_ENERGY_CONSUMPTION), picture.get(ValueName.POWER_OUTPUT)
@@ -64,7 +70,10 @@ class StationEyes:
                 self._charge, self._last = charge.local, sure
         if sure is not None:
             self._well("meter")
-        return Seen(pilot, sure, W(power) if isinstance(power, int) else None, self._trouble(pilot))
+        is_back = was_away and "controller" not in self._away
+        return Seen(
+            pilot, sure, W(power) if isinstance(power, int) else None, self._trouble(pilot), is_back=is_back
+        )
 
     def switched(self, why_not: str) -> None:
         """Note whether the current could be set; `why_not` is empty where it could."""

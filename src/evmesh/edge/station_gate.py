@@ -31,6 +31,8 @@ class CurrentGate:
         self._contactor = contactor
         self._applied: Milliamp | None = None
         self._applied_at = 0.0
+        self.opened_at = 0.0
+        """When a current was let through for the first time since there was none."""
         self.closed_at = 0.0
         """When the current was found off for the first time since it was on, by the loop's clock."""
 
@@ -38,6 +40,10 @@ class CurrentGate:
     def applied(self) -> Milliamp | None:
         """What holds on each phase; None where that is not known."""
         return self._applied
+
+    def distrust(self) -> None:
+        """Write at the next `apply` what holds: a part was away, and may have started anew meanwhile."""
+        self._applied_at = float("-inf")
 
     def possible(self, current: Milliamp) -> Milliamp:
         """Give what can be offered of a current: all of it, or none."""
@@ -67,6 +73,8 @@ class CurrentGate:
             if before is None or current < before:
                 await self._close()
             raise
+        if not before:
+            self.opened_at = asyncio.get_running_loop().time()
         self._applied = current
 
     async def _close(self) -> None:

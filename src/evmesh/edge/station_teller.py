@@ -50,6 +50,8 @@ class StationTeller:
         self._status: _Said | None = None
         self._told: _Said | None = None
         self.is_connected = False
+        self.may_connect = asyncio.Event()
+        """Set once the parts were seen, or are said to be away: until then nobody is there."""
 
     def say(self, status: ConnectorStatus, error: str, at: datetime) -> None:
         """Tell a status where it is another than the last."""
@@ -82,6 +84,7 @@ class StationTeller:
 
     async def _connect(self) -> None:
         station = self._connector.station
+        await self.may_connect.wait()
         while not self.is_connected:
             await self._events.connected(station)
             if await self._events.booted(station, self._info):

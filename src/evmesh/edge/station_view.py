@@ -23,6 +23,10 @@ class Seen:
     power: W | None
     trouble: str = ""
     """What has been wrong for too long: an error code of OCPP 1.6 section 7.6, then words."""
+    is_fresh: bool = False
+    """A current is offered, and has not been for long: a car takes its time to follow."""
+    is_back: bool = False
+    """The controller had been away: it may have started anew, and forgotten what it was told."""
 
 
 def allowed(config: StationConfig, record: Record, answer: StartAnswer | None, now: datetime) -> Milliamp:
@@ -70,7 +74,7 @@ def _in_charge(
         return ConnectorStatus.CHARGING
     if offered == 0:
         return ConnectorStatus.SUSPENDED_EVSE
-    if seen.pilot is None or seen.power is None:
+    if seen.pilot is None or seen.power is None or seen.is_fresh:
         return None
     return ConnectorStatus.SUSPENDED_EV
 

@@ -5,6 +5,7 @@
     [layout]   base and models, for a SunSpec device, whose registers are found by walking its models
     [read.Value]    address (or model and offset), function, type, order, scale, exponent, none, least,
                     most, combine (sum | max of several addresses), words
+    [control]       model, for a SunSpec battery that takes a power (124: storage controls)
     [write.Value]   address, function, type, order, scale, least, most, pause, resume
 
 `Value` is a name of the generic state (`domain/telemetry.py`), and so has its unit: raw x scale is whole
@@ -30,6 +31,10 @@ WRITE_ONE: Final = 6
 WRITE_MANY: Final = 16
 MOST_REGISTERS: Final = 125
 """In one answer: Modbus Application Protocol 1.1b3, section 6.3."""
+
+MOST_ADDRESS: Final = 65_535
+CONTROLS: Final = (124,)
+"""SunSpec models by which a power can be set here."""
 
 _COMBINE: Final = ("one", "sum", "max")
 _PARITIES: Final = ("N", "E", "O")
@@ -112,6 +117,8 @@ class Template:
     writes: dict[ValueName, WriteRule] = field(default_factory=dict)
     base: int | None = None
     """Where a SunSpec device begins its list of models."""
+    control: int | None = None
+    """The SunSpec model by which its power is set."""
 
     def point(self, name: ValueName) -> Point | None:
         """Give how a value is read; None where the device does not have it."""
@@ -139,7 +146,7 @@ def parse_template(id: str, text: str) -> Template:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput("template.bad", f"{id} is not TOML: {error}") from error
-    _only(raw, {"device", "line", "layout", "read", "write"}, "")
+    _only(raw, {"device", "line", "layout", "read", "write", "control"}, "")
     device = _table(raw, "device")
     _only(device, {"make", "model", "kind", "grade", "source"}, "device")
     base = None
@@ -147,6 +154,7 @@ def parse_template(id: str, text: str) -> Template:
         layout = _table(raw, "layout")
         _only(layout, {"base"}, "layout")
         base = _whole(layout, "base", "layout", 0, 65_535)
+    control = _control(raw, base is not None) if "control" in raw else None
     reads = _table(raw, "read")
     if not reads:
         raise _bad("a template reads something", "read")
@@ -166,7 +174,16 @@ def parse_template(id: str, text: str) -> Template:
             )
         },
         base,
+        control,
     )
+
+
+def _control(raw: dict[str, Any], is_sunspec: bool) -> int:
+    control = _table(raw, "control")
+    _only(control, {"model"}, "control")
+    if not is_sunspec:
+        raise _bad("only SunSpec has control models", "control")
+    return _choice_of(control, "model", "control", CONTROLS)
 
 
 def _line(raw: dict[str, Any]) -> LineRule:
@@ -197,7 +214,7 @@ def _point(name: str, reads: dict[str, Any], is_sunspec: bool) -> Point:
     words = _words(raw.get("words", {}), value, path)
     return Point(
         value,
-        _places(raw, path, is_sunspec),
+        _places(raw, path, is_sunspec, WIDTH[kind]),
         _choice_of(raw, "function", path, (HOLDING, INPUT), HOLDING),
         kind,
         WordOrder(_choice(raw, "order", path, tuple(WordOrder), "big")),
@@ -211,13 +228,13 @@ def _point(name: str, reads: dict[str, Any], is_sunspec: bool) -> Point:
     )
 
 
-def _places(raw: dict[str, Any], path: str, is_sunspec: bool) -> tuple[Place, ...]:
+def _places(raw: dict[str, Any], path: str, is_sunspec: bool, width: int) -> tuple[Place, ...]:
     if is_sunspec:
         offsets = _list(raw, "offset", path, 0, 65_535)
         models = _list(raw, "model", path, 1, 65_535)
         places = tuple(Place(None, model, offset) for model in models for offset in offsets)
     else:
-        places = tuple(Place(address) for address in _list(raw, "address", path, 0, 65_535))
+        places = tuple(Place(address) for address in _list(raw, "address", path, 0, MOST_ADDRESS + 1 - width))
     if not places:
         raise _bad("a value lies somewhere", f"{path}.{'offset' if is_sunspec else 'address'}")
     if len(places) > 1 and raw.get("combine", "one") == "one" and not is_sunspec:
@@ -241,9 +258,10 @@ def _write(name: str, writes: dict[str, Any]) -> WriteRule:
     if kind is Kind.F32:
         raise _bad("floating point is read and never written", f"{path}.type")
     least = _whole(raw, "least", path, 0, 2**31)
+    address = _whole(raw, "address", path, 0, MOST_ADDRESS + 1 - WIDTH[kind])
     return WriteRule(
         _value_name(name, path),
-        _whole(raw, "address", path, 0, 65_535),
+        address,
         _choice_of(raw, "function", path, (WRITE_ONE, WRITE_MANY), WRITE_ONE),
         kind,
         WordOrder(_choice(raw, "order", path, tuple(WordOrder), "big")),
@@ -318,7 +336,9 @@ def _choice(
     return str(found)
 
 
-def _choice_of(raw: dict[str, Any], key: str, path: str, choices: tuple[int, ...], default: int) -> int:
+def _choice_of(
+    raw: dict[str, Any], key: str, path: str, choices: tuple[int, ...], default: int | None = None
+) -> int:
     found = _whole(raw, key, path, min(choices), max(choices), default)
     if found not in choices:
         raise _bad(f"{key} is one of {', '.join(map(str, choices))}, not {found}", f"{path}.{key}")

@@ -16,6 +16,8 @@ PORT: Final = 8883
 INGEST: Final = "ingest"
 PLATFORM: Final = "platform"
 READER: Final = "reader"
+MOST_MESSAGE: Final = 64 * 1024
+"""Bytes; the longest message, an acknowledgement of many ranges, has less."""
 OWN_USERS: Final = (INGEST, PLATFORM, READER)
 
 
@@ -60,6 +62,16 @@ def access_list(gateways: Mapping[str, Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def without_user(access: str, user: str) -> str:
+    """Give an ACL file without what it lets one user do.
+
+    A broker that reads it anew takes these rights from a client that is connected, too; a list of revoked
+    certificates is only looked at when somebody connects.
+    """
+    sections = access.split("\n\n")
+    return "\n\n".join(one for one in sections if one.partition("\n")[0] != f"user {checked_name(user)}")
+
+
 def configuration(files: BrokerFiles, *, port: int = PORT, bind: str | None = None) -> str:
     """Give Mosquitto's configuration: TLS with a certificate from everybody, and nothing in plain text."""
     lines = [
@@ -72,6 +84,7 @@ def configuration(files: BrokerFiles, *, port: int = PORT, bind: str | None = No
         "autosave_interval 60",
         "max_queued_messages 0",
         "max_inflight_messages 100",
+        f"max_packet_size {MOST_MESSAGE}",
         f"listener {port} {bind}" if bind else f"listener {port}",
         f"cafile {files.authority}",
         f"certfile {files.certificate}",

@@ -6,16 +6,17 @@ the last one was being written; nothing waits for a batch to fill up.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from evmesh.domain.errors import ProtocolViolation
+from evmesh.domain.errors import InvalidInput, ProtocolViolation
 from evmesh.ports import Clock
 from evmesh.telemetry.connection import MqttConfig, log, stay_connected
 from evmesh.telemetry.line import Line, open_line
 from evmesh.telemetry.presence import Presence
 from evmesh.telemetry.ranges import Acks, ack_topic, encode_ack
-from evmesh.telemetry.rows import ReadingWriter, Row, SetAside
+from evmesh.telemetry.rows import ReadingWriter, Row, SetAside, Written
 from evmesh.telemetry.topics import (
     PUBLISHER_FILTER,
     VALUE_FILTER,
@@ -95,7 +96,7 @@ class Ingest:
         while True:
             arrived = await line.take(self._batch_at_most)
             batch = self._read(arrived)
-            written = await self._store.write(batch.rows, batch.set_aside)
+            written = await self._write(batch.rows, batch.set_aside)
             # From here on the batch is on the disk, whatever happens to us or to the broker.
             line.acknowledge(arrived)
             for reading in batch.readings:
@@ -104,6 +105,28 @@ class Ingest:
             self.counts.stored += written.stored
             self.counts.duplicates += written.duplicates
             self.counts.set_aside += len(batch.set_aside) + written.contradicting
+
+    async def _write(self, rows: Sequence[Row], set_aside: Sequence[SetAside]) -> Written:
+        """Store a batch; a row that the database can never hold is found by halves and set aside."""
+        try:
+            return await self._store.write(rows, set_aside)
+        except InvalidInput as error:
+            if not rows:
+                raise
+            log.warning("telemetry.unstorable", rows=len(rows), what=error.what)
+            if len(rows) == 1:
+                row = rows[0]
+                poison = SetAside(row.topic, row.payload, error.code, error.what, row.received_at)
+                await self._store.write([], [*set_aside, poison])
+                return Written(0, 0, 1)
+        middle = len(rows) // 2
+        first = await self._write(rows[:middle], set_aside)
+        second = await self._write(rows[middle:], [])
+        return Written(
+            first.stored + second.stored,
+            first.duplicates + second.duplicates,
+            first.contradicting + second.contradicting,
+        )
 
     async def _talk(self, line: Line) -> None:
         """Subscribe, then publish `ack/{charger}` at a slow beat, so that one covers many readings."""

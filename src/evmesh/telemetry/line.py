@@ -28,7 +28,7 @@ class Line(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
+        self._packets = wire.Packets()
         self._inbox: list[Arrived] = []
         self._more = asyncio.Event()
         self._answers: dict[int, asyncio.Future[bytes]] = {}
@@ -101,9 +101,8 @@ class Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes in."""
         self._heard = asyncio.get_running_loop().time()
-        self._buffer += data
         try:
-            for kind, flags, body in wire.take_packets(self._buffer):
+            for kind, flags, body in self._packets.take(data):
                 if kind == wire.PUBLISH:
                     self._inbox.append(wire.arrived(flags, body))
                 elif kind in (wire.PUBACK, wire.SUBACK):

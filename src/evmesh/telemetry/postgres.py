@@ -26,7 +26,7 @@ from evmesh.telemetry.postgres_schema import (
     wanted_months,
 )
 from evmesh.telemetry.postgres_write import put_aside, store_rows
-from evmesh.telemetry.rows import Row, SetAside, Written
+from evmesh.telemetry.rows import Row, SetAside, Written, unstorable
 from evmesh.telemetry.timescale import Connection, Features, drop_chunks
 
 CONNECTIONS: Final = 4
@@ -115,6 +115,12 @@ class PostgresReadings:
 
     async def write(self, rows: Sequence[Row], set_aside: Sequence[SetAside]) -> Written:
         """Store all of it in one transaction; on the disk when this returns."""
+        try:
+            return await self._write(rows, set_aside)
+        except (asyncpg.DataError, OverflowError) as error:
+            raise unstorable(error) from error
+
+    async def _write(self, rows: Sequence[Row], set_aside: Sequence[SetAside]) -> Written:
         async with self._connection() as connection:
             if rows:
                 await self._make_room(connection, rows)
@@ -190,7 +196,7 @@ class PostgresReadings:
             if self.features.hypertable:
                 await drop_chunks(connection, before)
             else:
-                await drop_months(connection, (before.year, before.month))
+                await drop_months(connection, before)
                 self._months = await known_months(connection)
 
     async def _make_room(self, connection: Connection, rows: Sequence[Row]) -> None:

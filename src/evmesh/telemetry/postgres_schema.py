@@ -158,11 +158,21 @@ async def make_month(connection: Connection, month: Month) -> None:
         )
 
 
-async def drop_months(connection: Connection, before: Month) -> None:
-    """Drop the partitions of all months before this one."""
-    for month in await known_months(connection):
-        if month < before:
-            await connection.execute(f"DROP TABLE ev_readings_{month[0]:04}_{month[1]:02}")
+async def drop_months(connection: Connection, before: datetime) -> None:
+    """Drop the partitions of all months before this one's.
+
+    What came since, from a clock that is behind, goes to the partition of odd times; there readings are
+    dropped by when they came.
+    """
+    for month in sorted(await known_months(connection)):
+        if month < (before.year, before.month):
+            name = f"ev_readings_{month[0]:04}_{month[1]:02}"
+            async with connection.transaction():
+                await connection.execute(f"ALTER TABLE ev_readings DETACH PARTITION {name}")
+                late = f"INSERT INTO ev_readings SELECT * FROM {name} WHERE received_at >= $1"  # noqa: S608
+                await connection.execute(late, before)
+                await connection.execute(f"DROP TABLE {name}")
+    await connection.execute("DELETE FROM ev_readings_elsewhen WHERE received_at < $1", before)
 
 
 def _index(month: Month) -> int:

@@ -14,14 +14,20 @@ import msgspec
 
 from evmesh.domain.errors import ProtocolViolation
 from evmesh.domain.telemetry import Ack
-from evmesh.telemetry.topics import Reading, checked_name
+from evmesh.telemetry.topics import MOST_SEQ, Reading, checked_name
 
 ACK_FILTER: Final = "ack/+"
+RANGES_AT_MOST: Final = 1_000
+"""In one word: more are said in several."""
+
+MOST_ACK_BYTES: Final = 64 * 1024
+
+_Number = Annotated[int, msgspec.Meta(ge=0, le=MOST_SEQ)]
 
 
 class _AckPayload(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     boot: str
-    ranges: list[tuple[Annotated[int, msgspec.Meta(ge=0)], Annotated[int, msgspec.Meta(ge=0)]]]
+    ranges: Annotated[list[tuple[_Number, _Number]], msgspec.Meta(max_length=RANGES_AT_MOST)]
     at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
@@ -43,6 +49,8 @@ def decode_ack(topic: str, payload: bytes) -> Ack:
     room, _, charger = topic.partition("/")
     if room != "ack" or not charger or "/" in charger:
         raise ProtocolViolation("telemetry.bad_topic", f"{topic[:120]!r} acknowledges nothing", path=topic)
+    if len(payload) > MOST_ACK_BYTES:
+        raise ProtocolViolation("telemetry.too_large", f"{len(payload)} bytes are too many", path=topic)
     try:
         fields = _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -77,4 +85,9 @@ class Acks:
     def take(self, now: datetime) -> list[Ack]:
         """Give all, said at `now`, and forget them."""
         stored, self._stored = self._stored, {}
-        return [Ack(charger, boot, ranges_of(numbers), now) for (charger, boot), numbers in stored.items()]
+        said = []
+        for (charger, boot), numbers in stored.items():
+            ranges = ranges_of(numbers)
+            parts = (ranges[at : at + RANGES_AT_MOST] for at in range(0, len(ranges), RANGES_AT_MOST))
+            said += [Ack(charger, boot, part, now) for part in parts]
+        return said

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from evmesh.domain.errors import InvalidInput
 from evmesh.domain.telemetry import TelemetryValue
 from evmesh.telemetry.topics import MAX_PAYLOAD_BYTES
 
@@ -58,7 +59,16 @@ class ReadingWriter(Protocol):
     """What the ingest needs of a store."""
 
     async def write(self, rows: Sequence[Row], set_aside: Sequence[SetAside]) -> Written:
-        """Store all of it in one transaction; durable when this returns. Raises Unavailable."""
+        """Store all of it in one transaction; durable when this returns.
+
+        Raises Unavailable, and InvalidInput `telemetry.unstorable` where a row is in it that this database
+        can never hold.
+        """
+
+
+def unstorable(error: Exception) -> InvalidInput:
+    """Say that a database can never hold what it was handed."""
+    return InvalidInput("telemetry.unstorable", f"no database row can hold it: {error}"[:500])
 
 
 def contradiction(row: Row, stored: str) -> SetAside:

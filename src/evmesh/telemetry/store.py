@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from evmesh.domain.errors import IntegrityFailure, Unavailable
-from evmesh.domain.telemetry import TelemetryValue
+from evmesh.domain.telemetry import TelemetryValue, ValueName
 from evmesh.domain.telemetry_summary import Summary, summarise
-from evmesh.telemetry.rows import Row, SetAside, Written, contradiction
+from evmesh.telemetry.rows import Row, SetAside, Written, contradiction, unstorable
 from evmesh.telemetry.topics import from_microseconds, microseconds
 
 T = TypeVar("T")
@@ -145,9 +145,8 @@ class SqliteReadings:
         """Give the newest of each value of a charger, by name; empty for one nobody heard of."""
 
         def read(connection: sqlite3.Connection) -> dict[str, TelemetryValue]:
-            named = connection.execute("SELECT DISTINCT name FROM ev_readings WHERE charger = ?", (charger,))
-            found = [connection.execute(_LAST, (charger, name)).fetchone() for (name,) in named.fetchall()]
-            return {row[0]: _value(charger, row) for row in found}
+            found = [connection.execute(_LAST, (charger, name)).fetchone() for name in ValueName]
+            return {row[0]: _value(charger, row) for row in found if row is not None}
 
         return await self._reader.do(read)
 
@@ -198,8 +197,8 @@ class SqliteReadings:
         return [SetAside(topic, raw, code, why, from_microseconds(at)) for topic, raw, code, why, at in rows]
 
     async def forget(self, before: datetime) -> None:
-        """Delete readings older than this."""
-        query, bound = "DELETE FROM ev_readings WHERE at < ?", (microseconds(before),)
+        """Delete readings older than this; what came since, from a clock that is behind, stays."""
+        query, bound = "DELETE FROM ev_readings WHERE at < ? AND received_at < ?", (microseconds(before),) * 2
         await self._writer.do(lambda connection: connection.execute(query, bound).close())
 
     async def count(self) -> int:
@@ -224,9 +223,11 @@ class SqliteReadings:
             contradictions = _contradictions(connection, rows) if stored < len(rows) else []
             self._put_aside(connection, [*set_aside, *contradictions])
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            if isinstance(error, (OverflowError, UnicodeEncodeError, sqlite3.IntegrityError)):
+                raise unstorable(error) from error
             raise
         return Written(stored, len(rows) - stored - len(contradictions), len(contradictions))
 

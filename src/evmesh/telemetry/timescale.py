@@ -24,12 +24,16 @@ CHUNK: Final = "7 days"
 _FEATURES: Final = (
     (
         "compression",
+        "SELECT compression_enabled FROM timescaledb_information.hypertables"
+        " WHERE hypertable_name = 'ev_readings'",
         "ALTER TABLE ev_readings SET (timescaledb.compress,"
         " timescaledb.compress_segmentby = 'charger, name', timescaledb.compress_orderby = 'at')",
         "SELECT add_compression_policy('ev_readings', INTERVAL '30 days', if_not_exists => true)",
     ),
     (
         "continuous aggregate",
+        "SELECT EXISTS (SELECT FROM timescaledb_information.continuous_aggregates"
+        " WHERE view_name = 'ev_minutes')",
         "CREATE MATERIALIZED VIEW IF NOT EXISTS ev_minutes WITH (timescaledb.continuous) AS"
         " SELECT charger, name, time_bucket('1 minute', at) AS at, count(number) AS count,"
         " avg(number) AS mean, min(number) AS lowest, max(number) AS highest"
@@ -39,7 +43,11 @@ _FEATURES: Final = (
         " if_not_exists => true)",
     ),
 )
-"""Each: its name, what makes it, what runs it."""
+"""Each: its name, what asks whether it is there, what makes it, what runs it.
+
+Asked, since a table that has compressed chunks refuses to be told again how to compress them, in the very
+words (0A000) with which the Apache edition refuses to compress at all.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +86,11 @@ async def make_hypertable(connection: Connection) -> None:
 async def switch_on(connection: Connection) -> Features:
     """Use what this edition has."""
     used, refused = [], []
-    for name, *statements in _FEATURES:
+    for name, asks, makes, runs in _FEATURES:
         try:
-            for statement in statements:
-                await connection.execute(statement)
+            if not await connection.fetchval(asks):
+                await connection.execute(makes)
+            await connection.execute(runs)
             used.append(name)
         except asyncpg.FeatureNotSupportedError as error:
             _log.warning("telemetry.timescale_refused", feature=name, why=str(error))
@@ -90,5 +99,12 @@ async def switch_on(connection: Connection) -> Features:
 
 
 async def drop_chunks(connection: Connection, before: datetime) -> None:
-    """Drop chunks that hold nothing newer than this."""
-    await connection.execute("SELECT drop_chunks('ev_readings', $1::timestamptz)", before)
+    """Drop chunks that hold nothing newer than this; what came since, from a clock that is behind, stays."""
+    async with connection.transaction():
+        await connection.execute("CREATE TEMP TABLE ev_late (LIKE ev_readings) ON COMMIT DROP")
+        await connection.execute(
+            "INSERT INTO ev_late SELECT * FROM ev_readings WHERE at < $1 AND received_at >= $1", before
+        )
+        await connection.execute("SELECT drop_chunks('ev_readings', older_than => $1::timestamptz)", before)
+        # A chunk that holds newer readings too was not dropped, with all that is in it.
+        await connection.execute("INSERT INTO ev_readings SELECT * FROM ev_late ON CONFLICT DO NOTHING")

@@ -31,6 +31,8 @@ _PUBLISHERS: Final = "publishers"
 _NAME: Final = re.compile(r"[a-z0-9-]{1,64}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INT64: Final = 2**63
+MOST_SEQ: Final = 2**62
+"""A database that keeps numbers as half-open ranges of 64 bits needs room behind the last."""
 
 
 _WORDS: Final[dict[str, frozenset[str]]] = {
@@ -70,7 +72,7 @@ class _Payload(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
     value: int | str | None
     boot: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,96}$")] | None = None
-    seq: Annotated[int, msgspec.Meta(ge=0, le=_INT64 - 1)] | None = None
+    seq: Annotated[int, msgspec.Meta(ge=0, le=MOST_SEQ)] | None = None
 
 
 _decoder: Final = msgspec.json.Decoder(_Payload)
@@ -138,7 +140,9 @@ def decode(topic: str, payload: bytes) -> Reading:
     if name not in _KNOWN or (room == _PUBLISHERS and name != ValueName.AVAILABILITY):
         raise ProtocolViolation("telemetry.unknown_value", f"{name[:80]!r} is no value", path=topic)
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise ProtocolViolation("telemetry.too_large", f"{len(payload)} bytes are too many", path=topic)
+        raise ProtocolViolation(
+            "telemetry.too_large", f"more than {MAX_PAYLOAD_BYTES} bytes are too many", path=topic
+        )
     try:
         fields = _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -5,6 +5,7 @@ chargers/{charger}/result/{What}    {"id", "ok", "code", "what"}
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import Annotated, Final
 import msgspec
 from aiomqtt import Client, Message, MqttError, Will
 
-from evmesh.domain.errors import ProtocolViolation, Unavailable
+from evmesh.domain.errors import InvalidInput, ProtocolViolation, Refused, Unavailable
 from evmesh.domain.telemetry import (
     Ack,
     Availability,
@@ -35,9 +36,19 @@ from evmesh.telemetry.connection import (
     subscribe,
 )
 from evmesh.telemetry.ranges import ack_topic, decode_ack
-from evmesh.telemetry.topics import Reading, checked_name, encode, publisher_topic, value_topic
+from evmesh.telemetry.topics import (
+    MAX_PAYLOAD_BYTES,
+    Reading,
+    checked_name,
+    encode,
+    publisher_topic,
+    value_topic,
+)
 
 INBOX: Final = 1_000
+GOODBYE_S: Final = 1.0
+"""How long the end of a gateway waits for the broker to take its last word."""
+_COMMAND_TOPIC: Final = re.compile(r"chargers/([a-z0-9-]{1,64})/set/([A-Za-z]{1,64})")
 
 
 class _CommandPayload(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,14 +74,17 @@ def encode_command(command: Command) -> bytes:
 
 def decode_command(topic: str, payload: bytes) -> Command:
     """Read a command. Raises ProtocolViolation whose `path` is the topic."""
-    parts = topic.split("/")
-    if len(parts) != 4 or parts[0] != "chargers" or parts[2] != "set":
+    found = _COMMAND_TOPIC.fullmatch(topic)
+    if found is None:
         raise ProtocolViolation("telemetry.bad_topic", f"{topic[:120]!r} commands nothing", path=topic)
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise ProtocolViolation("telemetry.too_large", f"{len(payload)} bytes are too many", path=topic)
     try:
         fields = _commands.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        expires_at = fields.expires_at.astimezone(UTC)
+    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError) as error:
         raise ProtocolViolation("telemetry.bad_payload", str(error), path=topic) from error
-    return Command(parts[1], parts[3], fields.id, fields.expires_at.astimezone(UTC), fields.value)
+    return Command(found[1], found[2], fields.id, expires_at, fields.value)
 
 
 def command_topic(charger: str, what: str) -> str:
@@ -169,26 +183,51 @@ class MqttUplink:
         topic = publisher_topic(self._publisher)
         will = Will(topic, self._word(Availability.OFFLINE, 0), qos=1, retain=True)
         name = f"evmesh-edge-{self._publisher}"
-        client = open_client(self._config, identifier=name, will=will, inbox=Inbox(INBOX))
+        try:
+            client = open_client(self._config, identifier=name, will=will, inbox=Inbox(INBOX))
+        except InvalidInput as error:  # its files are gone, or being replaced: reading devices goes on
+            raise Unavailable("broker.away", error.what, do=error.do) from error
         filters = [ack_topic(one) for one in chargers]
         filters += [f"chargers/{checked_name(one)}/set/+" for one in chargers]
         try:
             async with connected(client), asyncio.TaskGroup() as group:
                 line = MqttLine(client)
-                await subscribe(client, self._config, *filters)
+                await _listen_for(client, self._config, filters)
                 self._words += 1
                 await publish_all(
                     client, [(topic, self._word(Availability.ONLINE, self._words))], retain=True
                 )
                 listening = group.create_task(line.listen())
-                yield line
+                try:
+                    yield line
+                except asyncio.CancelledError:
+                    await self._say_goodbye(client, topic)
+                    raise
                 listening.cancel()
         except* MqttError as errors:
             raise _away(errors.exceptions[0]) from None
 
+    async def _say_goodbye(self, client: Client, topic: str) -> None:
+        """Say offline before a clean disconnect, after which the broker keeps the will to itself."""
+        self._words += 1
+        try:
+            async with asyncio.timeout(GOODBYE_S):
+                payload = self._word(Availability.OFFLINE, self._words)
+                await client.publish(topic, payload, qos=1, retain=True)
+        except (MqttError, TimeoutError) as error:
+            log.warning("mqtt.no_goodbye", service=self._publisher, error=str(error))
+
     def _word(self, word: Availability, seq: int) -> bytes:
         value = TelemetryValue(self._publisher, ValueName.AVAILABILITY, self._clock.now(), word)
         return encode(Reading(value, self._boot, seq))
+
+
+async def _listen_for(client: Client, config: MqttConfig, filters: Sequence[str]) -> None:
+    """Subscribe; a broker that does not let us is one to try again, since devices need their gateway."""
+    try:
+        await subscribe(client, config, *filters)
+    except Refused as error:
+        raise Unavailable(error.code, error.what, do=error.do) from error
 
 
 def _away(error: BaseException | None) -> Unavailable:

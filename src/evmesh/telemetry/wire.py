@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from evmesh.domain.errors import ProtocolViolation
+from evmesh.telemetry.topics import MAX_PAYLOAD_BYTES
 
 CONNACK: Final = 2
 PUBLISH: Final = 3
@@ -14,6 +15,12 @@ PUBACK: Final = 4
 SUBACK: Final = 9
 PINGREQ: Final = b"\xc0\x00"
 DISCONNECT: Final = b"\xe0\x00"
+
+MOST_PACKET: Final = 2 + 65_535 + 2 + MAX_PAYLOAD_BYTES + 1
+"""Bytes: the longest topic, a number, and a payload that is too long by one."""
+
+MOST_TOPIC: Final = 1_024
+"""Characters that are kept of a topic; those of ours are far shorter."""
 
 
 class Arrived(NamedTuple):
@@ -24,32 +31,55 @@ class Arrived(NamedTuple):
     packet: int
 
 
-def take_packets(buffer: bytearray) -> Iterator[tuple[int, int, bytes]]:
-    """Take whole packets out of a buffer, as (kind, flags, body). Raises ProtocolViolation."""
-    start, end = 0, len(buffer)
-    try:
-        while end - start >= 2:
-            length, at, shift = 0, start + 1, 0
-            while True:  # 2.2.3: seven bits a byte, the least significant first
-                if at >= end:
+class Packets:
+    """Takes whole packets out of what a socket gives, and never holds more than a reading may be long.
+
+    Of a packet that is longer than MOST_PACKET the beginning counts as all of it: a message so long is no
+    reading, and the beginning has all that is needed to set it aside and to acknowledge it.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._skip = 0
+
+    def take(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
+        """Take bytes in; gives what is whole now, as (kind, flags, body). Raises ProtocolViolation."""
+        if self._skip:
+            passed = min(self._skip, len(data))
+            self._skip -= passed
+            data = data[passed:]
+        buffer = self._buffer
+        buffer += data
+        start, end = 0, len(buffer)
+        try:
+            while end - start >= 2:
+                length, at = _length(buffer, start + 1, end)
+                if length < 0 or at + min(length, MOST_PACKET) > end:
                     return
-                byte = buffer[at]
-                length |= (byte & 0x7F) << shift
-                at, shift = at + 1, shift + 7
-                if byte < 0x80:
-                    break
-                if shift > 21:
-                    raise _violation("a length of more than four bytes")
-            if at + length > end:
-                return
-            first, start = buffer[start], at + length
-            yield first >> 4, first & 0x0F, bytes(buffer[at:start])
-    finally:
-        del buffer[:start]
+                first, until = buffer[start], at + min(length, MOST_PACKET)
+                start = min(at + length, end)
+                self._skip = at + length - start
+                yield first >> 4, first & 0x0F, bytes(buffer[at:until])
+        finally:
+            del buffer[:start]
+
+
+def _length(buffer: bytearray, at: int, end: int) -> tuple[int, int]:
+    """Read a packet's length (2.2.3), seven bits a byte; gives where its body begins, or -1 for a cut one."""
+    length, shift = 0, 0
+    while at < end:
+        byte = buffer[at]
+        length |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return length, at
+        if shift > 21:
+            raise _violation("a length of more than four bytes")
+    return -1, at
 
 
 def arrived(flags: int, body: bytes) -> Arrived:
-    """Read a PUBLISH (3.3). Raises ProtocolViolation."""
+    """Read a PUBLISH (3.3); what is longer than any of ours is cut. Raises ProtocolViolation."""
     behind = 2 + int.from_bytes(body[:2])
     qos = flags >> 1 & 3
     packet = int.from_bytes(body[behind : behind + 2]) if qos else 0
@@ -57,7 +87,7 @@ def arrived(flags: int, body: bytes) -> Arrived:
     if len(body) < behind + (2 if qos else 0) or qos > 1 or (qos and not packet):
         raise _violation("a message that is cut, or of QoS 2, which nobody asked for")
     try:
-        return Arrived(body[2:behind].decode(), payload, packet)
+        return Arrived(body[2:behind].decode()[:MOST_TOPIC], payload[: MAX_PAYLOAD_BYTES + 1], packet)
     except UnicodeDecodeError as error:
         raise _violation("a topic that is no text") from error
 

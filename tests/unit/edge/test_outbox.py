@@ -121,6 +121,92 @@ async def test_a_clock_that_jumps_loses_nothing(tmp_path: Path, years: int) -> N
         assert await outbox.lost() == {}
 
 
+async def fill_the_disk(outbox: Outbox) -> None:
+    """SQLite says from now on what it says on a full disk."""
+    await outbox._disk.do(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchone())
+
+
+async def free_the_disk(outbox: Outbox) -> None:
+    await outbox._disk.do(lambda connection: connection.execute("PRAGMA max_page_count = 100000").fetchone())
+
+
+async def test_what_a_full_disk_does_not_take_is_told_later_the_newest_of_each_value(tmp_path: Path) -> None:
+    async with Outbox(tmp_path / "outbox.db", "gw-1") as outbox:
+        await outbox.put([reading(n) for n in range(1, 4)])
+        await fill_the_disk(outbox)
+        for n in range(4, 400):
+            await outbox.put([reading(n), reading(n, ValueName.SESSION_ENERGY), reading(n, charger="cp-2")])
+        taken = len(await outbox.take(0, 10_000))
+        await free_the_disk(outbox)
+        await outbox.put([reading(400)])
+        found = await outbox.take(0, 10_000)
+        lost = await outbox.lost()
+    told = {(one.reading.value.charger, one.reading.value.name): one.reading.value.value for one in found}
+    assert told["cp-1", POWER] == 400
+    assert told["cp-1", ValueName.SESSION_ENERGY] == told["cp-2", POWER] == 399
+    assert told["cp-1", ValueName.READINGS_LOST] == lost["cp-1"] > 0
+    assert told["cp-2", ValueName.READINGS_LOST] == lost["cp-2"] > 0
+    kept = [one for one in found if one.reading.value.name != ValueName.READINGS_LOST]
+    assert taken < len(kept)
+    assert len(kept) + lost["cp-1"] + lost["cp-2"] == 3 + 396 * 3 + 1
+
+
+async def test_what_is_lost_of_a_charger_that_has_nothing_left_is_told_with_a_time_of_today(
+    tmp_path: Path,
+) -> None:
+    async with Outbox(tmp_path / "outbox.db", "gw-1", most_bytes=20 * (ROW_BYTES + 4)) as outbox:
+        await outbox.put([reading(1, charger="cp-2")])
+        await outbox.put([reading(1_000 + n) for n in range(60)])
+        found = [one.reading.value for one in await outbox.take(0, 1_000)]
+    (told,) = [one for one in found if one.charger == "cp-2"]
+    assert (told.name, told.value, told.at) == (ValueName.READINGS_LOST, 1, NOON)
+
+
+async def test_when_a_session_began_and_whose_it_was_gives_way_last_too(tmp_path: Path) -> None:
+    async with Outbox(tmp_path / "outbox.db", "gw-1", most_bytes=50 * (ROW_BYTES + 10)) as outbox:
+        words = [(ValueName.OPERATION_STATE, "charging"), (ValueName.CONNECTED_VEHICLE, "car-7")]
+        await outbox.put([TelemetryValue("cp-1", name, NOON, word) for name, word in words])
+        for n in range(200):
+            await outbox.put([reading(1_000 + n)])
+        found = [one.reading.value for one in await outbox.take(0, 1_000)]
+    assert [(one.name, one.value) for one in found if isinstance(one.value, str)] == words
+
+
+async def damage(path: Path, how: str) -> None:
+    """Write 2,000 readings, and harm the file as a power cut or a dying card does."""
+    async with Outbox(path, "gw-1") as outbox:
+        await outbox.put([reading(10_000 + n) for n in range(2_000)])
+    whole = path.read_bytes()
+    harmed = {
+        "cut": whole[: len(whole) // 2],
+        "trash behind": whole + bytes(range(256)) * 40,
+        "trash within": whole[:40_960] + bytes(range(256)) * 16 + whole[45_056:],
+        "its head empty": bytes(4_096) + whole[4_096:],
+        "empty": b"",
+    }
+    path.write_bytes(harmed[how])
+
+
+@pytest.mark.parametrize(
+    ("how", "least"),
+    [("cut", 100), ("trash behind", 2_000), ("trash within", 1_000), ("its head empty", 0), ("empty", 0)],
+)
+async def test_a_damaged_file_ends_no_gateway_and_gives_back_what_can_be_read(
+    tmp_path: Path, how: str, least: int
+) -> None:
+    path = tmp_path / "outbox.db"
+    await damage(path, how)
+    async with Outbox(path, "gw-2") as outbox:
+        await outbox.put([reading(1)])
+        found = [one.reading for one in await outbox.take(0, 10_000)]
+        assert await outbox.stored(Ack("cp-1", "gw-1", ((1, 2_000),))) == len(found) - 1
+    assert (found[-1].boot, found[-1].seq, found[-1].value.value) == ("gw-2", 1, 1)
+    assert least <= len(found) - 1 <= 2_000
+    assert all(one.value.value == 9_999 + one.seq for one in found[:-1])
+    is_aside = bool(list(tmp_path.glob("outbox.db.damaged-1")))
+    assert is_aside == (how not in ("trash behind", "empty"))
+
+
 async def test_a_file_that_is_no_outbox_is_said(tmp_path: Path) -> None:
     (tmp_path / "outbox.db").write_bytes(b"not a database, and long enough to be read as one" * 100)
     with pytest.raises(IntegrityFailure, match=r"outbox\.damaged"):

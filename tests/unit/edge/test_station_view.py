@@ -45,6 +45,7 @@ def seen(pilot: Pilot | None, power: int | None = 0, trouble: str = "") -> Seen:
         (WAITS, None, seen(Pilot.NO_CAR), OFF, S.PREPARING, Colour.YELLOW),
         (RUNS, None, seen(Pilot.CONNECTED), OFF, S.PREPARING, Colour.GREEN),
         (RUNS, YES, seen(Pilot.CONNECTED), ON, S.SUSPENDED_EV, Colour.LIGHT_BLUE),
+        (RUNS, YES, replace(seen(Pilot.CONNECTED), is_fresh=True), ON, None, Colour.LIGHT_BLUE),
         (RUNS, YES, seen(Pilot.CHARGING, 7_000), ON, S.CHARGING, Colour.DARK_BLUE),
         (RUNS, YES, seen(None, 7_000), ON, S.CHARGING, Colour.DARK_BLUE),
         (RUNS, YES, seen(None), ON, None, Colour.LIGHT_BLUE),

@@ -1,11 +1,14 @@
 """MQTT 3.1.1 packets in and out, byte by byte."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evmesh.domain.errors import ProtocolViolation
 from evmesh.telemetry import wire
+from evmesh.telemetry.topics import MAX_PAYLOAD_BYTES
 from evmesh.telemetry.wire import Arrived
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -17,12 +20,35 @@ def test_messages_come_out_whole_however_the_bytes_are_cut(
     sent: list[tuple[str, bytes, int]], step: int
 ) -> None:
     stream = b"".join(wire.publish(*one) for one in sent)
-    buffer, found = bytearray(), []
+    packets, found = wire.Packets(), []
     for start in range(0, len(stream), step):
-        buffer += stream[start : start + step]
-        found += [wire.arrived(flags, body) for _, flags, body in wire.take_packets(buffer)]
+        some = packets.take(stream[start : start + step])
+        found += [wire.arrived(flags, body) for _, flags, body in some]
     assert found == [Arrived(*one) for one in sent]
-    assert not buffer
+
+
+@given(st.lists(st.integers(0, 200_000), max_size=6), st.integers(1_000, 300_000))
+def test_a_message_that_is_too_long_is_cut_and_the_next_is_whole(lengths: list[int], step: int) -> None:
+    stream = b"".join(wire.publish("t", b"x" * length, 7) for length in lengths)
+    packets, found = wire.Packets(), []
+    for start in range(0, len(stream), step):
+        found += [wire.arrived(flags, body) for _, flags, body in packets.take(stream[start : start + step])]
+    assert [(one.topic, one.packet) for one in found] == [("t", 7)] * len(lengths)
+    assert [len(one.payload) for one in found] == [min(length, MAX_PAYLOAD_BYTES + 1) for length in lengths]
+
+
+def test_of_a_message_of_a_quarter_gigabyte_little_is_kept() -> None:
+    packets = wire.Packets()
+    head = b"\x32\xff\xff\xff\x7f" + b"\x00\x01t" + b"\x00\x07"  # as long as MQTT can say
+    tracemalloc.start()
+    found = list(packets.take(head))
+    for _ in range(2**28 // 2**20):
+        found += packets.take(bytes(2**20))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [flags for _, flags, _ in found[:1]] == [2]
+    assert wire.arrived(*found[0][1:]).packet == 7
+    assert most < 8 * 2**20
 
 
 def test_packets_are_those_of_the_standard() -> None:
@@ -55,4 +81,4 @@ def test_a_message_that_is_none_is_a_violation(flags: int, body: bytes) -> None:
 
 def test_a_length_of_five_bytes_is_a_violation() -> None:
     with pytest.raises(ProtocolViolation):
-        list(wire.take_packets(bytearray(b"\x30\xff\xff\xff\xff\x01")))
+        list(wire.Packets().take(b"\x30\xff\xff\xff\xff\x01"))

@@ -9,6 +9,8 @@ tolerance. Times are CPU times, so that a busy machine changes them little.
 
 import sys
 from collections.abc import Iterator
+from functools import partial
+from statistics import median
 
 from bench.figure import Figure
 from bench.plans.cells import Solved
@@ -17,12 +19,14 @@ from bench.plans.cvx import solve_plainly, solve_tuned
 from bench.plans.flow import solve_with_ortools
 from bench.plans.highs import IPM, IPM_ALONE, SIMPLEX, solve_with_highs
 from bench.plans.problems import CAR_WH, group_day
+from bench.plans.steps import STEP_S, hard_steps
 from bench.plans.stopwatch import best_seconds
 from evmesh.domain.problem import Request, parse_problem, write_problem
 from evmesh.domain.schedule import Schedule, parse_schedule, write_schedule
-from evmesh.domain.units import Wh
+from evmesh.domain.units import Milliamp, W, Wh
 from evmesh.planning.admission import Accepted, RefusedRequest, admit
 from evmesh.planning.arrays import ProblemArrays, to_arrays
+from evmesh.planning.dispatch import DispatchConnector, GroupLimit, dispatch
 from evmesh.planning.optimiser import fill, solve
 from evmesh.verify.schedule import verify_schedule
 
@@ -41,7 +45,7 @@ TOLERANCE = 1e-7
 def run() -> list[Figure]:
     """Plan groups of four sizes; every objective must agree, every certificate must hold."""
     figures = [figure for cars in SIZES for figure in _plan(cars)]
-    return [*figures, *_answers(50), *_files(50_000)]
+    return [*figures, *_answers(50), *_currents(50), *_files(50_000)]
 
 
 def _plan(cars: int) -> Iterator[Figure]:
@@ -108,6 +112,19 @@ def _answers(cars: int) -> Iterator[Figure]:
         (f"admit one more to {cars}: no, two offers", best_seconds(lambda: admit(full, greedy))),
     ]:
         yield Figure(name, "ms", 1_000 * seconds, 1_000 * fill_s, "arrays and fill alone")
+
+
+def _currents(cars: int) -> Iterator[Figure]:
+    """Cutting a quarter of an hour into currents: one with room, and those in which cars make way."""
+    roomy = [DispatchConnector(f"car-{n}", (1,), Milliamp(32_000), Wh(400)) for n in range(cars)]
+    easy_s = best_seconds(lambda: dispatch(roomy, GroupLimit(power=W(4 * 400 * cars * 2)), STEP_S))
+    yield Figure(f"cut a step of {cars} cars into currents", "ms", 1_000 * easy_s)
+    hard = [
+        best_seconds(partial(dispatch, connectors, limit, STEP_S), rounds=3)
+        for connectors, limit in hard_steps(cars, 40)
+    ]
+    for name, seconds in (("the median", median(hard)), ("the longest", max(hard))):
+        yield Figure(f"the same of 40 steps that are too full: {name}", "ms", 1_000 * seconds)
 
 
 def _files(cars: int) -> Iterator[Figure]:

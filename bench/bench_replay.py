@@ -29,10 +29,9 @@ def run() -> list[Figure]:
 
 
 def _compare(what: str, found: dict[str, Outcome]) -> Iterator[Figure]:
-    queue, ours, blind = (
-        found[name] for name in ("earliest deadline first", "ours", "ours, blind to prices")
-    )
-    for name, one in (("ours", ours), ("ours, blind to prices", blind)):
+    queue = found["earliest deadline first"]
+    for name in ("ours", "ours, on prices alone", "ours, blind to prices"):
+        one = found[name]
         yield Figure(
             f"{what}: energy, {name}", "%", _percent(one), _percent(queue), queue.policy, "higher", exact=True
         )

@@ -60,7 +60,7 @@ class Week(Yard):
     async def live(self) -> None:
         """Let the week pass; hours in which nobody is there are skipped."""
         self.world.live.awake |= self.world.directory.stations
-        last = max(visit.leaves_at for visit in self.visits)
+        last = max((visit.leaves_at for visit in self.visits), default=0)
         while self.minute <= last + 1:
             coming = [visit for visit in self.visits if visit.comes_at == self.minute]
             for visit in coming:

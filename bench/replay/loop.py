@@ -7,7 +7,7 @@ real session delivered. Who draws less than offered is full, and every policy is
 Wh, as continuous as that: no least current, no ramps, no losses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, Protocol
@@ -100,7 +100,11 @@ def grid_of(sessions: Sequence[RealSession], step_s: int) -> TimeGrid:
     return TimeGrid(midnight, step_s, -(-(last - midnight) // timedelta(seconds=step_s)))
 
 
-def replay(cars: Sequence[Car], steps: int, cap_wh: int, policy: Policy) -> Log:
+Meter = Callable[[int, Mapping[str, int]], None]
+"""Is told after each step what each car that is plugged in took in it."""
+
+
+def replay(cars: Sequence[Car], steps: int, cap_wh: int, policy: Policy, meter: Meter | None = None) -> Log:
     """Run all steps under one policy; its offers are checked against the capacity and the cars."""
     log = Log([0] * steps)
     got = {car.id: 0 for car in cars}
@@ -112,16 +116,20 @@ def replay(cars: Sequence[Car], steps: int, cap_wh: int, policy: Policy) -> Log:
         limits = {one.id: min(one.left_wh, one.max_wh) for one in seen}
         assert sum(offers.values()) <= cap_wh
         assert all(0 <= wh <= limits[name] for name, wh in offers.items())
+        taken: dict[str, int] = {}
         for car in here:
             offered = offers.get(car.id, 0)
             wh = min(offered, car.full_wh - got[car.id])
             if wh < offered:
                 is_full.add(car.id)
             got[car.id] += wh
+            taken[car.id] = wh
             log.taken.setdefault(car.id, []).append(wh)
             log.load[step] += wh
             if step + 1 == min(car.departure, car.stated_departure):
                 log.by_stated[car.id] = got[car.id]
+        if meter is not None:
+            meter(step, taken)
     return log
 
 

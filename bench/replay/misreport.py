@@ -132,7 +132,7 @@ def _lying(car: Car, lie: Lie, day: Day, rng: random.Random) -> Car:
 def _replay(day: Day, cars: Sequence[Car]) -> tuple[dict[str, int], dict[str, int]]:
     """Give each car's reward and energy."""
     policy = Planned(day.grid, day.cap_wh, day.prices)
-    log = replay(cars, day.grid.steps, day.cap_wh, policy)
+    log = replay(cars, day.grid.steps, day.cap_wh, policy, policy.metered)
     supply = tuple(SupplySegment(step, Wh(day.cap_wh), Price(price)) for step, price in enumerate(day.prices))
     stays = [MeteredStay(car.id, day.grid.bounds(car.arrival)[0], tuple(log.taken[car.id])) for car in cars]
     found = rewards(GroupDay(day.grid, supply, tuple(policy.step_price), SHARE_PER_MILLE), stays)

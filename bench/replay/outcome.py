@@ -17,7 +17,8 @@ class Outcome:
     `met` counts cars that got all that they could have taken alone. `yes` counts the drivers who were
     told that they will have what they asked for, a queue tells everybody so; `offered` those who were
     refused and took an offer. `kept` of `judged` had what they were told, by their stated departure;
-    who left earlier without it broke it oneself, and is not judged.
+    who left earlier without it broke it oneself, and is not judged. `unused_wh` is what stood unused in steps
+    in which a car was there that could have taken it; the same energy of a car may count in several steps.
     """
 
     policy: str
@@ -31,6 +32,7 @@ class Outcome:
     judged: int
     kept: int
     peak_wh: int
+    unused_wh: int
     cost_millis: int
     """Σ Wh × price, so thousandths of a micro-currency."""
 
@@ -42,6 +44,7 @@ def measure(
     prices: Sequence[int],
     promised: Mapping[str, int],
     offered: int,
+    cap_wh: int,
 ) -> Outcome:
     """Measure a log; `promised` is by car id, in all."""
     judged = kept = 0
@@ -62,8 +65,20 @@ def measure(
         judged=judged,
         kept=kept,
         peak_wh=max(log.load),
+        unused_wh=_unused_wh(cars, log, cap_wh),
         cost_millis=sum(wh * price for wh, price in zip(log.load, prices, strict=True)),
     )
+
+
+def _unused_wh(cars: Sequence[Car], log: Log, cap_wh: int) -> int:
+    """Give what of the capacity was left in each step, as far as cars that were there could have taken it."""
+    could = [0] * len(log.load)
+    for car in cars:
+        left = car.full_wh
+        for step, taken in enumerate(log.taken.get(car.id, ()), car.arrival):
+            left -= taken
+            could[step] += min(left, car.max_wh - taken)
+    return sum(min(cap_wh - load, more) for load, more in zip(log.load, could, strict=True))
 
 
 def offline_bound(cars: Sequence[Car], prices: Sequence[int], cap_wh: int) -> tuple[int, int]:

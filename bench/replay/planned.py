@@ -3,7 +3,9 @@
 A car that comes asks for its stated energy by its stated departure. Where that is refused, it takes the
 first offer: the most energy by that departure. What is promised stays promised; what a car wishes beyond
 it, also after its stated departure, is asked for again whenever something has changed. Between two plans
-the last one is followed.
+the last one is followed, but for what the control loop hands out: what a step leaves unused goes to cars
+that would else charge in a step that costs more, or that will be worth more if those come again who came
+on the busiest day so far. Of those it knows only what was metered before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +15,13 @@ from datetime import timedelta
 from bench.replay.loop import Plugged
 from evmesh.domain.money import Price
 from evmesh.domain.problem import Problem, Request, SupplySegment
-from evmesh.domain.schedule import Schedule
+from evmesh.domain.schedule import Schedule, ScheduleRow
 from evmesh.domain.time_grid import TimeGrid
 from evmesh.domain.units import Wh
 from evmesh.planning.admission import Accepted, admit
+from evmesh.planning.newcomers import PastStay, as_many_as_fit, expected, foresee
 from evmesh.planning.optimiser import solve
+from evmesh.planning.spare import hand_on
 
 
 @dataclass(slots=True)
@@ -26,12 +30,15 @@ class Planned:
 
     `said_yes` and `refused` count first answers; `promised` has, by car, the most that was ever
     promised in all; `step_price` is λ of each step by the plan in force when it began, the tariff's
-    price where none was.
+    price where none was. With `foresees` it hands out what a step leaves unused; `crowded` is what its
+    operator says of it before a whole day is known.
     """
 
     grid: TimeGrid
     cap_wh: int
     prices: Sequence[int]
+    foresees: bool = True
+    crowded: bool = False
     said_yes: int = 0
     refused: int = 0
     promised: dict[str, int] = field(default_factory=dict)
@@ -42,8 +49,13 @@ class Planned:
     _offered: Mapping[str, int] = field(default_factory=dict)
     _schedule: Schedule | None = None
     _planned_at: int = 0
+    _stays: dict[str, PastStay] = field(default_factory=dict)
+    """What was metered of each car that ever came."""
 
     def offers(self, step: int, cars: Sequence[Plugged]) -> Mapping[str, int]:
+        begin = self.grid.bounds(step)[0]
+        for car in cars:
+            self._stays.setdefault(car.id, PastStay(begin, begin, Wh(0), Wh(car.max_wh)))
         if self._is_new(step, cars):
             self._plan(step, cars)
         self.step_price.append(self._price(step))
@@ -52,7 +64,36 @@ class Planned:
             if wh := row.at(step - self._planned_at):
                 offered[row.id] = int(wh)
         self._offered, self._left = offered, {car.id: car.left_wh for car in cars}
-        return offered
+        return self._with_extras(step, cars, offered) if self.foresees else offered
+
+    def metered(self, step: int, taken: Mapping[str, int]) -> None:
+        """Remember what each car took, and that it was there."""
+        end = self.grid.bounds(step)[1]
+        for name, wh in taken.items():
+            before = self._stays[name]
+            self._stays[name] = replace(before, departure=end, wh=Wh(before.wh + wh))
+
+    def _with_extras(self, step: int, cars: Sequence[Plugged], offered: dict[str, int]) -> dict[str, int]:
+        """Hand out what the step has unused, as the control loop does; the next plan knows of it."""
+        if self._schedule is None:
+            return offered
+        grid = self._grid(step, max((car.until for car in cars), default=step + 1) - step)
+        requests, rows = [], []
+        for row in self._schedule.rows:
+            wh = [row.at(at) for at in range(step - self._planned_at, row.end)]
+            if any(wh):
+                most = next(one.max_wh for one in cars if one.id == row.id)
+                requests.append(Request(row.id, 0, len(wh), Wh(sum(wh)), Wh(most)))
+                rows.append(ScheduleRow(row.id, 0, tuple(wh)))
+        problem = Problem(grid, self._supply(step, grid.steps), tuple(requests))
+        newcomers = expected(tuple(self._stays.values()), grid)
+        if newcomers is None:
+            newcomers = as_many_as_fit(problem) if self.crowded else ()
+        schedule = Schedule("", tuple(rows), (Price(0),) * grid.steps, 0)
+        more = dict(offered)
+        for one in hand_on(foresee(problem, newcomers), schedule, 0, {}):
+            more[one.id] = more.get(one.id, 0) + one.wh
+        return more
 
     def _is_new(self, step: int, cars: Sequence[Plugged]) -> bool:
         """Tell whether anything is not as the last plan foresaw it; takes what was drawn off the promises."""
@@ -72,12 +113,7 @@ class Planned:
 
     def _plan(self, step: int, cars: Sequence[Plugged]) -> None:
         horizon = max((car.until for car in cars), default=step + 1) - step
-        grid = TimeGrid(
-            self.grid.start + step * timedelta(seconds=self.grid.step_s), self.grid.step_s, horizon
-        )
-        supply = tuple(
-            SupplySegment(at, Wh(self.cap_wh), Price(self.prices[step + at])) for at in range(horizon)
-        )
+        grid, supply = self._grid(step, horizon), self._supply(step, horizon)
         wishes = {car.id: _request(car, step) for car in cars}
         kept = [
             replace(wishes[car.id], energy_wh=Wh(self._open[car.id])) for car in cars if car.id in self._open
@@ -86,6 +122,15 @@ class Planned:
         if not self._serve_everybody(problem, wishes, cars):
             self._serve_in_turn(problem, wishes, cars)
         self._planned_at = step
+
+    def _grid(self, step: int, horizon: int) -> TimeGrid:
+        start = self.grid.start + step * timedelta(seconds=self.grid.step_s)
+        return TimeGrid(start, self.grid.step_s, horizon)
+
+    def _supply(self, step: int, horizon: int) -> tuple[SupplySegment, ...]:
+        return tuple(
+            SupplySegment(at, Wh(self.cap_wh), Price(self.prices[step + at])) for at in range(horizon)
+        )
 
     def _serve_everybody(
         self, problem: Problem, wishes: Mapping[str, Request], cars: Sequence[Plugged]

@@ -39,23 +39,27 @@ def outcomes(site: str, cap_kw: float, step_s: int, knowledge: Knowledge, days: 
     }
     for name, queue in queues.items():
         log = replay(cars, grid.steps, cap_wh, queue)
-        yield replace(measure(name, cars, log, prices, told, 0), bound_wh=bound_wh)
-    for name, seen in {"ours": prices, "ours, blind to prices": [0] * grid.steps}.items():
-        yield replace(_ours(name, cars, grid, cap_wh, prices, seen), bound_wh=bound_wh)
+        yield replace(measure(name, cars, log, prices, told, 0, cap_wh), bound_wh=bound_wh)
+    for name, policy in _ours(grid, cap_wh, prices).items():
+        log = replay(cars, grid.steps, cap_wh, policy, policy.metered)
+        found = measure(name, cars, log, prices, policy.promised, policy.refused, cap_wh)
+        yield replace(found, bound_wh=bound_wh)
     yield _bound(cars, bound_wh, bound_cost)
 
 
-def _ours(
-    name: str, cars: list[Car], grid: TimeGrid, cap_wh: int, prices: list[int], seen: list[int]
-) -> Outcome:
-    policy = Planned(grid, cap_wh, seen)
-    log = replay(cars, grid.steps, cap_wh, policy)
-    return measure(name, cars, log, prices, policy.promised, policy.refused)
+def _ours(grid: TimeGrid, cap_wh: int, prices: list[int]) -> dict[str, Planned]:
+    """Give our policy as it runs where the operator says that the group is short, and other ways."""
+    return {
+        "ours": Planned(grid, cap_wh, prices, crowded=True),
+        "ours, not said to be crowded": Planned(grid, cap_wh, prices),
+        "ours, on prices alone": Planned(grid, cap_wh, prices, foresees=False),
+        "ours, blind to prices": Planned(grid, cap_wh, [0] * grid.steps, foresees=False),
+    }
 
 
 def _bound(cars: list[Car], bound_wh: int, cost: int) -> Outcome:
     wanted = sum(car.full_wh for car in cars)
-    return Outcome("offline bound", len(cars), bound_wh, wanted, bound_wh, 0, 0, 0, 0, 0, 0, cost)
+    return Outcome("offline bound", len(cars), bound_wh, wanted, bound_wh, 0, 0, 0, 0, 0, 0, 0, cost)
 
 
 HEADING = (
@@ -67,6 +71,7 @@ HEADING = (
     "took an offer",
     "promises kept",
     "peak, kW",
+    "unused though wanted",
     "cent per kWh",
 )
 
@@ -87,5 +92,6 @@ def _row(one: Outcome, step_s: int) -> tuple[str, ...]:
         "" if is_bound else f"{one.offered}",
         "" if is_bound else f"{one.kept} of {one.judged} ({one.kept / one.judged:.1%})",
         "" if is_bound else f"{one.peak_wh * 3_600 / step_s / 1_000:.1f}",
+        "" if is_bound else f"{one.unused_wh / one.wanted_wh:.0%}",
         f"{one.cost_millis / one.energy_wh / 10_000:.2f}",
     )

@@ -11,7 +11,8 @@ from evmesh.app.files import STDOUT, read_input, require_one_stdin, write_output
 from evmesh.app.plan_commitment import show_committed
 from evmesh.app.plan_explain import as_object, explain, sentences
 from evmesh.app.plan_plot import plot_svg
-from evmesh.app.plan_tree import TREE_REASONS, TreeAnswer, solve_tree_file, tree_holds
+from evmesh.app.plan_tree import TREE_REASONS, TreeAnswer, explain_tree_file, solve_tree_file, tree_holds
+from evmesh.app.plan_tree_drawing import plot_tree
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.problem import Problem, parse_problem, problem_sha256
 from evmesh.domain.problem_shape import is_tree
@@ -20,7 +21,7 @@ from evmesh.planning.admission import solve_with_candidate
 from evmesh.planning.optimiser import solve
 from evmesh.verify.answer import verify_answer
 from evmesh.verify.report import Check, Status, failed
-from evmesh.verify.schedule import Verdict, verify_schedule
+from evmesh.verify.schedule import Verdict
 from evmesh.verify.shortfall import verify_shortfall
 
 app = typer.Typer(name="plan", help="Plan charging, and check plans.", no_args_is_help=True)
@@ -33,9 +34,7 @@ ScheduleFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout, failures too")]
 
-Plot = Annotated[
-    str | None, typer.Option("--plot", metavar="FILE.svg", help="draw the plan, too (not of trees of groups)")
-]
+Plot = Annotated[str | None, typer.Option("--plot", metavar="FILE.svg", help="draw the plan, too")]
 
 REASONS = {
     "schedule.other_problem": "the schedule answers another problem than this file",
@@ -87,8 +86,10 @@ def solve_command(
         _require_one_stdout(output, plot)
         raw = read_input(problem)
         if is_tree(raw):
-            _refuse_plot(plot)
-            _finish_tree(solve_tree_file(raw, candidate), output, json_output)
+            tree_answer = solve_tree_file(raw, candidate)
+            if plot is not None:
+                write_output(plot, plot_tree(raw, tree_answer.content))
+            _finish_tree(tree_answer, output, json_output)
             return
         parsed = parse_problem(raw)
         sha256 = problem_sha256(raw)
@@ -178,16 +179,20 @@ def explain_command(
 ) -> None:
     """Say why one request's plan is as it is, or why it is refused, from the certificate alone.
 
-    The certificate is checked first; nothing is said about one that does not hold (exit 6). Trees of
-    groups (evmesh.problem/2) are not explained.
+    The certificate is checked first; nothing is said about one that does not hold (exit 6).
     """
     with exit_on_error(json_output):
         require_one_stdin(problem, schedule)
         _require_one_stdout(STDOUT, plot)
         answer, raw = read_input(schedule), read_input(problem)
-        verdict = verify_schedule(raw, answer)
+        verdict = verify_answer(raw, answer)
         if not verdict.ok:
-            raise _failure(verdict, REASONS)
+            raise _failure(verdict, TREE_REASONS if is_tree(raw) else REASONS)
+        if is_tree(raw):
+            if plot is not None:
+                write_output(plot, plot_tree(raw, answer))
+            typer.echo(explain_tree_file(raw, answer, request, as_json=json_output))
+            return
         parsed, given = parse_problem(raw), parse_schedule(answer)
         facts = explain(parsed, given, request)
         _draw(plot, parsed, given)
@@ -200,13 +205,6 @@ def explain_command(
 def _require_one_stdout(output: str, plot: str | None) -> None:
     if plot == output == STDOUT:
         raise InvalidInput("file.stdout_twice", "the plot and the answer cannot both go to stdout")
-
-
-def _refuse_plot(plot: str | None) -> None:
-    if plot is not None:
-        raise InvalidInput(
-            "plan.no_plot", "trees of groups are not drawn", do="leave --plot out", path="plot"
-        )
 
 
 def _draw(plot: str | None, problem: Problem, answer: Schedule | Refusal) -> None:
@@ -272,11 +270,11 @@ def _refused(answer: Refusal) -> str:
 
 
 def _tell(text: str, *, after_answer: bool) -> None:
-    """Write to stderr; below the answer where both may be read on one terminal.
+    """Write to stderr; below the answer where both may go to one place.
 
     The answer on stdout are its bytes and nothing else: they end without a newline.
     """
-    if after_answer and not sys.stdout.isatty() and sys.stderr.isatty():
+    if after_answer and not sys.stdout.isatty():
         text = f"\n{text}"
     typer.echo(text, err=True)
 

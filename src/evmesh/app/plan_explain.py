@@ -1,14 +1,12 @@
 """`evmesh plan explain`: the facts of one request's plan, as sentences and as one object."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from datetime import timedelta
 from itertools import groupby
 
+from evmesh.app.plan_words import PRICE, Times, many, runs
 from evmesh.domain.problem import Problem
 from evmesh.domain.schedule import Refusal, Schedule
 from evmesh.domain.schedule_tree import write_thousandths
-from evmesh.domain.strict import write_instant
 from evmesh.planning.explain import (
     PlanFacts,
     RefusalFacts,
@@ -19,7 +17,6 @@ from evmesh.planning.explain import (
 
 Json = dict[str, object]
 Facts = PlanFacts | RefusalFacts
-_PRICE = "micro-currency/kWh"
 
 
 def explain(problem: Problem, answer: Schedule | Refusal, request_id: str) -> Facts:
@@ -31,7 +28,7 @@ def explain(problem: Problem, answer: Schedule | Refusal, request_id: str) -> Fa
 
 def as_object(problem: Problem, facts: Facts) -> Json:
     """Give the facts for a program: those of `planning/explain.py`, and when the request's steps are."""
-    times = _Times(problem)
+    times = Times(problem.grid)
     request = facts.request
     status = "optimal" if isinstance(facts, PlanFacts) else "infeasible"
     window = {"from": times.begin(request.arrival), "to": times.begin(request.departure)}
@@ -43,27 +40,13 @@ def as_object(problem: Problem, facts: Facts) -> Json:
 
 def sentences(problem: Problem, facts: Facts) -> list[str]:
     """Say the facts to a person, a sentence or two a line."""
-    times = _Times(problem)
+    times = Times(problem.grid)
     said = [_wish(times, facts)]
     said += _why_so(times, facts) if isinstance(facts, PlanFacts) else _why_not(times, facts)
     return said
 
 
-class _Times:
-    def __init__(self, problem: Problem) -> None:
-        self._grid = problem.grid
-
-    def begin(self, step: int) -> str:
-        """Give the instant at which a step begins, or the horizon ends."""
-        return write_instant(self._grid.start + timedelta(seconds=step * self._grid.step_s))
-
-    def span(self, first: int, last: int) -> str:
-        """Name consecutive steps, both ends included."""
-        count = last - first + 1
-        return f"{self.begin(first)} to {self.begin(last + 1)} ({_many(count, 'step')})"
-
-
-def _wish(times: _Times, facts: Facts) -> str:
+def _wish(times: Times, facts: Facts) -> str:
     one = facts.request
     return (
         f"{one.id} asks for {one.energy_wh:,} Wh between {times.begin(one.arrival)} and"
@@ -71,14 +54,14 @@ def _wish(times: _Times, facts: Facts) -> str:
     )
 
 
-def _why_so(times: _Times, facts: PlanFacts) -> list[str]:
+def _why_so(times: Times, facts: PlanFacts) -> list[str]:
     charging = [one for one in facts.steps if one.wh]
     if not charging:
         return ["Nothing is to be charged, so no step is used."]
     said = ["It charges:"]
     said += [
         f"  {_charging(times, run, facts.request.max_wh)}"
-        for run in _runs(charging, lambda one: (one.step_price, one.binds, one.others > 0))
+        for run in runs(charging, lambda one: (one.step_price, one.binds, one.others > 0))
     ]
     said += [_what_binds(facts, charging), _cheapest(facts)]
     elsewhere = [one for one in facts.steps if not one.wh]
@@ -86,22 +69,14 @@ def _why_so(times: _Times, facts: PlanFacts) -> list[str]:
         said.append(
             f"It does not charge, although it is there (it first charges at {times.begin(charging[0].step)}):"
         )
-        runs = _runs(elsewhere, lambda one: (one.binds, one.cap_wh > 0, one.cheaper_wh > 0))
-        said += [f"  {_idle(times, run, facts)}" for run in runs]
+        alike = runs(elsewhere, lambda one: (one.binds, one.cap_wh > 0, one.cheaper_wh > 0))
+        said += [f"  {_idle(times, run, facts)}" for run in alike]
     return [*said, _one_more(facts)]
 
 
-def _runs(
-    steps: Iterable[StepFacts], alike: Callable[[StepFacts], tuple[object, ...]]
-) -> list[list[StepFacts]]:
-    """Put consecutive steps of one kind together."""
-    grouped = groupby(enumerate(steps), key=lambda pair: (pair[1].step - pair[0], alike(pair[1])))
-    return [[one for _, one in run] for _, run in grouped]
-
-
-def _charging(times: _Times, run: list[StepFacts], max_wh: int) -> str:
+def _charging(times: Times, run: list[StepFacts], max_wh: int) -> str:
     when = times.span(run[0].step, run[-1].step)
-    what = f"{when}: {sum(one.wh for one in run):,} Wh at λ {run[0].step_price:,} {_PRICE}"
+    what = f"{when}: {sum(one.wh for one in run):,} Wh at λ {run[0].step_price:,} {PRICE}"
     binds = run[0].binds
     if binds == "own_power":
         return f"{what}, as fast as it can ({max_wh:,} Wh a step); {_company(run)}."
@@ -118,13 +93,13 @@ def _company(run: list[StepFacts]) -> str:
     most, limited = max(one.others for one in run), max(one.others_at_limit for one in run)
     if not most:
         return "nobody else charges then"
-    at_once = f"up to {_many(most, 'other')} at a time take" if len(run) > 1 else _takes(most)
+    at_once = f"up to {many(most, 'other')} at a time take" if len(run) > 1 else _takes(most)
     own_limit = f", {limited:,} at their own limit" if limited else ""
     return f"{at_once} {sum(one.others_wh for one in run):,} Wh{own_limit}"
 
 
 def _takes(others: int) -> str:
-    return f"{_many(others, 'other')} {'takes' if others == 1 else 'take'}"
+    return f"{many(others, 'other')} {'takes' if others == 1 else 'take'}"
 
 
 def _what_binds(facts: PlanFacts, charging: list[StepFacts]) -> str:
@@ -139,7 +114,7 @@ def _what_binds(facts: PlanFacts, charging: list[StepFacts]) -> str:
         "the price of what is left": sum(one.binds == "price" for one in charging),
     }
     named = [
-        f"{what} in {count:,} of {_many(len(charging), 'step')}" for what, count in counts.items() if count
+        f"{what} in {count:,} of {many(len(charging), 'step')}" for what, count in counts.items() if count
     ]
     if not named:
         return "What binds: nothing but the energy it asks for."
@@ -148,7 +123,7 @@ def _what_binds(facts: PlanFacts, charging: list[StepFacts]) -> str:
 
 
 def _cheapest(facts: PlanFacts) -> str:
-    dearest = f"λ is at most {facts.dearest_used:,} {_PRICE} where it charges"
+    dearest = f"λ is at most {facts.dearest_used:,} {PRICE} where it charges"
     if facts.cheapest_free is None:
         return f"{dearest}."
     return (
@@ -157,7 +132,7 @@ def _cheapest(facts: PlanFacts) -> str:
     )
 
 
-def _idle(times: _Times, run: list[StepFacts], facts: PlanFacts) -> str:
+def _idle(times: Times, run: list[StepFacts], facts: PlanFacts) -> str:
     when = times.span(run[0].step, run[-1].step)
     binds = run[0].binds
     if binds == "own_power":
@@ -176,7 +151,7 @@ def _idle(times: _Times, run: list[StepFacts], facts: PlanFacts) -> str:
 def _next(run: list[StepFacts]) -> str:
     prices = [one.next_price for one in run if one.next_price is not None]
     low, high = min(prices), max(prices)
-    return f"{low:,} {_PRICE}" if low == high else f"{low:,} to {high:,} {_PRICE}"
+    return f"{low:,} {PRICE}" if low == high else f"{low:,} to {high:,} {PRICE}"
 
 
 def _one_more(facts: PlanFacts) -> str:
@@ -195,7 +170,7 @@ def _one_more(facts: PlanFacts) -> str:
     )
 
 
-def _why_not(times: _Times, facts: RefusalFacts) -> list[str]:
+def _why_not(times: Times, facts: RefusalFacts) -> list[str]:
     said = _own_window(facts) if not facts.steps else _too_small(times, facts)
     return [*said, _what_fits(facts), *_offers(times, facts)]
 
@@ -210,13 +185,13 @@ def _own_window(facts: RefusalFacts) -> list[str]:
         said.append("Its own wish is possible alone; the answer is a no because of others.")
     if facts.others:
         said.append(
-            f"{_many(facts.others, 'other request')} {'asks' if facts.others == 1 else 'ask'} for"
+            f"{many(facts.others, 'other request')} {'asks' if facts.others == 1 else 'ask'} for"
             f" {facts.others_wh:,} Wh more than their own windows can hold."
         )
     return said
 
 
-def _too_small(times: _Times, facts: RefusalFacts) -> list[str]:
+def _too_small(times: Times, facts: RefusalFacts) -> list[str]:
     spans = [
         times.span(run[0], run[-1])
         for run in ([step for _, step in group] for _, group in groupby(enumerate(facts.steps), _offset))
@@ -227,7 +202,7 @@ def _too_small(times: _Times, facts: RefusalFacts) -> list[str]:
         *(f"  {span}" for span in spans),
         f"They supply {facts.cap_wh:,} Wh, but {needed_wh:,} Wh must go there: {facts.deficit_wh:,} Wh more.",
         f"Of that need {facts.forced_wh:,} Wh are of this request and {facts.others_wh:,} Wh of"
-        f" {_many(facts.others, 'other')}.",
+        f" {many(facts.others, 'other')}.",
     ]
 
 
@@ -244,14 +219,10 @@ def _what_fits(facts: RefusalFacts) -> str:
     )
 
 
-def _offers(times: _Times, facts: RefusalFacts) -> list[str]:
+def _offers(times: Times, facts: RefusalFacts) -> list[str]:
     if not facts.offers:
         return []
     return [
         "Offers in the answer, to the request that it was asked about (the certificate does not prove them):",
         *(f"  {one.energy_wh:,} Wh by {times.begin(one.departure)}" for one in facts.offers),
     ]
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -22,8 +22,11 @@ _BAND, _BAND_GAP = 16, 6
 _LEGEND_TOP = 62
 
 
-def plot_svg(problem: Problem, answer: Schedule | Refusal) -> bytes:
-    """Draw a schedule; for a refusal what is wanted, and which steps are too small for it."""
+def plot_svg(problem: Problem, answer: Schedule | Refusal, batteries: frozenset[str] = frozenset()) -> bytes:
+    """Draw a schedule; for a refusal what is wanted, and which steps are too small for it.
+
+    `batteries` have bands, as requests have, and are not counted as such.
+    """
     across = Across(problem.grid)
     parts, bottom = _load_panel(problem, answer, across)
     if isinstance(answer, Schedule):
@@ -36,7 +39,7 @@ def plot_svg(problem: Problem, answer: Schedule | Refusal) -> bytes:
     bands = _bands(problem, answer if isinstance(answer, Schedule) else None)
     for number, band in enumerate(bands):
         parts += _band(band, across, top + number * (_BAND + _BAND_GAP))
-    return _svg([*_title(problem, answer), *parts], top + len(bands) * (_BAND + _BAND_GAP) + 16)
+    return _svg([*_title(problem, answer, batteries), *parts], top + len(bands) * (_BAND + _BAND_GAP) + 16)
 
 
 def _svg(parts: list[str], height: int) -> bytes:
@@ -49,10 +52,11 @@ def _svg(parts: list[str], height: int) -> bytes:
     return "\n".join([head, f"<style>{STYLE}</style>", HATCH, ground, *drawn, "</svg>", ""]).encode()
 
 
-def _title(problem: Problem, answer: Schedule | Refusal) -> list[str]:
-    energy_wh = sum(one.energy_wh for one in problem.requests)
+def _title(problem: Problem, answer: Schedule | Refusal, batteries: frozenset[str]) -> list[str]:
+    cars = [one for one in problem.requests if one.id not in batteries]
+    energy_wh = sum(one.energy_wh for one in cars)
     begin, end = write_instant(problem.grid.start), write_instant(problem.grid.end)
-    facts = f"{len(problem.requests):,} requests, {energy_wh:,} Wh, {begin} to {end}"
+    facts = f"{len(cars):,} requests, {energy_wh:,} Wh, {begin} to {end}"
     if isinstance(answer, Schedule):
         return [
             text(24, 32, "Charging plan of least cost", "head big"),

@@ -1,7 +1,10 @@
 """`evmesh plan` for files of the format 2, trees of groups: what is solved, and how it is said."""
 
+import json
 from dataclasses import dataclass
 
+from evmesh.app.plan_tree_facts import explain_tree
+from evmesh.app.plan_tree_words import tree_object, tree_sentences
 from evmesh.domain.problem import problem_sha256
 from evmesh.domain.problem_tree_file import parse_tree_problem
 from evmesh.domain.schedule_tree import (
@@ -70,6 +73,13 @@ def solve_tree_file(raw: bytes, candidate: str | None) -> TreeAnswer:
     how = "" if answer.status == OPTIMAL else f", at most {gap} above the least"
     words = f"{answer.status}: {len(problem.requests)} requests, Σ Wh × price = {answer.objective}{how}"
     return TreeAnswer(content, True, summary, words)
+
+
+def explain_tree_file(problem_raw: bytes, schedule_raw: bytes, request: str, *, as_json: bool) -> str:
+    """Say why a request's plan is as it is, by an answer that was checked; raises InvalidInput."""
+    problem = parse_tree_problem(problem_raw)
+    facts = explain_tree(problem, parse_tree_schedule(schedule_raw), request)
+    return json.dumps(tree_object(problem, facts)) if as_json else "\n".join(tree_sentences(problem, facts))
 
 
 def tree_holds(schedule_raw: bytes) -> str:

@@ -1,12 +1,13 @@
 """A group's plan as the page draws it: from the running step on, each step by the plan that governs it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from evmesh.app.instants import instant
 from evmesh.domain.time_grid import STEP_S
-from evmesh.domain.units import W, energy_from_watts
+from evmesh.domain.units import W, Wh, energy_from_watts
 from evmesh.ports import TelemetryStore
 from evmesh.services.directory import Group, Place
 from evmesh.services.plan_in_force import Plan, step_start
@@ -15,6 +16,8 @@ Json = dict[str, Any]
 _REGISTER = "TotalEnergyConsumption"
 _SAMPLED_EVERY = timedelta(minutes=2)
 """Stations tell their registers at least this often while a car charges."""
+
+_A_MILLISECOND = timedelta(milliseconds=1)
 
 
 def plan_view(running: Plan | None, newest: Plan | None, group: Group, now: datetime) -> Json | None:
@@ -64,6 +67,14 @@ def _step(plan: Plan | None, group: Group, at: datetime) -> _Step:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What one charge point drew since a step began, and its mean power until its newest register."""
+
+    energy: Wh
+    power: W
+
+
 class MeteredLoad:
     """What a group drew since the running step began, from the time series: for looking, not for billing."""
 
@@ -71,18 +82,42 @@ class MeteredLoad:
         self._telemetry = telemetry
 
     async def of(self, group: Group, now: datetime) -> Json:
-        """Give `wh` since the beginning of the running step, until now."""
+        """Give `wh` since the beginning of the running step, until now, and the mean power of that.
+
+        Each charge point's mean is over the time between the register values that it stands on, so that it
+        is never above what flowed. `power_w` is None while the step is too young for every one to have told.
+        """
         since = step_start(now)
         drawn = [await self._drawn(place, since, now) for place in group.places]
-        return {"since": instant(since), "until": instant(now), "wh": sum(drawn)}
+        is_young = now - since < _SAMPLED_EVERY
+        return {
+            "since": instant(since),
+            "until": instant(now),
+            "wh": sum(one.energy for one in drawn),
+            "power_w": None if is_young else sum(one.power for one in drawn),
+        }
 
-    async def _drawn(self, place: Place, since: datetime, now: datetime) -> int:
+    async def _drawn(self, place: Place, since: datetime, now: datetime) -> _Drawn:
         told = await self._telemetry.range(
-            place.name.lower(), _REGISTER, since - _SAMPLED_EVERY, now + timedelta(seconds=1)
+            place.name.lower(), _REGISTER, since - 2 * _SAMPLED_EVERY, now + timedelta(seconds=1)
         )
         registers = [(one.at, one.value) for one in told if isinstance(one.value, int)]
-        if not registers:
-            return 0  # registers are told while a car charges
-        before = [value for at, value in registers if at <= since]
-        begun = before[-1] if before else registers[0][1]
-        return max(0, registers[-1][1] - begun)
+        if not registers or registers[-1][0] <= since:
+            return _Drawn(Wh(0), W(0))  # registers are told while a car charges
+        last_at, last = registers[-1]
+        energy = max(0, last - _register_at(since, registers))
+        is_fresh = now - last_at <= _SAMPLED_EVERY  # else it has stopped, and nothing flows since
+        elapsed_ms = ((last_at if is_fresh else now) - since) // _A_MILLISECOND
+        return _Drawn(Wh(energy), W(energy * 3_600_000 // max(1, elapsed_ms)))
+
+
+def _register_at(at: datetime, registers: Sequence[tuple[datetime, int]]) -> int:
+    """Give a register at an instant between two of its values, in a straight line, rounded up.
+
+    Before the first one it is the first: charging began with that.
+    """
+    before = [one for one in registers if one[0] <= at]
+    if not before:
+        return registers[0][1]
+    (begin, low), (end, high) = before[-1], next(one for one in registers if one[0] > at)
+    return high - (high - low) * ((end - at) // _A_MILLISECOND) // ((end - begin) // _A_MILLISECOND)

@@ -75,7 +75,8 @@ class FloorRule(StrEnum):
 
     `section_14a`: § 14a EnWG as the Bundesnetzagentur laid it down for several devices behind one energy
     management (BK6-22-300 of 27 November 2023, annex 1, section 4.5.2):
-    P_min = 4.2 kW + (n − 1) × GZF × 4.2 kW, with the simultaneity factor GZF below.
+    P_min = 4.2 kW + (n − 1) × GZF × 4.2 kW, with the simultaneity factor GZF below. The law speaks of charge
+    points that are not open to the public (section 2.4.1 a) and draw more than 4.2 kW.
     `each`: every charge point keeps its floor, as where each is dimmed directly: n × floor.
     """
 
@@ -84,7 +85,10 @@ class FloorRule(StrEnum):
 
 
 _GZF_PERCENT: Final = {2: 80, 3: 75, 4: 70, 5: 65, 6: 60, 7: 55, 8: 50}
-"""Simultaneity factors of BK6-22-300, annex 1; from nine devices on it is 45 %."""
+"""Simultaneity factors of BK6-22-300, annex 1, section 4.5.2; from nine devices on it is 45 %. They are
+presumed to be appropriate until another recommendation is in force (there, sentence 2). The table as it is
+quoted in https://docs.rs/crate/metering/0.25.0/source/src/grid/para14a.rs, and as a second, unrelated
+program has it; the decision's own text was not at hand (docs/untested.md)."""
 _GZF_MANY_PERCENT: Final = 45
 
 

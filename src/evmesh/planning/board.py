@@ -4,6 +4,7 @@ The steps of a level layout are here; `turns.py` has what is done where it leave
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from evmesh.domain.errors import InvalidInput
@@ -92,6 +93,7 @@ class Board:
         self.limit = limit
         self.slots = slots
         self.slot_s = slot_s
+        self._units = {one.id: limit.voltage * len(one.lines) * slot_s for one in connectors}
         self.due = {
             one.id: max(0, one.due_wh) * MICROWATT_SECONDS_PER_WH // self.unit(one) for one in connectors
         }
@@ -100,22 +102,35 @@ class Board:
         carriers = limit.carriers(connectors)
         self._rooms = [[most // limit.voltage] * slots for most, _, _ in carriers]
         """Room of each limit by slot, as the current of one line that carries it all."""
-        self._carried: dict[str, list[tuple[list[int], int]]] = {
-            one.id: [
-                (room, weights[one.id])
-                for room, (_, weights, _) in zip(self._rooms, carriers, strict=True)
+        behind = {
+            one.id: tuple(
+                (number, weights[one.id])
+                for number, (_, weights, _) in enumerate(carriers)
                 if one.id in weights
-            ]
+            )
             for one in connectors
         }
+        self._behind = list(dict.fromkeys(behind.values()))
+        """By kind, the limits that connectors are behind, and how many of their lines each carries."""
+        numbers = {limits: kind for kind, limits in enumerate(self._behind)}
+        self.kinds = {name: numbers[limits] for name, limits in behind.items()}
+        """Connectors of one kind are behind the same limits, and so have the same room."""
+        self._room_of_kind = [[0] * slots for _ in self._behind]
+        self._changed = list(range(slots))
+        """The slots that something was added to, in order; each kind has looked at the first few."""
+        self._looked_at = [0] * len(self._behind)
+        self._drawing: dict[int, list[DispatchConnector]] = {}
+        """By slot, who draws in it, where that was asked for since the last change."""
 
     def copy(self) -> "Board":
         """Give a board of its own with the same currents."""
-        other = Board(self.connectors, self.limit, self.slots, self.slot_s)
-        for one in self.connectors:
-            for slot, current in enumerate(self.currents[one.id]):
-                if current:
-                    other.add(one, slot, current)
+        other = copy(self)
+        other.due = dict(self.due)
+        other.currents = {name: list(currents) for name, currents in self.currents.items()}
+        other._rooms = [list(rooms) for rooms in self._rooms]
+        other._room_of_kind = [list(rooms) for rooms in self._room_of_kind]
+        other._changed, other._looked_at = list(self._changed), list(self._looked_at)
+        other._drawing = {}
         return other
 
     def run_steadily(self) -> None:
@@ -183,7 +198,7 @@ class Board:
 
     def unit(self, one: DispatchConnector) -> int:
         """Microwatt-seconds of one mA-slot."""
-        return self.limit.voltage * len(one.lines) * self.slot_s
+        return self._units[one.id]
 
     def by_urgency(self) -> list[DispatchConnector]:
         """Least time to spare first: by the share of the slots that it needs at full current."""
@@ -194,36 +209,47 @@ class Board:
 
     def room(self, one: DispatchConnector, slot: int) -> int:
         """Give the current that the group could carry more in this slot on the lines of a connector."""
-        room = UNLIMITED
-        for rooms, weight in self._carried[one.id]:
-            if (here := rooms[slot] // weight) < room:
-                room = here
-        return room
+        return self._room(self.kinds[one.id], slot)
 
     def rooms(self, one: DispatchConnector) -> list[int]:
-        """Give `room` of every slot."""
-        found = [UNLIMITED] * self.slots
-        for rooms, weight in self._carried[one.id]:
-            if weight == 1:
-                found = [min(a, b) for a, b in zip(found, rooms, strict=True)]
-            else:
-                found = [min(a, b // weight) for a, b in zip(found, rooms, strict=True)]
+        """Give `room` of every slot: a list that nobody changes, and that the next call renews."""
+        kind = self.kinds[one.id]
+        rooms = self._room_of_kind[kind]
+        for slot in set(self._changed[self._looked_at[kind] :]):
+            rooms[slot] = self._room(kind, slot)
+        self._looked_at[kind] = len(self._changed)
+        return rooms
+
+    def drawing(self, slot: int) -> list[DispatchConnector]:
+        """Give the connectors that draw in a slot."""
+        found = self._drawing.get(slot)
+        if found is None:
+            found = [one for one in self.connectors if self.currents[one.id][slot]]
+            self._drawing[slot] = found
         return found
 
     def missing(self, one: DispatchConnector, slot: int, current: int, other: DispatchConnector) -> int:
         """Give by how much `other` would have to draw less in a slot for `one` to draw `current`."""
         over = 0
-        theirs = self._carried[other.id]
-        for rooms, weight in self._carried[one.id]:
-            lacks = current * weight - rooms[slot]
-            if lacks > 0:
-                for others, other_weight in theirs:
-                    if others is rooms:
-                        over = max(over, -(-lacks // other_weight))
+        theirs = dict(self._behind[self.kinds[other.id]])
+        for number, weight in self._behind[self.kinds[one.id]]:
+            lacks = current * weight - self._rooms[number][slot]
+            if lacks > 0 and number in theirs:
+                over = max(over, -(-lacks // theirs[number]))
         return over
 
     def add(self, one: DispatchConnector, slot: int, current: int) -> None:
+        """Let a connector draw more in a slot, or less."""
         self.currents[one.id][slot] += current
         self.due[one.id] -= current
-        for rooms, weight in self._carried[one.id]:
-            rooms[slot] -= current * weight
+        for number, weight in self._behind[self.kinds[one.id]]:
+            self._rooms[number][slot] -= current * weight
+        self._changed.append(slot)
+        self._drawing.pop(slot, None)
+
+    def _room(self, kind: int, slot: int) -> int:
+        room = UNLIMITED
+        for number, weight in self._behind[kind]:
+            if (here := self._rooms[number][slot] // weight) < room:
+                room = here
+        return room

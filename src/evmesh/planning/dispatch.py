@@ -10,7 +10,7 @@ anything out, the step is too full to be level: cars then take turns (`turns.py`
 Exact in mA-slots (1 mA on each phase of a connector during one slot); currents round down.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evmesh.domain.errors import InvalidInput
@@ -57,11 +57,9 @@ def dispatch(
     slots = seconds_left // slot_s
     connectors = sorted(connectors, key=lambda one: one.id)
 
-    def board() -> Board:
-        return Board(connectors, limit, slots, slot_s)
-
-    best, bound_wh = _levelled(board()), _bound_wh(connectors, limit, slots * slot_s)
-    others = _when_full(board)
+    empty = Board(connectors, limit, slots, slot_s)
+    best, bound_wh = _levelled(empty.copy()), _bound_wh(connectors, limit, slots * slot_s)
+    others = _when_full(empty)
     while best.lacks_anything and best.placed_wh() < bound_wh - 1:
         other = next(others, None)
         if other is None:
@@ -88,13 +86,13 @@ def _packed(board: Board) -> Board:
     return board
 
 
-def _when_full(board: Callable[[], Board]) -> Iterator[Board]:
+def _when_full(empty: Board) -> Iterator[Board]:
     """Give what is tried, in order, where a level load leaves something out."""
-    poured = pour(board())
+    poured = pour(empty.copy())
     yield poured
     yield mend(poured.copy())
-    yield mend(_levelled(board()))
-    yield mend(_packed(board()))
+    yield mend(_levelled(empty.copy()))
+    yield mend(_packed(empty.copy()))
 
 
 def _bound_wh(connectors: Sequence[DispatchConnector], limit: GroupLimit, seconds: int) -> Wh:

@@ -4,7 +4,8 @@ Stated needs are often too high, so planned energy goes unused every few minutes
 plans the group may hand it on: a car that is there now and has energy planned for later takes
 some of it now. It is done only while a Wh now costs no more than the Wh that it replaces, by the
 prices of the segments at the margin, so handing on never makes the plan dearer; at equal cost
-earlier is better, since more cars leave early than late.
+earlier is better, since more cars leave early than late. What a later Wh is worth to those who are
+still to come may be foreseen in those prices (`newcomers.py`).
 """
 
 from collections.abc import Mapping

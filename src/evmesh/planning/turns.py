@@ -6,8 +6,9 @@ leaves as level a room to those after it as it can. Where a car still lacks some
 way: one that draws in a slot of its draws elsewhere instead.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from evmesh.planning.board import MICROWATT_SECONDS_PER_WH, Board, DispatchConnector
 
@@ -134,18 +135,24 @@ def _push(board: Board, one: DispatchConnector, slot: int, patience: _Patience) 
     """Let another draw elsewhere what it draws in this slot."""
     current = board.currents[one.id][slot]
     want = min(board.due[one.id], one.max_current - current)
-    if want <= 0 or current + want < one.min_current:
+    if not patience.left or want <= 0 or current + want < one.min_current:
         return False
     least = min(want, max(_worth(board, one), one.min_current - current))
     best: _Move | None = None
-    for other in board.connectors:
-        if other is one or not board.currents[other.id][slot] or not patience.left:
+    pressed: dict[int, _Press] = {}
+    for other in board.drawing(slot):
+        if not patience.left:
+            break
+        if other is one:
             continue
         patience.left -= 1
-        enough, all_of_it = board.missing(one, slot, least, other), board.missing(one, slot, want, other)
-        for move in _moves(board, other, slot, all_of_it) if all_of_it else ():
-            if move.current >= enough and (best is None or move.rank(all_of_it) < best.rank(all_of_it)):
-                best = move
+        kind = board.kinds[other.id]
+        if kind not in pressed:
+            pressed[kind] = _press(board, one, slot, (least, want), other)
+        press = pressed[kind]
+        move = _move(board, other, slot, press) if press.open else None
+        if move is not None and (best is None or move.rank(press.most) < best.rank(press.most)):
+            best = move
     if best is None:
         return False
     best.make(board, 1)
@@ -155,6 +162,27 @@ def _push(board: Board, one: DispatchConnector, slot: int, patience: _Patience) 
         return True
     best.make(board, -1)
     return False
+
+
+class _Press(NamedTuple):
+    """How much less a car of one kind would have to draw in a slot: at least, and at most of use.
+
+    `open` are the other slots that have room for it, and how much; none where that is too little, as in
+    most slots of a step that is overfull, or where it would not help.
+    """
+
+    least: int
+    most: int
+    open: tuple[tuple[int, int], ...]
+
+
+def _press(
+    board: Board, one: DispatchConnector, slot: int, wanted: tuple[int, int], other: DispatchConnector
+) -> _Press:
+    least, most = (board.missing(one, slot, current, other) for current in wanted)
+    found = tuple((to, room) for to, room in enumerate(board.rooms(other)) if room > 0 and to != slot)
+    helps = most and sum(room for _, room in found) >= max(1, least)
+    return _Press(max(1, least), most, found if helps else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,34 +206,53 @@ class _Move:
             board.add(self.car, slot, sign * current)
 
 
-def _moves(board: Board, car: DispatchConnector, slot: int, missing: int) -> list[_Move]:
-    """Give how a car could draw elsewhere what it draws in a slot: some of it, or all."""
-    drawn, currents = board.currents[car.id][slot], board.currents[car.id]
+def _move(board: Board, car: DispatchConnector, slot: int, press: _Press) -> _Move | None:
+    """Give how a car can best draw elsewhere what it draws in a slot: some of it, or all.
+
+    Best is what gives most of what is missing, moves least, and to the fewest slots.
+    """
+    currents = board.currents[car.id]
+    drawn = currents[slot]
+    if drawn < press.least:
+        return None
+    top = car.max_current
     rooms = [
-        min(room, car.max_current - there) for room, there in zip(board.rooms(car), currents, strict=True)
-    ]
-    rooms[slot] = 0
-    some = min(missing, drawn - car.min_current)
-    found = []
-    for current in (some, drawn) if some > 0 else (drawn,):
-        for to, room in enumerate(rooms):
-            part = min(current, room) if current == some else current
-            if 0 < part <= room and currents[to] + part >= car.min_current:
-                found.append(_Move(car, slot, part, ((to, part),)))
-        if parts := _spread(current, rooms, currents):
-            found.append(_Move(car, slot, current, parts))
-    return found
+        (to, room if room <= top - currents[to] else top - currents[to]) for to, room in press.open
+    ]  # min() takes most of this function's time
+    some = min(press.most, drawn - car.min_current)
+    # Some of it is best where it is all that is missing; else all that is drawn, for that is more.
+    for current in (some, drawn) if some == press.most else (drawn, some):
+        if current >= press.least and (places := _places(car, current, rooms, currents)):
+            return _Move(car, slot, current, places)
+    part, at = 0, slot
+    for to, room in rooms:
+        less = min(some, room)
+        if less > part and currents[to] + less >= car.min_current:
+            part, at = less, to
+    return _Move(car, slot, part, ((at, part),)) if part >= press.least else None
 
 
-def _spread(current: int, rooms: list[int], currents: list[int]) -> tuple[tuple[int, int], ...]:
-    """Share a current out among slots in which the car draws anyway; nothing where it does not fit."""
+def _places(
+    car: DispatchConnector, current: int, rooms: Sequence[tuple[int, int]], currents: Sequence[int]
+) -> tuple[tuple[int, int], ...]:
+    """Give where a current has room: in one slot, or, in parts, where the car draws anyway."""
+    for to, room in rooms:
+        if room >= current and currents[to] + current >= car.min_current:
+            return ((to, current),)
+    drawing = [one for one in rooms if currents[one[0]]]
+    if sum(room for _, room in drawing) < current:
+        return ()
     parts = []
-    for to in sorted(range(len(rooms)), key=lambda to: (-rooms[to], to)):
-        part = min(current, rooms[to]) if currents[to] else 0
+    for to, room in sorted(drawing, key=_roomiest):
+        part = min(current, room)
         if part > 0:
             parts.append((to, part))
             current -= part
-    return tuple(parts) if not current else ()
+    return tuple(parts)
+
+
+def _roomiest(slot_and_room: tuple[int, int]) -> tuple[int, int]:
+    return -slot_and_room[1], slot_and_room[0]
 
 
 def _worth(board: Board, one: DispatchConnector) -> int:

@@ -4,6 +4,11 @@ Cables that nest are a tree as they stand. Three lines are one only where no out
 them. Where outlets with one phase and with three hang on the same fuses, each line is divided: so much of
 it, the same on each, for those with three phases, the rest for its own. A plan that keeps to a division
 keeps to the fuses; which division is best the planner tries.
+
+Where a part with fuses has parts inside, lines nest instead of parts: the lines of each inner part hang on
+those of the part around it, and what its cable carries in all is divided among them. That is careful where
+an inner cable carries less than its lines would; the control loop keeps to what each really carries
+(`fuses.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +21,10 @@ from evmesh.domain.problem_tree_groups import Group as TreeGroup
 from evmesh.domain.stations import Connector
 from evmesh.domain.time_grid import TimeGrid
 from evmesh.domain.units import (
-    MIN_CURRENT,
     NOMINAL_VOLTAGE,
     Milliamp,
     W,
     energy_from_watts,
-    watts_from_current,
 )
 from evmesh.planning.reserve import reserve_wh
 from evmesh.services.directory import Group, Place
@@ -64,7 +67,8 @@ def shapes_of(
     whole = [0] * grid.steps
     for one in supply:
         whole[one.step] += one.cap_wh
-    others = energy_from_watts(group.other, grid.step_s), energy_from_watts(group.others, grid.step_s)
+    here = group.others if group.name in _fused(group) else group.other  # else it is at the parts
+    others = energy_from_watts(here, grid.step_s), energy_from_watts(group.others, grid.step_s)
     root = TreeGroup(group.name, None, tuple(wh + others[1] for wh in whole), (others[0],) * grid.steps)
     found = []
     for part in range(DIVISIONS + 1) if _is_divided(group) else (0,):
@@ -91,49 +95,98 @@ def _has_inside(group: Group, name: str) -> bool:
     return any((one.parent or group.name) == name for one in group.nodes)
 
 
+def _below(group: Group, name: str) -> list[tuple[str, list[Connector]]]:
+    """Give a part and all parts inside it, the outer ones first, with the outlets at each of them."""
+    inside = [one.name for one in (group.nodes if name == group.name else group.nodes_below(name))]
+    return [(one, _at(group, one)) for one in dict.fromkeys([name, *inside])]
+
+
+def _outlets_below(group: Group, name: str) -> list[Connector]:
+    return [outlet for _, outlets in _below(group, name) for outlet in outlets]
+
+
+def _fused(group: Group) -> list[str]:
+    """Give the parts with fuses of lines that are inside no other such part."""
+    found: list[str] = []
+    inside: set[str] = set()
+    for name, _, _, fuse, _ in _parts(group):
+        if fuse is not None and name not in inside:
+            found.append(name)
+            inside |= {one for one, _ in _below(group, name)}
+    return found
+
+
 def _is_divided(group: Group) -> bool:
-    return any(
-        fuse is not None and len({one.phases for one in _at(group, name)}) > 1
-        for name, _, _, fuse, _ in _parts(group)
-    )
+    return any(len({one.phases for one in _outlets_below(group, name)}) > 1 for name in _fused(group))
+
+
+def _kind(outlet: Connector) -> str:
+    """Name the lines that an outlet loads: all three, or one of them."""
+    return "3" if outlet.phases == 3 else f"L{lines_of(outlet)[0]}"
 
 
 def _leaf(group: Group, place: Place) -> str:
     """Give the group of the tree that a place's requests are at."""
-    name = place.node or group.name
-    fuse = next(fuse for part, _, _, fuse, _ in _parts(group) if part == name)
-    if fuse is not None:
-        phases = place.connector.phases
-        return f"{name}/3" if phases == 3 else f"{name}/L{lines_of(place.connector)[0]}"
+    name, kind = place.node or group.name, _kind(place.connector)
+    inside = [one for _, outlets in _below(group, name)[1:] for one in outlets]
+    if any(name in (one for one, _ in _below(group, top)) for top in _fused(group)):
+        return f"{name}/{kind}/own" if any(_kind(one) == kind for one in inside) else f"{name}/{kind}"
     return f"{name}/own" if _has_inside(group, name) else name
 
 
 def _cables(group: Group, part: int) -> list[_Cable]:
     """Give all groups of the tree but the root, each after the one that it hangs on."""
     found = []
-    for name, parent, power, fuse, other in _parts(group):
+    fused = _fused(group)
+    by_line = {one for name in fused for one, _ in _below(group, name)}
+    for name, parent, power, _, other in _parts(group):
         own = _at(group, name)
+        if name in by_line and name not in fused:
+            continue  # its lines hang on those of the part that it is inside
         if parent is not None:
-            names = {one.name for one in group.nodes_below(name)}
-            below = tuple(one.connector for one in group.places if one.node in names)
-            found.append(_Cable(name, parent, power, other, below))
-        if fuse is not None:
-            found += _line_cables(name, own, fuse, part)
+            below = group.nodes_below(name)
+            outlets = tuple(outlet for outlet in _outlets_below(group, name))
+            here = W(sum(one.other for one in below)) if name in fused else other
+            found.append(_Cable(name, parent, power, here, outlets))
+        if name in fused:
+            found += _line_cables(group, name, part)
         elif own and _has_inside(group, name):
             found.append(_Cable(f"{name}/own", name, power, W(0), tuple(own)))
     return found
 
 
-def _line_cables(name: str, outlets: Sequence[Connector], fuse: Milliamp, part: int) -> list[_Cable]:
-    line = W(fuse * NOMINAL_VOLTAGE // 1_000_000)
-    of_three = [one for one in outlets if one.phases == 3]
-    of_one = [one for one in outlets if one.phases == 1]
-    shared = W(line * part // DIVISIONS) if of_three and of_one else line if of_three else W(0)
-    found = [_Cable(f"{name}/3", name, W(3 * shared), W(0), tuple(of_three))] if of_three else []
-    for number in sorted({lines_of(one)[0] for one in of_one}):
-        own = tuple(one for one in of_one if lines_of(one)[0] == number)
-        found.append(_Cable(f"{name}/L{number}", name, W(line - shared), W(0), own))
+def _line_cables(group: Group, top: str, part: int) -> list[_Cable]:
+    """Give the lines of a part with fuses, and on each of them those of the parts inside it."""
+    found = []
+    for kind in ("3", "L1", "L2", "L3"):
+        for name, own in _below(group, top):
+            below = [one for one in _outlets_below(group, name) if _kind(one) == kind]
+            if not below:
+                continue
+            parent = next(above for one, above, *_ in _parts(group) if one == name)
+            power = _line_power(group, name, kind, part, is_top=name == top)
+            on = top if name == top else f"{parent}/{kind}"
+            found.append(_Cable(f"{name}/{kind}", on, power, W(0), tuple(below)))
+            mine = tuple(one for one in own if _kind(one) == kind)
+            if mine and len(mine) < len(below):
+                found.append(_Cable(f"{name}/{kind}/own", f"{name}/{kind}", power, W(0), mine))
     return found
+
+
+def _line_power(group: Group, name: str, kind: str, part: int, *, is_top: bool) -> W:
+    """Give what a part's line carries for outlets of one kind.
+
+    What a part inside carries in all is divided among the lines that its outlets load.
+    """
+    _, _, power, fuse, _ = next(one for one in _parts(group) if one[0] == name)
+    kinds = {_kind(one) for one in _outlets_below(group, name)}
+    lines = 3 if "3" in kinds else len(kinds)
+    line = power if fuse is None else fuse * NOMINAL_VOLTAGE // 1_000_000
+    if not is_top:
+        others = sum(one.other for one in group.nodes_below(name))
+        line = min(line, max(0, power - others) // lines)
+    shared = 0 if "3" not in kinds else line if kinds == {"3"} else line * part // DIVISIONS
+    return W(3 * shared) if kind == "3" else W(line - shared)
 
 
 def _tree_group(
@@ -145,7 +198,7 @@ def _tree_group(
     free = W(max(0, cable.power - other - taken))
     wh = energy_from_watts(free, grid.step_s)
     if keeps_reserve and cable.outlets:
-        least = max(watts_from_current(MIN_CURRENT, one.phases) for one in cable.outlets)
+        least = max(one.least_power for one in cable.outlets)
         kept_back = reserve_wh(wh, free, [one.rating for one in cable.outlets], least)
         wh = type(wh)(max(0, wh - kept_back))
     carried = wh + energy_from_watts(W(other), grid.step_s)

@@ -55,6 +55,12 @@ def test_a_problem_that_does_not_fit_exits_3_with_a_refusal_that_verifies(tmp_pa
     )
 
 
+def test_the_sentence_of_a_refusal_begins_on_a_line_of_its_own() -> None:
+    found = runner.invoke(app, ["solve", str(DOES_NOT_FIT)])
+    assert found.stdout.endswith("}")  # the answer's bytes, which its hash is over
+    assert '"steps":[0,1,2]}\nrefused: ' in found.output
+
+
 def test_without_a_candidate_a_refusal_makes_no_offers() -> None:
     solved = runner.invoke(app, ["solve", str(DOES_NOT_FIT)])
     assert solved.exit_code == 3

@@ -135,7 +135,6 @@ def test_a_refusal_is_drawn_with_the_steps_that_are_too_small(refusal: Path, tmp
     ("arguments", "code"),
     [
         (["solve", str(FITS), "--plot", "-"], "file.stdout_twice"),
-        (["solve", str(PROBLEMS / "tree-feeder-limit.json"), "--plot", "x.svg"], "plan.no_plot"),
         (["solve", str(FITS), "-o", "-", "--plot", "no/such/folder/x.svg"], "file.unwritable"),
     ],
 )

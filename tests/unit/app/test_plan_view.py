@@ -61,29 +61,72 @@ async def test_a_plan_that_is_over_is_not_drawn(world: World) -> None:
     assert (await group_of(world))["plan"] is None
 
 
-async def test_what_was_metered_in_the_running_step_is_what_the_registers_grew_by(
-    world: World, tmp_path: Path
-) -> None:
-    begun = step_start(world.clock.now()) + timedelta(minutes=15)
-    first, second, *_ = world.places
+class Told:
+    """What registers said, in minutes from the beginning of a step."""
+
+    def __init__(self, world: World, telemetry: SqliteReadings) -> None:
+        self._world, self._telemetry = world, telemetry
+        self.begun = step_start(world.clock.now()) + timedelta(minutes=15)
+
+    def at(self, minute: float) -> datetime:
+        return self.begun + timedelta(minutes=minute)
+
+    async def register(self, place: Place, minute: float, register: int) -> None:
+        when = self.at(minute)
+        value = TelemetryValue(place.name.lower(), "TotalEnergyConsumption", when, register)
+        row = Row(value, f"{place.name} {minute}", when, "", b"")
+        assert (await self._telemetry.write([row], [])).stored == 1
+
+    async def metered(self, minute: float) -> dict[str, Any]:
+        group = self._world.directory.groups["yard"]
+        return await MeteredLoad(self._telemetry).of(group, self.at(minute))
+
+
+@pytest.fixture
+async def told(world: World, tmp_path: Path) -> AsyncIterator[Told]:
     async with SqliteReadings(tmp_path / "telemetry.db") as telemetry:
+        yield Told(world, telemetry)
 
-        async def told(at: Place, minute: float, register: int) -> None:
-            when: datetime = begun + timedelta(minutes=minute)
-            value = TelemetryValue(at.name.lower(), "TotalEnergyConsumption", when, register)
-            row = Row(value, f"{at.name} {minute}", when, "", b"")
-            assert (await telemetry.write([row], [])).stored == 1
 
-        await told(first, -1, 1_000)  # before the step
-        await told(first, 0, 1_100)
-        await told(first, 5, 1_500)
-        await told(second, 3, 9_000)  # began to charge within the step
-        await told(second, 5, 9_050)
-        metered = await MeteredLoad(telemetry).of(
-            world.directory.groups["yard"], begun + timedelta(minutes=5)
-        )
-    assert metered == {
-        "since": instant(begun),
-        "until": instant(begun + timedelta(minutes=5)),
+async def test_what_was_metered_in_the_running_step_is_what_the_registers_grew_by(
+    world: World, told: Told
+) -> None:
+    first, second, third, *_ = world.places
+    await told.register(first, -1, 1_000)  # before the step
+    await told.register(first, 0, 1_100)
+    await told.register(first, 5, 1_500)
+    await told.register(second, 3, 9_000)  # began to charge within the step
+    await told.register(second, 5, 9_050)
+    await told.register(third, -3, 500)  # had stopped before it
+    await told.register(third, -1, 600)
+    assert await told.metered(5) == {
+        "since": instant(told.begun),
+        "until": instant(told.at(5)),
         "wh": 450,
+        "power_w": 4_800 + 600,
     }
+
+
+@pytest.mark.parametrize("minute", [2, 2.5, 3, 4.9])
+async def test_early_in_a_step_the_mean_is_never_above_what_flowed(
+    world: World, told: Told, minute: float
+) -> None:
+    """At 7.2 kW a register grows by 120 Wh a minute; the step began between two of its values."""
+    for second in range(-100, int(minute * 60) + 1, 60):
+        await told.register(world.places[0], second / 60, 10_000 + 2 * second)
+    found = await told.metered(minute)
+    assert 7_100 <= found["power_w"] <= 7_200
+    assert found["wh"] <= 120 * minute
+
+
+async def test_the_mean_of_a_car_that_has_stopped_falls_with_time(world: World, told: Told) -> None:
+    await told.register(world.places[0], 0, 1_000)
+    await told.register(world.places[0], 3, 1_300)
+    assert (await told.metered(4))["power_w"] == 6_000
+    assert (await told.metered(10))["power_w"] == 1_800
+
+
+async def test_in_the_first_two_minutes_of_a_step_no_mean_is_said(world: World, told: Told) -> None:
+    await told.register(world.places[0], 0, 1_000)
+    await told.register(world.places[0], 1, 1_120)
+    assert (await told.metered(1.5))["power_w"] is None

@@ -4,14 +4,21 @@ import asyncio
 import random
 import tempfile
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from evmesh.domain.units import Milliamp, W
+from evmesh.domain.money import Price
+from evmesh.domain.problem import Problem, Request, SupplySegment
+from evmesh.domain.schedule import Schedule
+from evmesh.domain.time_grid import TimeGrid
+from evmesh.domain.units import Milliamp, W, Wh
+from evmesh.planning.admission import Accepted, admit
+from evmesh.planning.optimiser import solve
+from evmesh.services.cabling import shapes_of
 from evmesh.services.directory import Group, Node, Place
 from evmesh.services.fuses import fuses_of
 from evmesh.verify.answer import verify_answer
@@ -87,6 +94,26 @@ def trees(draw: st.DrawFn) -> Case:
     return group, draw(fleets(places)), draw(prices())
 
 
+@st.composite
+def nested_fuses(draw: st.DrawFn) -> Case:
+    """Draw a cabinet with fuses of lines and a kiosk inside it, which may have its own."""
+    fuses = st.sampled_from([Milliamp(20_000), Milliamp(32_000), Milliamp(50_000), None])
+    nodes = (
+        Node("north", "", W(draw(st.integers(15_000, 30_000))), draw(fuses)),
+        Node(
+            "kiosk", "north", W(draw(st.integers(9_000, 22_000))), draw(fuses), W(draw(st.integers(0, 900)))
+        ),
+    )
+    kinds = st.tuples(
+        st.sampled_from([1, 1, 3]), st.integers(1, 3), st.sampled_from(["", "north", "kiosk", "kiosk"])
+    )
+    drawn = draw(st.lists(kinds, min_size=2, max_size=4))
+    places = tuple(outlet(number, phases, node, line) for number, (phases, line, node) in enumerate(drawn, 1))
+    whole = Milliamp(draw(st.sampled_from([32_000, 63_000])))
+    group = Group("yard", W(3 * whole * 230 // 1_000), places, per_line=whole, nodes=nodes)
+    return group, draw(fleets(places)), draw(prices())
+
+
 def prices() -> st.SearchStrategy[list[int]]:
     return st.lists(st.integers(-20_000, 100_000), min_size=8, max_size=8)
 
@@ -155,8 +182,53 @@ def test_promises_are_kept_where_cables_nest(case: Case) -> None:
     check_promises(asyncio.run(drive(case)), case[0])
 
 
+@FEW
+@given(nested_fuses())
+def test_promises_are_kept_where_fuses_of_lines_nest(case: Case) -> None:
+    check_promises(asyncio.run(drive(case)), case[0])
+
+
+@settings(max_examples=80, deadline=None)
+@given(nested_fuses(), st.data())
+def test_what_is_planned_below_fuses_that_nest_flows_through_all_of_them(
+    case: Case, data: st.DataObject
+) -> None:
+    """Each division of the lines, whatever is asked for: no cable and no fuse carries more than it can."""
+    group = case[0]
+    grid = TimeGrid(datetime(2026, 9, 1, tzinfo=UTC), 900, 2)
+    supply = tuple(SupplySegment(step, Wh((group.capacity - group.others) // 4), Price(1)) for step in (0, 1))
+    places = {f"car {number}": one for number, one in enumerate(group.places)}
+    requests = [
+        Request(
+            name,
+            0,
+            2,
+            Wh(data.draw(st.integers(0, one.connector.rating // 2))),
+            Wh(one.connector.rating // 4),
+        )
+        for name, one in places.items()
+    ]
+    for shape in shapes_of(group, grid, supply, places, frozenset(), keeps_reserve=False):
+        problem = Problem(grid, supply, (), shape)
+        for request in requests:
+            answer = admit(problem, request)
+            if isinstance(answer, Accepted):
+                problem = answer.problem
+        plan = solve(problem)
+        assert isinstance(plan, Schedule)
+        event(f"accepted: {len(problem.requests)}")
+        for fuse in fuses_of(group):
+            for step in (0, 1):
+                carried = sum(
+                    row.at(step) / share
+                    for row in plan.rows
+                    if (share := fuse.shares.get(places[row.id].connector.ref))
+                )
+                assert carried * 4 <= fuse.capacity + 0.01, fuse.name
+
+
 @pytest.mark.soak
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-@given(st.one_of(mixed_yards(), fused_yards(), trees()))
+@given(st.one_of(mixed_yards(), fused_yards(), trees(), nested_fuses()))
 def test_promises_are_kept_in_many_yards(case: Case) -> None:
     check_promises(asyncio.run(drive(case)), case[0])

@@ -139,6 +139,8 @@ def create_money() -> None:
         sa.Column("returned_tx", sa.LargeBinary(length=32), nullable=True),
         sa.Column("returned_block", sa.BigInteger(), nullable=True),
         sa.Column("settled", sa.Boolean(), nullable=False),
+        sa.Column("terms", sa.String(length=64), nullable=False),
+        sa.Column("word", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("ref", name=op.f("pk_deposits")),
         sa.UniqueConstraint("session", name=op.f("uq_deposits_session")),
     )
@@ -153,6 +155,18 @@ def create_money() -> None:
         sa.PrimaryKeyConstraint("asset", name=op.f("pk_deposit_addresses")),
     )
     op.create_table(
+        "transfer_terms",
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("asset", sa.BigInteger(), nullable=False),
+        sa.Column("valid_from", Instant(), nullable=False),
+        sa.Column("valid_until", Instant(), nullable=False),
+        sa.Column("raw", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("pk_transfer_terms")),
+    )
+    with op.batch_alter_table("transfer_terms", schema=None) as batch_op:
+        batch_op.create_index("ix_transfer_terms_asset_valid_until", ["asset", "valid_until"], unique=False)
+
+    op.create_table(
         "deposit_cursor",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("block", sa.BigInteger(), nullable=False),
@@ -164,6 +178,10 @@ def create_money() -> None:
 def drop_money() -> None:
     """Drop them."""
     op.drop_table("deposit_cursor")
+    with op.batch_alter_table("transfer_terms", schema=None) as batch_op:
+        batch_op.drop_index("ix_transfer_terms_asset_valid_until")
+
+    op.drop_table("transfer_terms")
     op.drop_table("deposit_addresses")
     with op.batch_alter_table("deposits", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_deposits_settled"))

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from evmesh.store.migrations.channel_tables import create_channels, drop_channels
+from evmesh.store.migrations.equipment_tables import create_equipment, drop_equipment
 from evmesh.store.migrations.money_tables import create_money, drop_money
 from evmesh.store.migrations.stream_tables import create_streams, drop_streams
 from evmesh.store.schema import Instant, Units
@@ -261,10 +262,12 @@ def upgrade() -> None:
         )
     create_money()
     create_streams()
+    create_equipment()
 
 
 def downgrade() -> None:
 
+    drop_equipment()
     drop_streams()
     drop_money()
     with op.batch_alter_table("sessions", schema=None) as batch_op:

@@ -8,7 +8,7 @@ from evmesh.domain.sessions import Session
 from evmesh.domain.stations import Connector, LimitPeriod, LimitProfile
 from evmesh.domain.time_grid import STEP_S
 from evmesh.domain.units import (
-    MIN_CURRENT,
+    SECONDS_PER_HOUR,
     Milliamp,
     W,
     Wh,
@@ -123,7 +123,7 @@ def _worth_beginning(due: Due, owed: int, more: int) -> int:
 
     Hysteresis: a charger that goes on for a minute at 6 A, and off, and on, wears its relays and its car.
     """
-    least = energy_from_watts(watts_from_current(MIN_CURRENT, due.phases), _LEAST_RUN_S)
+    least = energy_from_watts(watts_from_current(due.connector.least_current, due.phases), _LEAST_RUN_S)
     return more if due.draws or owed or more >= min(least, due.left) else 0
 
 
@@ -154,19 +154,21 @@ def _dispatched(due: Due, wh: int, left_s: int) -> DispatchConnector:
         lines=lines_of(due.connector),
         max_current=min(due.connector.max_current, current_from_watts(due.offer, due.connector.phases)),
         due_wh=due.load(_whole_slot(due, wh, left_s)),
+        min_current=due.connector.least_current,
         draws=due.draws,
     )
 
 
 def _whole_slot(due: Due, wh: int, left_s: int) -> Wh:
-    """Round the last of a car's energy up: what is less than a slot at 6 A would never come.
+    """Round the last of a car's energy up: what is less than a slot at the least current would never come.
 
     A register shows whole Wh: what it still hides must not cost another slot.
     """
     if not 0 < due.left <= wh:
         return Wh(wh)
-    least = watts_from_current(MIN_CURRENT, due.phases)
-    return Wh(max(wh + _HIDDEN_WH, energy_from_watts(least, min(SLOT_S, left_s))))
+    least = watts_from_current(due.connector.least_current, due.phases)
+    slot_wh = -(-least * min(SLOT_S, left_s) // SECONDS_PER_HOUR)  # rounded down it would be too little
+    return Wh(max(wh + _HIDDEN_WH, slot_wh))
 
 
 def mean_of(plan: Plan, due: Due, end: datetime) -> W:
@@ -175,14 +177,14 @@ def mean_of(plan: Plan, due: Due, end: datetime) -> W:
 
 
 def shared(rooms: Sequence[tuple[Fuse, W]], wanted: Iterable[tuple[Due, W]]) -> list[W]:
-    """Give each car what it wants while there is room at every limit it is behind; below 6 A is nothing."""
+    """Give each car what it wants while there is room at every limit it is behind; too little is nothing."""
     left = [int(room) for _, room in rooms]
     given = []
     for due, want in wanted:
         ref = due.connector.ref
         behind = [(number, fuse) for number, (fuse, _) in enumerate(rooms) if ref in fuse.shares]
         power = min([want, *(fuse.power(ref, left[number]) for number, fuse in behind)])
-        if current_from_watts(power, due.connector.phases) < MIN_CURRENT:
+        if current_from_watts(power, due.connector.phases) < due.connector.least_current:
             power = W(0)
         given.append(power)
         for number, fuse in behind:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from evmesh.domain.ids import ConnectorRef
 from evmesh.domain.stations import Connector
-from evmesh.domain.units import MIN_CURRENT, NOMINAL_VOLTAGE, Milliamp, W, watts_from_current
+from evmesh.domain.units import NOMINAL_VOLTAGE, Milliamp, W
 from evmesh.services.courses import Course
 from evmesh.services.directory import Group, Place
 
@@ -77,11 +77,11 @@ def lines_of(connector: Connector) -> tuple[int, ...]:
 
 
 def least_fits(fuses: tuple[Fuse, ...], connector: Connector, group: Group) -> bool:
-    """Tell whether all that share a limit with a connector may draw 6 A at once."""
+    """Tell whether all that share a limit with a connector may draw the least that they can at once."""
     outlets = {one.connector.ref: one.connector for one in group.places}
 
     def least(ref: ConnectorRef, share: int) -> int:
-        return -(-watts_from_current(MIN_CURRENT, outlets[ref].phases) // share)
+        return -(-outlets[ref].least_power // share)
 
     behind = [fuse for fuse in fuses if connector.ref in fuse.shares]
     return all(

@@ -7,7 +7,7 @@ nobody waiting but itself. Each station is sent one message at a time, and alway
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ from evmesh.domain.errors import Unavailable
 from evmesh.domain.ids import ConnectorRef, SessionId, StationId
 from evmesh.domain.sessions import PLUGGED, Session, State
 from evmesh.domain.stations import DRAWING, Connector, LimitProfile
-from evmesh.domain.units import MIN_CURRENT, W, watts_from_current
+from evmesh.domain.units import W
 from evmesh.ports import ChargePoint, Clock
 from evmesh.services.caps import GroupCaps
 from evmesh.services.courses import Course, adds_nothing, course_of, fits, highest, lowered, steady, total
@@ -85,8 +85,11 @@ class Limits:
         live: LiveState,
         stations: ChargePoint,
         caps: GroupCaps,
+        others: Callable[[Group], W] = lambda group: group.others,
     ) -> None:
+        """`others` gives what other equipment takes of a group's capacity at present."""
         self._caps = caps
+        self._others = others
         self._transitions = transitions
         self._clock = clock
         self._directory = directory
@@ -153,6 +156,15 @@ class Limits:
             if ref in fuse.shares
         )
 
+    def carries(self, group: Group, until: datetime) -> bool:
+        """Tell whether a group carries all that its connectors may draw until then, beside all else."""
+        now = self._clock.now()
+        draws = self._draws(group, now)
+        return all(
+            _carried(fuse, draws).most(now, until) <= self._capacity(group, fuse, now).least(now, until)
+            for fuse in self._fuses_of(group)
+        )
+
     def room(self, group: Group, wanted: Collection[ConnectorRef], times: Times) -> list[FuseRoom]:
         """Give what each limit has left for some connectors, when all others draw what they may."""
         others = {ref: one for ref, one in self._draws(group, times.now).items() if ref not in wanted}
@@ -168,9 +180,9 @@ class Limits:
         return found
 
     def safe(self, group: Group, connector: Connector) -> W:
-        """Give what a connector may draw when nobody tells it: 6 A, if all may at once; else none."""
+        """Give what a connector may draw when nobody tells it: the least, if all may at once; else none."""
         fits_all = least_fits(self._fuses_of(group), connector, group)
-        return watts_from_current(MIN_CURRENT, connector.phases) if fits_all else W(0)
+        return connector.least_power if fits_all else W(0)
 
     def _draws(self, group: Group, now: datetime) -> dict[ConnectorRef, Course]:
         return {one.connector.ref: self._may_draw(group, one, now) for one in group.places}
@@ -185,9 +197,10 @@ class Limits:
         if fuse.name != ROOT:
             return steady(now, fuse.capacity)
         course = self._caps.course(group, now)
-        if not group.others:
+        others = self._others(group)
+        if not others:
             return course
-        return Course(tuple((at, max(0, power - group.others)) for at, power in course.points))
+        return Course(tuple((at, max(0, power - others)) for at, power in course.points))
 
     def rating(self, group: Group, connector: Connector, times: Times) -> Room:
         """Give what one connector may draw: its rating, or less while a cap of its own is in force."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import StationId
-from evmesh.domain.units import Milliamp, W
+from evmesh.domain.units import Milliamp, W, Wh
 from evmesh.sim.misbehave import BEHAVES, Misbehaviour
 from evmesh.sim.visits import Visit
 
@@ -28,8 +28,53 @@ class SimConnector:
 
 
 @dataclass(frozen=True, slots=True)
+class SimParts:
+    """What a station is built from, where it is no OCPP charge point.
+
+    `lines` is where its serial lines are found: `controller`, for one with a line of its own, and `bus`,
+    which has all units that speak Modbus.
+    """
+
+    controller: str
+    """`smartevse-2` or `smartevse-3`."""
+    meter: str
+    """`eastron-sdm630` or `gavazzi-em340`."""
+    lines: Path
+    lamp: Path
+    meter_unit: int = 1
+    controller_unit: int = 2
+    contactor: tuple[int, int] | None = None
+    """Unit and coil."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimCharger:
+    """A Mennekes that stands for itself: people charge there, and nobody here is told."""
+
+    name: str
+    key: str
+    port: int
+    current: Milliamp
+
+
+@dataclass(frozen=True, slots=True)
+class SimEquipment:
+    """What stands beside the charge points: PV, the meter of other equipment, or a battery."""
+
+    name: str
+    kind: str
+    """`pv`, `load` or `battery`."""
+    port: int
+    most: W
+    latitude_udeg: int
+    longitude_udeg: int
+    capacity: Wh = Wh(0)  # noqa: RUF009 - a number
+    efficiency: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
 class SimStation:
-    """One station: an OCPP charge point with connectors 1 to n."""
+    """One station: an OCPP charge point with connectors 1 to n, or one that is built from parts."""
 
     id: StationId
     vendor: str
@@ -40,6 +85,7 @@ class SimStation:
     firmware: str = "1.0"
     password: str | None = None
     """OCPP security profile 1, where the CSMS wants it."""
+    parts: SimParts | None = None
 
     def __post_init__(self) -> None:
         numbers = [connector.number for connector in self.connectors]
@@ -81,9 +127,12 @@ class SimConfig:
     visits: tuple[Visit, ...] = ()
     misbehaviour: Mapping[str, Misbehaviour] = field(default_factory=dict)
     timing: SimTiming = SimTiming()
+    chargers: tuple[SimCharger, ...] = ()
+    equipment: tuple[SimEquipment, ...] = ()
 
     def __post_init__(self) -> None:
         known = {connector.name for station in self.stations for connector in station.connectors}
+        known |= {charger.name for charger in self.chargers}
         for visit in self.visits:
             if visit.connector not in known:
                 raise InvalidInput(

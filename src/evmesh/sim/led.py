@@ -19,11 +19,12 @@ class SimLed:
     ) -> None:
         self.directory = directory
         self._index = index
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
         (directory / "multi_index").write_text(" ".join(index) + "\n")
         (directory / "max_brightness").write_text(f"{most}\n")
         self._most = most
-        self.attach()
+        if not (directory / "multi_intensity").exists():
+            self.attach()  # else it shows what it showed: a lamp outlives whoever simulates it
 
     def attach(self) -> None:
         """Come back after `detach`, dark."""

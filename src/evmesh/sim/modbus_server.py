@@ -137,8 +137,8 @@ def _exception(function: int, code: int) -> bytes:
 
 
 @asynccontextmanager
-async def serve_tcp(units: ModbusUnits) -> AsyncIterator[int]:
-    """Serve on a free port of 127.0.0.1; gives the port."""
+async def serve_tcp(units: ModbusUnits, port: int = 0) -> AsyncIterator[int]:
+    """Serve on a port of 127.0.0.1, 0 is a free one; gives the port."""
     lines: set[asyncio.StreamWriter] = set()
     let_go = asyncio.Event()
 
@@ -164,7 +164,7 @@ async def serve_tcp(units: ModbusUnits) -> AsyncIterator[int]:
             lines.discard(writer)
             let_go.set()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(handle, "127.0.0.1", port)
     async with server:
         try:
             yield server.sockets[0].getsockname()[1]

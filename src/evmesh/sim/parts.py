@@ -38,10 +38,10 @@ class CarAtParts:
 
     def __init__(self, meter: Quantities, offered: Callable[[], Milliamp], phases: int) -> None:
         self.car: Car | None = None
+        self.register_ws = (meter.energy_wh or 0) * SECONDS_PER_HOUR
         self._meter = meter
         self._offered = offered
         self._phases = phases
-        self._register_ws = (meter.energy_wh or 0) * SECONDS_PER_HOUR
 
     def advance(self, seconds: int) -> None:
         """Let so much time pass; the same watt-seconds go into the meter and the battery."""
@@ -51,8 +51,8 @@ class CarAtParts:
             power = self.car.power_at(current, self._phases)
             energy_ws = min(power * seconds, self.car.room_ws)
             self.car.receive(energy_ws)
-            self._register_ws += energy_ws
-        self._meter.energy_wh = self._register_ws // SECONDS_PER_HOUR
+            self.register_ws += energy_ws
+        self._meter.energy_wh = self.register_ws // SECONDS_PER_HOUR
         self._meter.power_w = power
         used = 0 if self.car is None else min(self.car.phases, self._phases)
         self._meter.currents_ma = [

@@ -6,9 +6,25 @@ connector they hear from its API.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from evmesh.sim.car import Car
-from evmesh.sim.station import Station
+from evmesh.sim.config import SimStation
+
+
+class Outlets(Protocol):
+    """A station as a driver stands before it."""
+
+    config: SimStation
+
+    def car_at(self, number: int) -> Car | None: ...
+
+    def plug(self, number: int, car: Car) -> None: ...
+
+    def unplug(self, number: int) -> Car: ...
+
+    def is_running(self, number: int) -> bool:
+        """Say whether the station shows a charge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +34,7 @@ class Place:
     name: str
     code: str
     group: str
-    station: Station
+    station: Outlets
     number: int
 
     @property
@@ -28,7 +44,7 @@ class Place:
     @property
     def car(self) -> Car | None:
         """The car at the plug, as its own driver knows it."""
-        return self.station.evses[self.number].record.car
+        return self.station.car_at(self.number)
 
     @property
     def is_running(self) -> bool:
@@ -45,7 +61,7 @@ class Place:
 class Places:
     """All connectors of the site. Two drivers never take one place."""
 
-    def __init__(self, stations: Iterable[Station]) -> None:
+    def __init__(self, stations: Iterable[Outlets]) -> None:
         self._places = {
             connector.name: Place(
                 connector.name, connector.code, station.config.group, station, connector.number
@@ -57,6 +73,14 @@ class Places:
 
     def __getitem__(self, name: str) -> Place:
         return self._places[name]
+
+    def all(self) -> list[Place]:
+        """Give every place, in the order of the site."""
+        return list(self._places.values())
+
+    def is_taken(self, place: Place) -> bool:
+        """Say whether somebody stands there, plugged in or not."""
+        return place.name in self._taken
 
     def near(self, name: str) -> list[Place]:
         """Give the place of this name, then the others of its group."""

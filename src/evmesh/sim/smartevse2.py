@@ -8,7 +8,7 @@ import asyncio
 import os
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -142,11 +142,16 @@ class SerialEnd:
 
     def change(self, pilot: str) -> None:
         """Move the pilot, and tell of it."""
-        os.write(self._ours, self.controller.change(pilot).encode())
+        self._print(self.controller.change(pilot))
 
     def restart(self) -> None:
         """Lose power for a moment."""
-        os.write(self._ours, self.controller.restart().encode())
+        self._print(self.controller.restart())
+
+    def _print(self, text: str) -> None:
+        """Send; what has no room on a line where nobody reads is lost, as on a real one."""
+        with suppress(BlockingIOError):
+            os.write(self._ours, text.encode("latin-1"))
 
     def arrived(self) -> None:
         """Answer what was typed."""
@@ -166,7 +171,7 @@ class SerialEnd:
             line = self.controller.change("C" if self.controller.pilot == "B" else "B")
             at = printed.find("\r\n", len(printed) // 2) + 2
             printed = printed[:at] + line + printed[at:]
-        os.write(self._ours, printed.encode("latin-1"))
+        self._print(printed)
 
 
 @contextmanager
@@ -175,6 +180,7 @@ def serve_controller(controller: ControllerV2) -> Iterator[SerialEnd]:
     ours, theirs = os.openpty()
     tty.setraw(ours)
     tty.setraw(theirs)
+    os.set_blocking(ours, False)
     end = SerialEnd(os.ttyname(theirs), controller, ours)
     loop = asyncio.get_running_loop()
     loop.add_reader(ours, end.arrived)

@@ -187,6 +187,10 @@ class Station:
 
     # What others may look at.
 
+    def car_at(self, number: int) -> Car | None:
+        """Give the car whose plug is in."""
+        return self.evses[number].record.car
+
     def is_running(self, number: int) -> bool:
         """Say whether a transaction runs on this connector."""
         return self.evses[number].record.transaction is not None

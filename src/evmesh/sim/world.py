@@ -13,10 +13,13 @@ from evmesh.domain.sessions import Way
 from evmesh.ports import Broadcasts, Clock, Signatures, TokenSender, Wallet
 from evmesh.sim.agent import Agent
 from evmesh.sim.api_client import ApiClient
+from evmesh.sim.charger import Charger
 from evmesh.sim.config import SimConfig
 from evmesh.sim.driver import Driver
+from evmesh.sim.equipment import EquipmentUnit
 from evmesh.sim.ocpp_client import OcppLink
 from evmesh.sim.outing import Surroundings
+from evmesh.sim.parts_station import PartsStation
 from evmesh.sim.places import Places
 from evmesh.sim.progress import Progress
 from evmesh.sim.state import SimState
@@ -56,9 +59,26 @@ class Simulation:
         self.stations = [
             Station(station, self._state, clock, config.behaviour_of(station.id.text))
             for station in config.stations
+            if station.parts is None
         ]
+        self.from_parts = [
+            PartsStation(station, station.parts, self._state, clock)
+            for station in config.stations
+            if station.parts is not None
+        ]
+        self.chargers = [
+            Charger(
+                one, [visit for visit in config.visits if visit.connector == one.name], self._state, clock
+            )
+            for one in config.chargers
+        ]
+        self.equipment = [EquipmentUnit(one, self._state, clock) for one in config.equipment]
+        self._hardware: list[Station | PartsStation | Charger | EquipmentUnit] = [*self.stations]
+        self._hardware += [*self.from_parts, *self.chargers, *self.equipment]
         self.links = [OcppLink(config.ocpp_url, station, clock, config.timing) for station in self.stations]
-        self.places = Places(self.stations)
+        self.places = Places([*self.stations, *self.from_parts])
+        names = {one.name for one in config.chargers}
+        self._visits = [visit for visit in config.visits if visit.connector not in names]
 
     async def run(self) -> None:
         """Let the world go on until cancelled."""
@@ -75,8 +95,9 @@ class Simulation:
                     channels=self._channels,
                     senders=self._senders,
                 )
-                for link in self.links:
-                    group.create_task(link.run())
+                served: list[OcppLink | PartsStation | Charger | EquipmentUnit] = [*self.links]
+                for one in [*served, *self.from_parts, *self.chargers, *self.equipment]:
+                    group.create_task(one.run())
                 group.create_task(self._pass_time())
                 group.create_task(self._receive_drivers(group, around))
         finally:
@@ -87,8 +108,8 @@ class Simulation:
         tick = timedelta(seconds=self._config.timing.tick_s)
         while True:
             with self._state.commit():
-                for station in self.stations:
-                    station.tick()
+                for one in self._hardware:
+                    one.tick()
             await self._clock.sleep_until(self._clock.now() + tick)
 
     async def _receive_drivers(self, group: asyncio.TaskGroup, around: Surroundings) -> None:
@@ -96,7 +117,7 @@ class Simulation:
         for text in self._state.open_visits():
             progress = Progress.read(text)
             group.create_task(self._driver(around, progress).run())
-        for visit in itinerary(self._config.visits, self._clock.now()):
+        for visit in itinerary(self._visits, self._clock.now()):
             await self._clock.sleep_until(visit.arrival.astimezone(UTC))
             if self._state.load_visit(visit.key) is None:
                 progress = _progress_of(visit)

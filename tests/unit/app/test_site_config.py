@@ -48,7 +48,7 @@ def write(directory: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["site.toml", "demo.toml", "tree.toml"])
+@pytest.mark.parametrize("name", ["site.toml", "demo.toml", "tree.toml", "solar.toml"])
 def test_the_examples_load(name: str) -> None:
     site = load_site(EXAMPLES / name)
     tariff = load_tariff(site.prices, site.time_zone)
@@ -67,6 +67,12 @@ def test_a_site_is_read_with_paths_beside_its_file(tmp_path: Path) -> None:
     connector = site.connectors()[ConnectorRef(StationId("CP-1"), 1)]
     assert (connector.latitude_udeg, connector.longitude_udeg) == (-33_500_000, -70_600_000)
     assert connector.group == "cabinet"
+    assert not site.groups[0].wiring.is_crowded
+
+
+def test_a_group_may_be_crowded_from_its_first_day_on(tmp_path: Path) -> None:
+    crowded = SITE.replace("capacity_w = 16000", 'capacity_w = 16000\nfirst_day = "crowded"')
+    assert load_site(write(tmp_path, crowded)).groups[0].wiring.is_crowded
 
 
 @pytest.mark.parametrize(
@@ -86,6 +92,7 @@ def test_a_site_is_read_with_paths_beside_its_file(tmp_path: Path) -> None:
         ("capacity_w = 16000", "capacity_w = 16000.0", "group[0].capacity_w"),
         ("capacity_w = 16000", "capacity_w = true", "group[0].capacity_w"),
         ("capacity_w = 16000", 'capacity_w = "16 kW"', "group[0].capacity_w"),
+        ("capacity_w = 16000", 'capacity_w = 16000\nfirst_day = "full"', "group[0].first_day"),
         ('id = "CP-1"', 'id = "CP/1"', "group[0].station[0].id"),
         ('id = "CP-1"', "", "group[0].station[0].id"),
         ('vendor = "evmesh"', "", "group[0].station[0].vendor"),
@@ -249,6 +256,19 @@ def test_parts_fuses_lines_and_floors_are_read(tmp_path: Path) -> None:
     assert each.wiring.floor_in_all(2) == 8_400
 
 
+def test_fuses_stand_at_any_level_and_each_outlet_below_one_says_which_line_it_loads(tmp_path: Path) -> None:
+    feeder = ("capacity_w = 12000", "capacity_w = 12000\nfuse_ma = 63000")
+    (group,) = load_site(wired(tmp_path, *feeder)).groups
+    assert [one.per_line for one in group.wiring.parts] == [63_000, 25_000]
+    unfused = WIRED.replace("fuse_ma = 25000", "")
+    for part in ("feeder", "kiosk"):
+        at = unfused.replace(*feeder).replace('part = "kiosk"', f'part = "{part}"')
+        with pytest.raises(InvalidInput) as caught:
+            load_site(write(tmp_path, at))
+        assert caught.value.path == "group[0].station[0].connector[0].lines"
+    assert load_site(write(tmp_path, unfused)).groups
+
+
 @pytest.mark.parametrize(
     ("old", "new", "lines", "path"),
     [
@@ -257,7 +277,6 @@ def test_parts_fuses_lines_and_floors_are_read(tmp_path: Path) -> None:
         ('name = "kiosk"', 'name = "a/b"', "lines = [2]\n", "group[0].part[1].name"),
         ('part = "kiosk"', 'part = "attic"', "lines = [2]\n", "group[0].station[0].part"),
         ("fuse_ma = 25000", "fuse_ma = 0", "lines = [2]\n", "group[0].part[1].fuse_ma"),
-        ("capacity_w = 12000", "capacity_w = 12000\nfuse_ma = 63000", "lines = [2]\n", "group[0].fuse_ma"),
         ("floor_w = 4200", 'floor_w = 4200\nfloor_rule = "none"', "lines = [2]\n", "group[0].floor_rule"),
         ("", "", "", "group[0].station[0].connector[0].lines"),
         ("", "", "lines = [4]\n", "group[0].station[0].connector[0].lines"),

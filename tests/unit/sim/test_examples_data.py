@@ -5,6 +5,9 @@ from collections import Counter
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pytest
+
+from evmesh.app.config import load_site
 from evmesh.domain.sessions import Way
 from evmesh.sim.visits import Visit, parse_visits
 
@@ -12,19 +15,32 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 SITE = tomllib.loads((EXAMPLES / "site.toml").read_text())
 
 
-def visits() -> tuple[Visit, ...]:
-    return parse_visits((EXAMPLES / SITE["sessions"]).read_text(), ZoneInfo(SITE["time_zone"]))
+STATIONS = [station for group in SITE["group"] for station in group["station"]]
+
+
+def visits(key: str = "sessions") -> tuple[Visit, ...]:
+    return parse_visits((EXAMPLES / SITE[key]).read_text(), ZoneInfo(SITE["time_zone"]))
+
+
+def names(kind: str) -> set[str]:
+    """Give the places at stations of a kind; a charger that is only looked at is one itself."""
+    of_kind = [station for station in STATIONS if station.get("kind", "ocpp") == kind]
+    return {place.get("name", place.get("id")) for one in of_kind for place in one.get("connector", [one])}
 
 
 def test_every_visit_is_to_a_connector_of_the_site() -> None:
-    names = {
-        connector["name"]
-        for group in SITE["group"]
-        for station in group["station"]
-        for connector in station["connector"]
-    }
-    assert len(names) == 12
-    assert {visit.connector for visit in visits()} == names
+    assert len(names("ocpp")) == 12
+    assert {visit.connector for visit in visits()} == names("ocpp")
+
+
+@pytest.mark.parametrize("site", ["site.toml", "demo.toml"])
+def test_both_sites_have_a_station_from_parts_and_a_mennekes_that_are_used(site: str) -> None:
+    stations = [one for group in load_site(EXAMPLES / site).groups for one in group.stations]
+    [from_parts] = [one for one in stations if one.made_of is not None]
+    [(name, _)] = from_parts.connectors
+    [charger] = load_site(EXAMPLES / site).observed()
+    assert {visit.connector for visit in visits("more_sessions")} == {name, charger.name}
+    assert len([one for one in stations if one.made_of is None]) >= 3
 
 
 def test_the_site_begins_before_its_first_visit_on_a_monday() -> None:
@@ -41,7 +57,7 @@ def test_visits_are_paid_in_all_three_ways_and_most_are_prepaid() -> None:
 
 def test_no_driver_is_in_two_places() -> None:
     by_driver: dict[str, list[Visit]] = {}
-    for visit in visits():
+    for visit in (*visits(), *visits("more_sessions")):
         by_driver.setdefault(visit.driver, []).append(visit)
     for own in by_driver.values():
         for before, after in zip(own, [*own[1:], own[0].weeks_later(1)], strict=True):

@@ -16,6 +16,7 @@ UNITS = {
     "OperationState": "",
     "StateOfCharge": "%",
     "GeneratedPower": "W",
+    "BatteryPower": "W",
     "GeneratedEnergy": "Wh",
 }
 
@@ -43,6 +44,12 @@ def page(template: Template) -> str:
     if writes:
         text += ["", "What can be set, and is read back before it counts:", ""]
         text += ["| value | range | register |", "|---|---|---|", *writes]
+    if template.control is not None:
+        text += [
+            "",
+            f"`BatteryPower` can be set (model {template.control}) for a time, after which the battery goes",
+            "its own way again; more than the device says it can is refused.",
+        ]
     try_it = (
         f"evmesh edge read {template.id} {'tcp://HOST:502' if line.protocol == 'tcp' else '/dev/ttyUSB0'}"
     )

@@ -61,10 +61,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def connectors_of(site: Path) -> frozenset[str]:
-    """Give the names of the site's connectors, which are the ACN's station ids."""
+    """Give the names of the site's connectors; most of them are the ACN's station ids."""
     document = tomllib.loads(site.read_text())
     stations = [station for group in document["group"] for station in group["station"]]
-    return frozenset(connector["name"] for station in stations for connector in station["connector"])
+    return frozenset(connector["name"] for station in stations for connector in station.get("connector", ()))
 
 
 def read_visits(source: Path, connectors: frozenset[str]) -> Iterator[dict[str, str]]:

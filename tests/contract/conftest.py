@@ -8,6 +8,7 @@ import pytest
 from tests.contract.chain import Chain, running_anvil
 from tests.databases import Postgres, running_postgres
 from tests.drivers.small_town import Town, small_town
+from tests.timescale_server import installed
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,12 @@ def postgres() -> Iterator[Postgres]:
     """One PostgreSQL cluster for the whole run: each test makes a database of its own."""
     with running_postgres() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def timescale(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The script of a PostgreSQL with TimescaleDB, fetched once; for the long tests."""
+    return installed(tmp_path_factory.mktemp("timescale"))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from evmesh.ledger.token import Faucet, Token
 from evmesh.ports import DepositChain
 from tests.contract.chain import Chain
 from tests.contract.ledger_world import EURO, Ledger, running_ledger
+from tests.drivers.clocks import HandClock
 from tests.fakes.deposits import FakeDepositChain
 
 SECRET = b"\x11" * 32
@@ -140,7 +141,7 @@ def chain_place(ledger: Ledger, rpc: JsonRpc | None = None, checkpoint: Any = No
 @asynccontextmanager
 async def fake_place() -> AsyncIterator[FakePlace]:
     addresses = list(derived_signers())
-    yield FakePlace(addresses, FakeDepositChain(frozenset(addresses)))
+    yield FakePlace(addresses, FakeDepositChain(frozenset(addresses), HandClock()))
 
 
 @asynccontextmanager

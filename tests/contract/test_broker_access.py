@@ -1,6 +1,7 @@
 """Who may do what at a broker that gateways reach from outside: a real Mosquitto with the written files."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import ssl
@@ -18,7 +19,13 @@ from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused, Unavai
 from evmesh.domain.telemetry import NumberedValue, TelemetryValue
 from evmesh.edge.gateway import Gateway
 from evmesh.edge.outbox import Outbox
-from evmesh.telemetry.broker_access import INGEST, BrokerFiles, access_list, configuration
+from evmesh.telemetry.broker_access import (
+    INGEST,
+    BrokerFiles,
+    access_list,
+    configuration,
+    without_user,
+)
 from evmesh.telemetry.connection import MqttConfig, TlsFiles
 from evmesh.telemetry.pki import Authority
 from evmesh.telemetry.uplink import MqttUplink
@@ -167,6 +174,23 @@ async def test_a_charger_that_the_broker_refuses_keeps_no_other_back(broker: Gua
     assert "chargers/cp-3/PowerOutput" not in heard
 
 
+async def test_a_gateway_whose_certificate_is_taken_away_goes_on_and_comes_back_with_it(
+    broker: Guarded, tmp_path: Path
+) -> None:
+    clock = StepClock()
+    key = broker.authority.directory / "gw-1.key"
+    away = key.rename(key.with_suffix(".away"))
+    async with Outbox(tmp_path / "outbox.db", "gw-1-0123") as outbox:
+        uplink = MqttUplink(broker.config("gw-1"), "gw-1", "gw-1-0123", clock)
+        gateway = Gateway("gw-1", [], outbox, uplink, clock, longest_delay_s=0.1)
+        await gateway.put([reading("cp-1").value])
+        async with listening(broker, INGEST, "chargers/+/+") as heard, running(gateway):
+            with pytest.raises(Unavailable, match=r"broker\.away"):
+                await send(uplink, reading("cp-1"))
+            away.rename(key)
+            await until_heard(heard, "chargers/cp-1/PowerOutput")
+
+
 async def test_commands_reach_the_gateway_that_they_are_for_alone(broker: Guarded) -> None:
     broker.authority.issue_client("platform")
     async with (
@@ -230,6 +254,51 @@ async def test_a_revoked_gateway_stays_outside(broker: Guarded) -> None:
     stolen = certificate.with_name("stolen.crt")
     stolen.write_bytes(copy)
     assert broker.authority.is_revoked(stolen)
+
+
+async def test_a_gateway_that_is_revoked_while_it_is_connected_is_heard_no_more(
+    tmp_path: Path, broker: Guarded
+) -> None:
+    access = tmp_path / "access.acl"
+    topic = "chargers/cp-3/PowerOutput"
+    async with (
+        listening(broker, INGEST, "chargers/+/+") as heard,
+        broker.client("gw-2") as thief,
+        broker.client("gw-1") as honest,
+    ):
+        await thief.publish(topic, b"1", qos=1)
+        await until_heard(heard, topic)
+        broker.authority.revoke("gw-2")
+        access.write_text(without_user(access.read_text(), "gw-2"))
+        broker.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(10):
+            while topic in heard:
+                heard.clear()
+                with contextlib.suppress(MqttError):  # this Mosquitto cuts the line after a refusal
+                    await thief.publish(topic, b"2", qos=1)
+                await honest.publish("chargers/cp-1/PowerOutput", b"3", qos=1)
+                await until_heard(heard, "chargers/cp-1/PowerOutput")
+        await honest.publish("chargers/cp-2/PowerOutput", b"4", qos=1)
+        await until_heard(heard, "chargers/cp-2/PowerOutput")
+    assert topic not in heard
+
+
+def test_a_list_without_a_user_lets_all_others_do_what_they_did() -> None:
+    less = without_user(access_list(GATEWAYS), "gw-2")
+    assert "gw-2" not in less
+    assert "cp-3" not in less
+    assert "user gw-1\ntopic write publishers/gw-1/Availability" in less
+    assert less == access_list({"gw-1": GATEWAYS["gw-1"]})
+
+
+async def test_a_message_of_a_megabyte_reaches_nobody(broker: Guarded) -> None:
+    async with listening(broker, INGEST, "chargers/+/+") as heard, broker.client("gw-1") as gateway:
+        with contextlib.suppress(MqttError):  # Mosquitto cuts the line
+            await gateway.publish("chargers/cp-1/PowerOutput", bytes(10**6), qos=1)
+        async with broker.client("gw-1") as again:
+            await again.publish("chargers/cp-2/PowerOutput", b"1", qos=1)
+            await until_heard(heard, "chargers/cp-2/PowerOutput")
+    assert "chargers/cp-1/PowerOutput" not in heard
 
 
 def test_a_name_has_one_certificate_until_it_is_revoked(tmp_path: Path) -> None:

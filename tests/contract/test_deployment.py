@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.ids import Address
-from evmesh.ledger.abi import creation_code, decode_values, encode_call
+from evmesh.ledger.abi import artifact, creation_code, decode_values, encode_call
 from evmesh.ledger.deploy import FLEX_CAP, deploy, is_deployed, load_deployment
 from evmesh.ledger.embedded import EmbeddedChain, EmbeddedConfig
 from evmesh.ledger.escrow import TabReader
@@ -42,7 +43,7 @@ async def nonce_of(rpc: JsonRpc, account: Address) -> int:
 async def test_the_second_deployment_finds_the_first(tmp_path: Path) -> None:
     async with bare_chain(tmp_path) as (rpc, keys):
         first = await deploy(rpc, tmp_path, keys.deployer)
-        assert await is_deployed(rpc, first.contracts)
+        assert await is_deployed(rpc, first)
         assert await deploy(rpc, tmp_path, keys.deployer) == first == load_deployment(tmp_path)
         assert await nonce_of(rpc, keys.deployer.address) == 8
 
@@ -80,9 +81,38 @@ async def test_what_the_chain_lost_is_made_again_at_the_same_place(tmp_path: Pat
     for path in (tmp_path / "chain").iterdir():
         path.unlink()
     async with bare_chain(tmp_path) as (rpc, keys):
-        assert not await is_deployed(rpc, first.contracts)
+        assert not await is_deployed(rpc, first)
         assert (await deploy(rpc, tmp_path, keys.deployer)).contracts == first.contracts
-        assert await is_deployed(rpc, first.contracts)
+        assert await is_deployed(rpc, first)
+
+
+async def test_what_an_earlier_release_made_is_known_by_its_code_and_other_code_there_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bare_chain(tmp_path) as (rpc, keys):
+        first = await deploy(rpc, tmp_path, keys.deployer)
+        ours = artifact("MeterNotary")
+        later = {**ours, "bytecode_runtime": ours["bytecode_runtime"][:-2] + "00"}
+        monkeypatch.setattr(
+            "evmesh.ledger.deploy.artifact", lambda name: later if name == "MeterNotary" else artifact(name)
+        )
+        assert await is_deployed(rpc, first)
+        assert await deploy(rpc, tmp_path, keys.deployer) == first
+        assert not await is_deployed(rpc, replace(first, codes={}))
+        await rpc.call("anvil_setCode", first.contracts.board.text, "0x00")
+        assert not await is_deployed(rpc, first)
+        with pytest.raises(IntegrityFailure, match=r"chain\.deployer_used"):
+            await deploy(rpc, tmp_path, keys.deployer)
+
+
+async def test_a_file_without_hashes_of_codes_is_given_them(tmp_path: Path) -> None:
+    path = tmp_path / "contracts.json"
+    async with bare_chain(tmp_path) as (rpc, keys):
+        first = await deploy(rpc, tmp_path, keys.deployer)
+        path.write_text(json.dumps({**json.loads(path.read_text()), "codes": {}}))
+        assert await is_deployed(rpc, load_deployment(tmp_path))
+        assert await deploy(rpc, tmp_path, keys.deployer) == first == load_deployment(tmp_path)
+        assert len(first.codes) == 7
 
 
 async def test_flex_is_the_operators_promise_and_has_an_escrow_of_its_own(tmp_path: Path) -> None:

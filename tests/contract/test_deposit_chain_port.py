@@ -43,6 +43,10 @@ async def test_transfers_to_deposit_addresses_are_seen_and_no_others(place: Depo
     assert list(await place.chain.balances(place.addresses)) == [3_000_000, 5_000_000]
     assert len(await place.chain.block_hash(head) or b"") == 32
     assert await place.chain.block_hash(head + 1_000) is None
+    at = await place.chain.block_time(head)
+    assert at is not None
+    assert at.tzinfo is not None
+    assert await place.chain.block_time(head + 1_000) is None
     assert await place.chain.gas_price() > 0
     assert await place.chain.why_closed() == ""
 

@@ -143,7 +143,7 @@ async def _send_foreign(
 
 async def test_contracts_that_a_reorganisation_took_are_not_taken_for_final(ledger: Ledger) -> None:
     contracts: Contracts = ledger.deployment.contracts
-    waiting = asyncio.create_task(wait_final(ledger.rpc, contracts, 3))
+    waiting = asyncio.create_task(wait_final(ledger.rpc, ledger.deployment, 3))
     await asyncio.sleep(0.05)
     assert not waiting.done()
     await ledger.rpc.call("anvil_setCode", contracts.charge_tab.text, "0x")  # as if they had never been made

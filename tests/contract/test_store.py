@@ -109,6 +109,7 @@ _BEYOND_32_BITS = {
     "deposits": {"asset", "due_block", "returned_block"},
     "deposit_addresses": {"asset"},
     "deposit_cursor": {"block"},
+    "transfer_terms": {"asset"},
 }
 """What is unsigned in a signed type or on chain, or counts seconds: PostgreSQL's INTEGER ends at 2^31 - 1."""
 

@@ -46,8 +46,10 @@ def test_a_chain_is_run_looked_at_and_stopped(tmp_path: Path) -> None:
         assert (found["ok"], found["deployed"], found["chain_id"], found["assets"]) == (True, True, 4711, 0)
         contracts = {"registry", "charge_tab", "notary", "token", "status", "flex", "flex_tab", "board"}
         assert set(found["contracts"]) == contracts
+        assert (found["network"], found["confirmations"]) == ("unnamed", 1)
         words = chain("status", "--data", str(tmp_path)).stdout
         assert found["contracts"]["charge_tab"] in words
+        assert "unnamed, confirmations 1" in words
 
         again = chain("run", "--data", str(tmp_path))
         assert again.returncode == 3

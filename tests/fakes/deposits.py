@@ -5,6 +5,7 @@ It passes `tests/contract/test_deposit_chain_port.py`, as `DepositAddresses` on 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from itertools import count
 
@@ -12,6 +13,7 @@ from evmesh.domain.chain import Mined
 from evmesh.domain.errors import Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.domain.transfers import SeenTransfer, TransferRef
+from evmesh.ports import Clock
 
 
 @dataclass
@@ -19,6 +21,7 @@ class FakeDepositChain:
     """Implements the port `DepositChain`; a transfer is a block of its own."""
 
     addresses: frozenset[Address]
+    clock: Clock
     closed: str = ""
     price: int = 10**9
     away: bool = False
@@ -26,6 +29,7 @@ class FakeDepositChain:
     """How many more payments are mined whose answer is lost on its way back."""
     pruned_before: int = 0
     blocks: list[tuple[bytes, tuple[SeenTransfer, ...]]] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
     outside: dict[Address, int] = field(default_factory=dict)
     """What came without an event, or went."""
     paid: list[tuple[Address, Address, int]] = field(default_factory=list)
@@ -40,6 +44,7 @@ class FakeDepositChain:
         """Add a block."""
         salt = next(self._number).to_bytes(8, "big")
         self.blocks.append((sha256(b"block" + salt).digest(), seen))
+        self.times.append(self.clock.now().replace(microsecond=0))
 
     def send(
         self, sender: Address, receiver: Address, amount: int, *, arrives: int | None = None
@@ -54,7 +59,7 @@ class FakeDepositChain:
     def take_back(self, blocks: int) -> list[tuple[SeenTransfer, ...]]:
         """Replace the newest blocks by empty ones; give what was in them."""
         taken = [seen for _, seen in self.blocks[-blocks:]]
-        del self.blocks[-blocks:]
+        del self.blocks[-blocks:], self.times[-blocks:]
         for _ in taken:
             self.mine()
         return taken
@@ -80,6 +85,10 @@ class FakeDepositChain:
     async def block_hash(self, number: int) -> bytes | None:
         self._reach()
         return self.blocks[number][0] if 0 <= number < len(self.blocks) else None
+
+    async def block_time(self, number: int) -> datetime | None:
+        self._reach()
+        return self.times[number] if self.pruned_before <= number < len(self.times) else None
 
     async def transfers(self, first: int, last: int) -> tuple[Sequence[SeenTransfer], int]:
         self._reach()

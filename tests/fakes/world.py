@@ -40,7 +40,7 @@ from evmesh.ports import AsyncService, DepositChain, Randomness
 from evmesh.services.caps import GroupCaps
 from evmesh.services.caretaker import Caretaker
 from evmesh.services.control import Control
-from evmesh.services.directory import Directory, Group, Operator, Place
+from evmesh.services.directory import Directory, Group, Operator, Place, Supply
 from evmesh.services.effects import Effects
 from evmesh.services.late_vouchers import LateVouchers
 from evmesh.services.live import LiveState
@@ -51,6 +51,7 @@ from evmesh.services.receipts import Receipts, chain_ref
 from evmesh.services.requests import NotPromised, Promise, Requests
 from evmesh.services.settlements import Settlements
 from evmesh.services.signed_meters import SignedMeters
+from evmesh.services.sources import Sources
 from evmesh.services.state_feed import StateFeed
 from evmesh.services.stations import StationEvents
 from evmesh.services.stream_log import ScheduleLog, StreamLog
@@ -58,8 +59,10 @@ from evmesh.services.streaming import Streaming
 from evmesh.services.supply import flat_tariff_supply
 from evmesh.services.tab_memory import TabMemory
 from evmesh.services.transfers import Transfers
+from evmesh.services.transfers_open import DepositDesk
 from evmesh.services.transfers_payout import DepositPayouts, DepositReturns
 from evmesh.services.transfers_settle import DepositSettling
+from evmesh.services.transfers_terms import TransferTermsDesk
 from evmesh.services.transfers_watch import TransferWatch
 from evmesh.services.transitions import Transitions
 from evmesh.store.database import Database
@@ -160,6 +163,8 @@ class World:
     watch: TransferWatch
     returns: DepositReturns
     bus: FakeBus
+    sources: Sources
+    supply: Supply
     reached: list[str] = field(default_factory=list)
     """Every checkpoint that was passed."""
     registers: dict[ConnectorRef, int] = field(default_factory=dict)
@@ -409,9 +414,10 @@ async def open_world(
     live.online |= directory_.stations
     caps = GroupCaps(transitions, clock, directory_)
     await caps.load()
-    supply = flat_tariff_supply(price_at, caps)
+    sources = Sources(directory_, clock)
+    supply = flat_tariff_supply(price_at, caps, sources)
     log = ScheduleLog(StreamLog(randomness), bytes(32))
-    planner = Planner(directory_, supply, live, SIGNATURES.keccak256, caps, log)
+    planner = Planner(directory_, supply, live, SIGNATURES.keccak256, caps, log, sources)
     stations, bus = FakeStations(), FakeBus()
     escrow = escrow or FakeEscrow(OPERATOR.payee.address, OPERATOR.domain, clock, order=order)
     notary = notary or FakeNotary(order=order)
@@ -444,9 +450,11 @@ async def open_world(
         clock,
         signed,
     )
-    control = Control(transitions, clock, directory_, planner, supply, live, stations, caps)
+    control = Control(transitions, clock, directory_, planner, supply, live, stations, caps, sources)
     settlements = Settlements(OPERATOR, receipts)
-    deposits = deposits or FakeDepositChain(frozenset(one.deposit_address for one in directory_.places))
+    deposits = deposits or FakeDepositChain(
+        frozenset(one.deposit_address for one in directory_.places), clock
+    )
     chain = real_deposits or deposits
     payouts = DepositPayouts(transitions, directory_, OPERATOR, chain, SIGNATURES)
     transfers = Transfers(
@@ -460,6 +468,8 @@ async def open_world(
         transfer_policy,
         RETURN_GAS,
         live,
+        TransferTermsDesk(transitions, directory_, OPERATOR, receipts.sign),
+        DepositDesk(OPERATOR, receipts.sign),
     )
     world_may_begin: Callable[[Session], bool] = control.may_begin if admits else lambda _: True
     try:
@@ -496,6 +506,8 @@ async def open_world(
             escrow=escrow,
             notary=notary,
             bus=bus,
+            sources=sources,
+            supply=supply,
             reached=reached,
         )
     finally:

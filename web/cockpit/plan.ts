@@ -2,9 +2,6 @@
 
 import type { MeteredLoad, Plan } from '../kit/api-types'
 
-/** Meters tell their values every minute: a mean over less would be noise. */
-const SHORTEST_MEAN_MS = 120_000
-
 export interface PlanStep {
   /** ms since 1970; half-open. */
   from: number
@@ -52,6 +49,5 @@ export function outline(steps: PlanStep[]): { peak: PlanStep; low: bigint; high:
 export function meteredPower(metered: MeteredLoad | null, steps: PlanStep[]): bigint | null {
   const [running] = steps
   if (metered === null || running === undefined || Date.parse(metered.since) !== running.from) return null
-  const elapsed = Math.min(Date.parse(metered.until), running.until) - running.from
-  return elapsed < SHORTEST_MEAN_MS ? null : (BigInt(metered.wh) * 3_600_000n) / BigInt(Math.round(elapsed))
+  return metered.power_w === null ? null : BigInt(metered.power_w)
 }

@@ -1,7 +1,8 @@
 /** What the page makes of a session's state: where it stands on its way, where it is shown, in which colour. */
 
-import type { ChargePoint, Offer, Refusal, Session, Snapshot } from '../kit/api-types'
+import type { Cap, ChargePoint, Group, Offer, Refusal, Session, Snapshot } from '../kit/api-types'
 import type { Tone } from '../kit/components/props'
+import { t } from '../kit/i18n/index.svelte'
 
 /** No more energy flows. Metered is one of them: the receipt is final, only the money still moves. */
 const FINISHED = new Set(['metered', 'settled', 'expired', 'refunding', 'refunded'])
@@ -36,6 +37,14 @@ const STATUS_TONES: Record<string, Tone> = {
   Faulted: 'bad',
 }
 
+const OBSERVED_TONES: Record<string, Tone> = {
+  charging: 'go',
+  off: 'bad',
+  unknown: 'wait',
+  scheduled_downtime: 'wait',
+  unscheduled_downtime: 'bad',
+}
+
 export const isFinished = (session: Session): boolean => FINISHED.has(session.state)
 
 /** Give the sessions that are over, the one that ended last first. */
@@ -45,6 +54,7 @@ export function finishedOf(sessions: Session[]): Session[] {
 }
 
 export const stateTone = (state: string): Tone => TONES[state] ?? 'calm'
+export const observedTone = (state: string): Tone => OBSERVED_TONES[state] ?? 'calm'
 export const statusTone = (status: string): Tone => STATUS_TONES[status] ?? 'calm'
 
 export interface WayPoint {
@@ -81,6 +91,22 @@ function ends(passed: string[], last: string): WayPoint[] {
 export function endCause(session: Session): string {
   const end = session.timeline.findLast((row) => ENDS.has(row.target) && row.cause !== '')
   return end?.cause ?? session.cause
+}
+
+/** Say in words who set a limit. */
+export function capSource(cap: Cap): string {
+  const [kind, ...rest] = cap.source.split(':')
+  const name = rest.join(':')
+  return kind === 'grid' || kind === 'operator' ? t(`cap.${kind}`, { name }) : cap.source
+}
+
+/** Give the sessions of a group that will not have all that was promised to them, who lacks most first. */
+export function hurtIn(group: Group, sessions: Session[]): Session[] {
+  const codes = new Set(group.charge_points.map((point) => point.code))
+  const lack = (session: Session): number => session.short_wh ?? 0
+  return sessions
+    .filter((session) => codes.has(session.code) && lack(session) > 0)
+    .sort((one, other) => lack(other) - lack(one))
 }
 
 export interface Totals {

@@ -45,12 +45,64 @@ export interface Group {
   plan: Plan | null
   /** What the group drew since the running step began, where the platform tells it. */
   metered: MeteredLoad | null
+  /** What lowers the group at present. */
+  cap: Cap | null
+  /** What the newest dispatch made of its plan. */
+  dispatch: Dispatch | null
+  /** What stands beside its charge points and tells what it does. */
+  equipment: Equipment | null
+  /** Chargers that a gateway reads and nobody pays here for. */
+  observed: ObservedCharger[]
+}
+
+/** Null is not known. */
+export interface ObservedCharger {
+  name: string
+  make: string
+  model: string
+  rating_w: number
+  online: boolean
+  /** unknown off idle charging scheduled_downtime unscheduled_downtime */
+  state: string
+  power_w: number | null
+  session_wh: number | null
+  /** When it said the newest of that. */
+  measured_at: Instant | null
+}
+
+/** Powers in W are null where they are not known at present. */
+export interface Equipment {
+  pv: { power_w: number | null; peak_w: number } | null
+  /** Other equipment; `counted_w` is what is kept free for it. */
+  other: { power_w: number | null; counted_w: number } | null
+  /** `power_w` is positive into the battery, and so is what it is asked to take. */
+  battery: { power_w: number | null; soc_percent: number | null; capacity_wh: number; asked_w: number | null } | null
 }
 
 export interface MeteredLoad {
   since: Instant
   until: Instant
   wh: number
+  /** The mean power of that; null while the step is too young. */
+  power_w: number | null
+}
+
+/** A limit that somebody set for a while, say the grid operator. */
+export interface Cap {
+  power_w: number
+  /** Whose word it is, and its name: `grid:Netz West`, `operator:…`. */
+  source: string
+  since: Instant
+  until: Instant
+  reason: string
+}
+
+/** Energy for the rest of a step: no dispatch could place more than `gap_wh` beyond what is placed. */
+export interface Dispatch {
+  at: Instant
+  due_wh: number
+  placed_wh: number
+  gap_wh: number
 }
 
 export interface ChargePoint {
@@ -74,6 +126,8 @@ export interface ChargePoint {
   measured_at: Instant | null
   soc_percent: number | null
   session: string | null
+  /** What lowers this one alone at present. */
+  cap: Cap | null
 }
 
 export interface Plan {
@@ -118,6 +172,10 @@ export interface Session {
   stopped_at: Instant | null
   cause: string
   flags: string[]
+  /** What of its promise it will not have, or did not have for a cap. */
+  short_wh: number | null
+  /** What the car wants in all, by its own word. */
+  wanted_wh: number | null
   /** Why the power is what it is. */
   reason: string
   /** The hash of the schedule that promised it, by which its plan is found. */

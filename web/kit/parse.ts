@@ -8,12 +8,16 @@
 import type {
   Anchor,
   Balances,
+  Cap,
   Chain,
   ChargePoint,
+  Dispatch,
   DriverTab,
   Earned,
+  Equipment,
   Group,
   MeteredLoad,
+  ObservedCharger,
   Offer,
   Plan,
   Problem,
@@ -101,6 +105,8 @@ function object<T extends object>(shape: { [Key in keyof T]-?: Check<T[Key]> }):
 const site = object<Site>({ name: text, time_zone: timeZone })
 const chain = object<Chain>({ chain_id: integer, block: integer })
 
+const cap = object<Cap>({ power_w: integer, source: text, since: instant, until: instant, reason: text })
+
 const chargePoint = object<ChargePoint>({
   code: text,
   name: orNull(text),
@@ -117,6 +123,7 @@ const chargePoint = object<ChargePoint>({
   measured_at: orNull(instant),
   soc_percent: orNull(integer),
   session: orNull(text),
+  cap: orNull(cap),
 })
 
 const plan = object<Plan>({
@@ -128,13 +135,37 @@ const plan = object<Plan>({
   load_wh: list(integer),
 })
 
+const equipment = object<Equipment>({
+  pv: orNull(object({ power_w: orNull(integer), peak_w: integer })),
+  other: orNull(object({ power_w: orNull(integer), counted_w: integer })),
+  battery: orNull(
+    object({ power_w: orNull(integer), soc_percent: orNull(integer), capacity_wh: integer, asked_w: orNull(integer) }),
+  ),
+})
+
+const observed = object<ObservedCharger>({
+  name: text,
+  make: text,
+  model: text,
+  rating_w: integer,
+  online: truth,
+  state: text,
+  power_w: orNull(integer),
+  session_wh: orNull(integer),
+  measured_at: orNull(instant),
+})
+
 const group = object<Group>({
   name: text,
   capacity_w: integer,
   power_w: integer,
   charge_points: list(chargePoint),
   plan: orNull(plan),
-  metered: orNull(object<MeteredLoad>({ since: instant, until: instant, wh: integer })),
+  metered: orNull(object<MeteredLoad>({ since: instant, until: instant, wh: integer, power_w: orNull(integer) })),
+  cap: orNull(cap),
+  dispatch: orNull(object<Dispatch>({ at: instant, due_wh: integer, placed_wh: integer, gap_wh: integer })),
+  equipment: orNull(equipment),
+  observed: (value, path) => (value === undefined ? [] : list(observed)(value, path)), // an older platform has none
 })
 
 const earned = object<Earned>({ units: units, cumulative: units, day: text, is_made: truth })
@@ -162,6 +193,8 @@ const session = object<Session>({
   stopped_at: orNull(instant),
   cause: text,
   flags: list(text),
+  short_wh: orNull(integer),
+  wanted_wh: orNull(integer),
   reason: text,
   plan: orNull(text),
   receipt: truth,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { meteredPower, outline, planSteps } from '../cockpit/plan'
-import { endCause, finishedOf, isFinished, news, wayOf } from '../cockpit/sessions'
+import { endCause, finishedOf, hurtIn, isFinished, news, wayOf } from '../cockpit/sessions'
 import { recorded } from '../dev/recorded.ts'
 import type { Session } from '../kit/api-types'
 import de from '../kit/i18n/de.json'
@@ -78,10 +78,24 @@ describe('a plan', () => {
     const plan = busy.groups[0]?.plan
     const steps = plan ? planSteps(plan) : []
     const since = plan?.start ?? ''
-    expect(meteredPower({ since, until: '2026-06-01T07:25:00Z', wh: 1_000 }, steps)).toBe(6_000n)
-    expect(meteredPower({ since, until: '2026-06-01T07:15:30Z', wh: 30 }, steps)).toBeNull()
-    expect(meteredPower({ since: '2026-06-01T07:00:00Z', until: since, wh: 1_000 }, steps)).toBeNull()
+    expect(meteredPower({ since, until: '2026-06-01T07:25:00Z', wh: 1_000, power_w: 6_000 }, steps)).toBe(6_000n)
+    expect(meteredPower({ since, until: '2026-06-01T07:15:30Z', wh: 30, power_w: null }, steps)).toBeNull()
+    const before = { since: '2026-06-01T07:00:00Z', until: since, wh: 1_000, power_w: 4_000 }
+    expect(meteredPower(before, steps)).toBeNull()
     expect(meteredPower(null, steps)).toBeNull()
+  })
+})
+
+describe('who is hurt', () => {
+  it('are the sessions of the group itself, who lacks most first', () => {
+    const group = busy.groups[0]
+    if (group === undefined) throw new Error('no group is recorded')
+    const own = busy.sessions.filter(({ code }) => group.charge_points.some((point) => point.code === code))
+    const [one, other] = own
+    if (one === undefined || other === undefined) throw new Error('no two sessions are recorded')
+    const sessions = [{ ...one, short_wh: 200 }, { ...other, short_wh: 900 }, { ...one, code: 'elsewhere', short_wh: 5 }]
+    expect(hurtIn(group, sessions).map(({ short_wh }) => short_wh)).toEqual([900, 200])
+    expect(hurtIn(group, own)).toEqual([])
   })
 })
 

@@ -38,7 +38,7 @@ from evmesh.domain.trust import Trust
 from evmesh.ledger.quota import RelayQuota
 from evmesh.ports import DriverRelay, Escrow
 from evmesh.services.closes import Closes
-from evmesh.services.directory import Directory
+from evmesh.services.directory import Directory, Place
 from evmesh.services.payments import Payments
 from evmesh.services.receipts import plan_row
 from evmesh.services.requests import NotPromised, Promise, Requests
@@ -76,8 +76,8 @@ class ApiParts:
     """Gives what the flexibility of a promise is expected to earn."""
     more: tuple[Callable[[FastAPI], None], ...] = ()
     """Add further routes, each before those that are more general."""
-    station_terms: Callable[[], Awaitable[Json]] | None = None
-    """Gives what the page of every station has in common: how transfers are taken."""
+    station_terms: Callable[[Place], Awaitable[Json]] | None = None
+    """Gives how transfers are taken at a charge point, for its page."""
 
 
 def build_api(parts: ApiParts) -> FastAPI:
@@ -169,7 +169,7 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
                 if one.terms.connector == place.connector.ref and one.state in OCCUPYING
             ]
         shown = parts.snapshots.station(place, open_here[0] if open_here else None)
-        return shown if parts.station_terms is None else shown | await parts.station_terms()
+        return shown if parts.station_terms is None else shown | await parts.station_terms(place)
 
     @app.post("/v1/requests", status_code=201)
     async def requests(body: RequestBody, request: Request) -> Response:
@@ -185,7 +185,8 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
                 stored = await unit.refusal_of(answer.record.payer, answer.record.nonce)
             return _refusal(stored or answer.record)
         promise = _promise(answer) | {"expected_reward": await parts.expected(answer)}
-        promise |= parts.payment.choices(answer.session)
+        ways = await parts.payments.ways(answer.session.terms.payer)
+        promise |= parts.payment.choices(answer.session, ways)
         return JSONResponse(promise, 201)
 
 

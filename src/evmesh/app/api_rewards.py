@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query, Request, Response
 
 from evmesh.app.api_models import Body, Hex32, HexAddress, HexSignature, Units, signature_bytes, unhex
+from evmesh.app.callers import address_of, require_operator
 from evmesh.app.instants import instant
 from evmesh.app.problems import problem
 from evmesh.domain.errors import InvalidInput, Refused
@@ -30,8 +30,6 @@ Json = dict[str, Any]
 
 BASIS: Final = "plan"
 """What an expectation rests on: the plan, as if all went as planned and nobody else came."""
-
-_PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +78,14 @@ def add_rewards(app: FastAPI, parts: RewardParts) -> None:
         signed = SignedFlexVoucher(
             contracts.chain_id, contracts.flex, voucher, signature_bytes(given.signature)
         )
-        with parts.relayed.slot(_address_of(request)):
+        with parts.relayed.slot(address_of(request)):
             mined = await parts.issuer.redeem(signed)
         return {"tx_hash": mined.tx_hash, "block": mined.block}
 
     @app.get("/v1/invoices/{session}")
     async def invoice(session: str, request: Request) -> Response:
         """The invoice of a session as a PDF; for the operator, on this machine only."""
-        _require_local(request)
+        require_operator(request)
         wanted = SessionId.parse(session)
         number, pdf = await parts.invoice(wanted)
         return Response(pdf, media_type="application/pdf", headers=_named(f"invoice-{number}.pdf"))
@@ -128,7 +126,7 @@ def _add_quotes(app: FastAPI, parts: RewardParts) -> None:
     ) -> Json:
         """What this energy by that departure would cost, and earn: taking part, and not. Promises nothing."""
         until = _in_utc(departure)
-        parts.quoted.take(_address_of(request))
+        parts.quoted.take(address_of(request))
         return _quoted(await parts.quotes.quote(code, Wh(energy_wh), until))
 
 
@@ -173,32 +171,6 @@ def _choice(choice: Choice) -> Json:
         "expected_reward": expected_reward(choice.expected_reward),
         "offers": [{"energy_wh": wh, "departure": instant(at)} for wh, at in choice.offers],
     }
-
-
-def _require_local(request: Request) -> None:
-    """Refuse who is not on this machine: that is all that is known of the operator here.
-
-    What a proxy on this machine passes on is somebody else's.
-    """
-    if any(name in request.headers for name in _PASSED_ON):
-        raise _operator_only()
-    host = request.client.host if request.client else ""
-    try:
-        local = ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
-        raise _operator_only()
-
-
-def _operator_only() -> Refused:
-    return Refused(
-        "api.operator_only", "this is for the operator, on the platform's own machine", do="ask there"
-    )
-
-
-def _address_of(request: Request) -> str:
-    return f"address {request.client.host if request.client else 'unknown'}"
 
 
 def _named(name: str) -> dict[str, str]:

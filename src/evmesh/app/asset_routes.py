@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from pydantic import Field
 
 from evmesh.app.api_models import Body
 from evmesh.app.asset_file import AssetSpec, keep_record
+from evmesh.app.callers import require_operator
 from evmesh.app.instants import instant
 from evmesh.domain.asset_status import Occupancy, StatusRecord
 from evmesh.domain.channel_announcement import Announcement
@@ -119,16 +119,3 @@ def _add_operator(app: FastAPI, parts: AssetParts) -> None:
         announcement = Announcement(body.asset, "", parts.inbox, None, body.note)
         mined = await parts.announcer.announce(announcement, f"announce:{body.asset}:{parts.now()}")
         return {"asset": body.asset, "code": code_of(body.asset), "tx_hash": mined.tx_hash}
-
-
-def require_operator(request: Request) -> None:
-    """Raise Refused where a call does not come from this machine: there are no roles yet."""
-    host = request.client.host if request.client else ""
-    try:
-        if ip_address(host).is_loopback:
-            return
-    except ValueError:
-        pass
-    raise Refused(
-        "api.operator_only", "this is for the operator, on the platform's own machine", do="ask there"
-    )

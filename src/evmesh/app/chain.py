@@ -19,7 +19,7 @@ from evmesh.ledger.child_process import ChildRecord
 from evmesh.ledger.deploy import EXIT_WINDOW_S, Deployment, deploy, is_deployed, load_deployment, wait_final
 from evmesh.ledger.embedded import EmbeddedChain, EmbeddedConfig
 from evmesh.ledger.keys import open_keys
-from evmesh.ledger.networks import NETWORKS, checked_network, require_token
+from evmesh.ledger.networks import NETWORKS, Network, checked_network, network_of, require_token
 from evmesh.ledger.networks import network as network_named
 from evmesh.ledger.registry import AssetRegistry
 from evmesh.ledger.rpc import JsonRpc
@@ -93,7 +93,7 @@ def deploy_command(
             deployer = open_keys(data / "keys").deployer
             payment = None if token is None else Address.parse(token)
             made = await deploy(node, data, deployer, token=payment, window_s=window)
-            await wait_final(node, made.contracts, confirmations or profile.confirmations)
+            await wait_final(node, made, confirmations or profile.confirmations)
             return made
 
     with exit_on_error(json_output):
@@ -136,11 +136,18 @@ class ChainStatus:
     deployed: bool
     assets: int
 
+    @property
+    def network(self) -> Network:
+        """Give the profile by which the chain is known."""
+        return network_of(self.chain_id)
+
     def to_json(self) -> dict[str, Any]:
         """Give what `--json` prints."""
         return {
             "rpc": self.url,
             "chain_id": self.chain_id,
+            "network": self.network.name,
+            "confirmations": self.network.confirmations,
             "block": self.block,
             "time": self.time.isoformat().replace("+00:00", "Z"),
             "deployed": self.deployed,
@@ -164,7 +171,7 @@ async def _serve(config: EmbeddedConfig, data: Path) -> None:
 async def _ask(url: str, deployment: Deployment) -> ChainStatus:
     async with JsonRpc(url) as rpc:
         chain_id = await rpc.chain_id()
-        deployed = chain_id == deployment.contracts.chain_id and await is_deployed(rpc, deployment.contracts)
+        deployed = chain_id == deployment.contracts.chain_id and await is_deployed(rpc, deployment)
         return ChainStatus(
             url=url,
             chain_id=chain_id,
@@ -215,6 +222,10 @@ def _show_contracts(deployment: Deployment) -> None:
 def _show_status(status: ChainStatus) -> None:
     typer.echo(
         f"{status.url}: chain {status.chain_id}, block {status.block}, {status.time:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    network = status.network
+    typer.echo(
+        f"  network    {network.name}, {network.confirmations} confirmations unless the site file says"
     )
     _show_contracts(status.deployment)
     if status.deployed:

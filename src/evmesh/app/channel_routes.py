@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from pydantic import Field
 
 from evmesh.app.api_models import Body, Hex32, HexSignature, Unix, signature_bytes, unhex
-from evmesh.app.asset_routes import require_operator
+from evmesh.app.callers import require_operator
 from evmesh.app.instants import instant
 from evmesh.domain.channel import Channel, Mode
 from evmesh.domain.channel_grant import Invitation

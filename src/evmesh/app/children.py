@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -33,8 +34,18 @@ _TAIL_BYTES: Final = 4_000
 class Child:
     """One process; its pid file is `DIR/{name}.pid`, its output `DIR/logs/{name}.log`."""
 
-    def __init__(self, name: str, argv: Sequence[str], data: Path, port: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        data: Path,
+        port: int = 0,
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`environment` is what it gets beside ours: secrets, which nobody shall read from its arguments."""
         self.name = name
+        self._environment = environment or {}
         self._argv = argv
         self._port = port
         self._pid_file = data / f"{name}.pid"
@@ -95,6 +106,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self._environment},
                 start_new_session=True,  # Ctrl-C is for the supervisor, which ends its children in order
             )
         record = ChildRecord(process.pid, start_mark(process.pid) or "", self._port)

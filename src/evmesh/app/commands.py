@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
-GROUPS: Final = ("plan", "verify", "chain", "wallet", "station", "grid", "edge", "telemetry")
+GROUPS: Final = ("plan", "verify", "chain", "wallet", "station", "grid", "edge", "telemetry", "sim")
 """Groups of commands: `app` of the module of that name in this package."""
 
 SINGLE: Final = ("invoice", "ingest")

@@ -17,8 +17,19 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from evmesh.app.files import read_file
 from evmesh.app.grid_site import GridConfig, grids_of
+from evmesh.app.proxy_site import proxies_of
 from evmesh.app.seller import seller_of_site
 from evmesh.app.site_groups import PLAIN, Wiring, check_lines, lines_of, part_of, wiring_of
+from evmesh.app.site_parts import (
+    MENNEKES,
+    PARTS,
+    MadeOf,
+    ObservedConfig,
+    kind_of,
+    made_of,
+    observed,
+    with_observed,
+)
 from evmesh.app.transfer_site import TransferConfig, transfer_of
 from evmesh.domain.canonical import MAX_DOCUMENT_INT
 from evmesh.domain.errors import EvmeshError, InvalidInput
@@ -26,7 +37,7 @@ from evmesh.domain.ids import ConnectorRef, EvseId, StationId
 from evmesh.domain.invoice import Seller
 from evmesh.domain.money import Price
 from evmesh.domain.stations import BootInfo, Connector
-from evmesh.domain.units import Milliamp, W
+from evmesh.domain.units import MIN_CURRENT, Milliamp, W
 from evmesh.ledger.meter_signatures import checked_meter_key
 
 T = TypeVar("T")
@@ -52,6 +63,8 @@ class StationConfig:
     """(name, connector)."""
     part: str = ""
     """The part of its group that it hangs on; empty is the group itself."""
+    made_of: MadeOf | None = None
+    """What it is built from, where it is driven from here; None: it connects over OCPP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,9 @@ class GroupConfig:
     capacity: W
     stations: tuple[StationConfig, ...]
     wiring: Wiring = PLAIN
+    """Its cables; what `observed` may draw is among what other equipment takes."""
+    observed: tuple[ObservedConfig, ...] = ()
+    """Chargers that are looked at and not billed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +98,14 @@ class SiteConfig:
     """How plain token transfers are taken."""
     confirmations: int | None = None
     """Blocks that our transactions must have, their own counted; None: as the chain's profile says."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses of reverse proxies that say in X-Forwarded-For whom they ask for."""
+    more_sessions: Path | None = None
+    """Visits beside those of `sessions`; also to chargers that are only looked at."""
+
+    def observed(self) -> tuple[ObservedConfig, ...]:
+        """Give every charger that is looked at and not billed."""
+        return tuple(one for group in self.groups for one in group.observed)
 
     def connectors(self) -> dict[ConnectorRef, Connector]:
         """Give every connector by its reference."""
@@ -123,7 +147,7 @@ def load_site(path: Path) -> SiteConfig:
         raise InvalidInput("site.bad_entry", "write the start with its offset", path="start")
     if not FIRST_INSTANT <= start < LAST_INSTANT:
         raise InvalidInput("site.bad_entry", "the start is between the years 2000 and 2100", path="start")
-    groups = tuple(_group(one) for one in site.tables("group"))
+    groups = tuple(_group(one, path.parent) for one in site.tables("group"))
     sessions = path.parent / site.file_name("sessions") if site.has("sessions") else None
     prices = path.parent / site.file_name("prices")
     seller = seller_of_site(site.take("seller", dict), zone.key) if site.has("seller") else None
@@ -132,6 +156,9 @@ def load_site(path: Path) -> SiteConfig:
     config = SiteConfig(site.text("name"), zone, start, groups, prices, sessions, seller, grids, transfer)
     if site.has("confirmations"):
         config = replace(config, confirmations=site.number("confirmations", 1, 1000))
+    config = replace(config, trusted_proxies=proxies_of(site.raw("trusted_proxies")))
+    if site.has("more_sessions"):
+        config = replace(config, more_sessions=path.parent / site.file_name("more_sessions"))
     _refuse_duplicates(config)
     return config
 
@@ -224,6 +251,14 @@ class _Reader:
             raise self._bad(key, f"{key} is the name of a file")
         return value
 
+    def flag(self, key: str) -> bool:
+        if not isinstance(self._table.get(key, False), bool):
+            raise self._bad(key, f"{key} is true or false")
+        return bool(self._table.get(key, False))
+
+    def table(self, key: str) -> "_Reader":
+        return _Reader(self.take(key, dict), f"{self._at}{key}.")
+
     def _bad(self, key: str, what: str) -> InvalidInput:
         return InvalidInput("site.bad_entry", what, path=f"{self._at}{key}")
 
@@ -277,47 +312,67 @@ class _Reader:
         return [_Reader(one, f"{self._at}{key}[{number}].") for number, one in enumerate(found)]
 
 
-def _group(reader: _Reader) -> GroupConfig:
+def _group(reader: _Reader, beside: Path) -> GroupConfig:
     name = reader.text("name")
     wiring = wiring_of(reader)
-    stations = tuple(_station(one, name, wiring) for one in reader.tables("station"))
-    return GroupConfig(name, W(reader.number("capacity_w", 0)), stations, wiring)
+    tables = reader.tables("station")
+    stations = tuple(_station(one, name, wiring) for one in tables if kind_of(one) != MENNEKES)
+    chargers = tuple(observed(one, wiring, beside) for one in tables if kind_of(one) == MENNEKES)
+    if not stations:
+        raise reader.bad("station", "a group has a station that can be steered")
+    capacity = W(reader.number("capacity_w", 0))
+    return GroupConfig(name, capacity, stations, with_observed(wiring, chargers), chargers)
 
 
 def _station(reader: _Reader, group: str, wiring: Wiring) -> StationConfig:
     station = reader.parsed("id", StationId.parse)
     info = BootInfo(reader.text("vendor"), reader.text("model"), reader.text("serial"), "")
     part = part_of(reader, wiring)
+    parts = made_of(reader) if kind_of(reader) == PARTS else None
     connectors = []
     for one in reader.tables("connector"):
-        connectors.append(_connector(one, station, group))
+        connectors.append(_connector(one, station, group, parts))
         check_lines(one, connectors[-1][1], part, wiring)
-    return StationConfig(station, info, tuple(connectors), part)
+    if parts is not None and [one.ref.connector for _, one in connectors] != [1]:
+        raise reader.bad("connector", "a station from parts has one connector, with the number 1")
+    return StationConfig(station, info, tuple(connectors), part, parts)
 
 
-def _connector(reader: _Reader, station: StationId, group: str) -> tuple[str, Connector]:
+def _connector(
+    reader: _Reader, station: StationId, group: str, parts: MadeOf | None
+) -> tuple[str, Connector]:
+    least = MIN_CURRENT if parts is None else parts.least_current
+    if reader.has("least_current_ma"):
+        least = Milliamp(reader.number("least_current_ma", least))
     connector = Connector(
         ref=ConnectorRef(station, reader.number("number", 1)),
         evse_id=reader.parsed("evse_id", EvseId.parse),
         rating=W(reader.number("rating_w", 1)),
         phases=reader.phases(),
-        max_current=Milliamp(reader.number("max_current_ma", 6000)),
+        max_current=Milliamp(reader.number("max_current_ma", least)),
         group=group,
         latitude_udeg=reader.number("latitude_udeg", -90_000_000, 90_000_000),
         longitude_udeg=reader.number("longitude_udeg", -180_000_000, 180_000_000),
         price=Price(reader.number("price", 1)),
         lines=reader.lines(),
         ocmf_key=reader.meter_key() if reader.has("meter_public_key") else b"",
+        least_current=least,
     )
     return reader.name("name"), connector
 
 
 def _refuse_duplicates(site: SiteConfig) -> None:
+    keys = [
+        key
+        for group in site.groups
+        for station in group.stations
+        for name, connector in station.connectors
+        for key in (name.lower(), str(connector.ref), str(connector.evse_id))
+    ]
+    keys += [one.name for one in site.observed()]
+    keys += [name for group in site.groups for name in group.wiring.equipment.names]
     seen: set[str] = set()
-    for group in site.groups:
-        for station in group.stations:
-            for name, connector in station.connectors:
-                for key in (name.lower(), str(connector.ref), str(connector.evse_id)):
-                    if key in seen:
-                        raise InvalidInput("site.duplicate", f"{key} stands twice in the site file")
-                    seen.add(key)
+    for key in keys:
+        if key in seen:
+            raise InvalidInput("site.duplicate", f"{key} stands twice in the site file")
+        seen.add(key)

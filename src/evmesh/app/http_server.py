@@ -1,6 +1,7 @@
 """The HTTP server as a service."""
 
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,9 +14,11 @@ class HttpServer:
 
     name = "http"
 
-    def __init__(self, app: FastAPI, port: int) -> None:
+    def __init__(self, app: FastAPI, port: int, trusted_proxies: Sequence[str] = ()) -> None:
+        """`trusted_proxies` are addresses and networks whose X-Forwarded-For is believed."""
         self._app = app
         self._port = port
+        self._trusted_proxies = trusted_proxies
 
     async def run(self) -> None:
         """Serve; raises Refused `http.port_in_use`."""
@@ -23,7 +26,10 @@ class HttpServer:
             self._app,
             log_config=None,
             access_log=False,
-            proxy_headers=False,  # anybody can write X-Forwarded-For, and quotas count by address
+            # Quotas count by address. Anybody can write X-Forwarded-For: what stands in it left of the
+            # first address that is no proxy's is not read.
+            proxy_headers=bool(self._trusted_proxies),
+            forwarded_allow_ips=list(self._trusted_proxies),
             lifespan="off",
             timeout_graceful_shutdown=1,
         )

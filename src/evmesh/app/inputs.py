@@ -12,6 +12,7 @@ from typing import Final
 from evmesh.app.config import FIRST_INSTANT, LAST_INSTANT, SiteConfig, load_site, load_tariff
 from evmesh.app.files import read_file
 from evmesh.app.registration import CODES
+from evmesh.app.sim_hardware import visited
 from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput
 from evmesh.sim.visits import Visit, parse_visits
 
@@ -28,8 +29,9 @@ def load_inputs(site_file: Path) -> SiteConfig:
     """Read the site file and the files that it names; raises InvalidInput for the first mistake."""
     site = load_site(site_file)
     load_tariff(site.prices, site.time_zone)
-    if site.sessions is not None:
-        load_visits(site, site.sessions)
+    for path in (site.sessions, site.more_sessions):
+        if path is not None:
+            load_visits(site, path)
     return site
 
 
@@ -42,7 +44,7 @@ def load_visits(site: SiteConfig, path: Path) -> tuple[Visit, ...]:
         raise InvalidInput("site.not_found", what, path="sessions") from error
     except (ValueError, OverflowError, csv.Error) as error:
         raise InvalidInput("sessions.unreadable", f"{path}: {error}", path="sessions") from error
-    names = {name for group in site.groups for station in group.stations for name, _ in station.connectors}
+    names = visited(site)
     for visit in visits:
         _check_visit(visit, names)
     return visits

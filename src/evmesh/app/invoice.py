@@ -81,7 +81,7 @@ def invoice_command(
         if json_output:
             typer.echo(json.dumps(_summary(invoice, output)))
         elif output != STDOUT:
-            total = f"{format_units(invoice.total)} {by.currency}"
+            total = f"{format_units(invoice.rounded)} {by.currency}"
             typer.echo(f"invoice {invoice.number} over {total}: {output}")
 
 
@@ -176,6 +176,7 @@ def _summary(invoice: Invoice, output: str) -> dict[str, object]:
         "number": invoice.number,
         "issued": invoice.issued.isoformat(),
         "total": str(invoice.total),
+        "rounded": str(invoice.rounded),
         "net": str(invoice.net),
         "vat": str(invoice.vat_amount),
         "receipt_sha256": f"0x{invoice.receipt_sha256.hex()}",

@@ -130,8 +130,11 @@ def _amounts(invoice: Invoice, kind: Typeface) -> Flowable:
     rows[-1][2] = kind.text(f"{format_units(invoice.receipt.price)} {currency}", right=True)
     if invoice.forgone:
         rows.append(row("Beyond the agreed budget, not charged", -invoice.forgone))
+    if invoice.rounded != invoice.total:
+        rows.append(row("Paid exactly, in token units", invoice.total))
+        rows.append(row("Rounded to cents", invoice.rounded - invoice.total))
     total = len(rows)
-    rows.append(row("Total", invoice.total, 11, bold=True))
+    rows.append(row("Total", invoice.rounded, 11, bold=True))
     if vat is not None:
         rows.append(row("of which net", invoice.net, faint=True))
         rows.append(row(f"of which VAT {_percent(vat)} %", invoice.vat_amount, faint=True))

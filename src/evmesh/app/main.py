@@ -71,12 +71,22 @@ def up_command(
     speed: Annotated[
         int, typer.Option(envvar="EVMESH_SPEED", min=1, max=1000, help="how much faster than real time")
     ] = 60,
+    telemetry_db: Annotated[
+        str,
+        typer.Option(
+            envvar="EVMESH_TELEMETRY_DB",
+            metavar="URL",
+            help="the time series, postgresql://… or sqlite:///FILE; without it a file in --data",
+        ),
+    ] = "",
 ) -> None:
     """Run the whole platform on this machine, with simulated stations, cars and drivers."""
     from evmesh.app.up import UpOptions, running
 
     async def serve() -> None:
-        options = UpOptions(site or example("site.toml"), data, port, ocpp_port, speed)
+        options = UpOptions(
+            site or example("site.toml"), data, port, ocpp_port, speed, telemetry_db=telemetry_db
+        )
         async with running(options, lambda text: typer.echo(f"… {text}")) as run:
             typer.echo(f"evmesh is running: {run.http_url}")
             typer.echo(
@@ -136,7 +146,10 @@ def _step_text(n: int, name: str, ok: bool, evidence: dict[str, Any]) -> str:
 
 
 @app.command("serve-platform", hidden=True)
-def serve_platform_command(data: DataDir) -> None:
+def serve_platform_command(
+    data: DataDir,
+    telemetry_db: Annotated[str, typer.Option(envvar="EVMESH_TELEMETRY_DB", hidden=True)] = "",
+) -> None:
     """Run the platform process of a data directory; `evmesh up` starts this."""
     from evmesh.app.config import load_site
     from evmesh.app.platform import open_platform
@@ -145,7 +158,7 @@ def serve_platform_command(data: DataDir) -> None:
 
     async def serve() -> None:
         run = RunFile.load(data)
-        async with open_platform(data, load_site(Path(run.site)), run) as platform:
+        async with open_platform(data, load_site(Path(run.site)), run, telemetry_db) as platform:
             await run_all(platform.services)
 
     log_json()

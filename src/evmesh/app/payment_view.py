@@ -1,5 +1,6 @@
 """What a wallet or a car has to know of one session in order to pay for it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from evmesh.app.instants import instant
@@ -51,15 +52,15 @@ class PaymentView:
             **self.members(session),
         }
 
-    def choices(self, session: Session) -> Json:
-        """Give what a driver who was promised something is told before paying for it."""
+    def choices(self, session: Session, ways: Sequence[Way]) -> Json:
+        """Give what a driver who was promised something is told before paying for it in one of these ways."""
         terms, rating = session.terms, self._rating(session)
+        streams = Way.STREAMING in ways
         return {
-            "risk": {
-                way.value: _shown(self._rules.risk(way, terms, rating))
-                for way in (Way.PREPAID, Way.STREAMING)
-            },
-            "first_cumulative": str(self._rules.first_cumulative(terms)),
+            "risk": {way.value: _shown(self._rules.risk(way, terms, rating)) for way in ways},
+            "first_cumulative": str(
+                self._rules.first_cumulative(terms) if streams else terms.base + terms.budget
+            ),
         }
 
     def _first_or_wanted(self, session: Session) -> int:

@@ -16,15 +16,19 @@ from evmesh.app.config import SiteConfig
 from evmesh.app.failpoints import Failpoint
 from evmesh.app.http_server import HttpServer
 from evmesh.app.live_feed import LiveFeed
+from evmesh.app.observed_view import ObservedView
 from evmesh.app.pacer import Pacer, Waiting
 from evmesh.app.payment_view import PaymentView
 from evmesh.app.plan_view import MeteredLoad
 from evmesh.app.platform_assets import AssetWorld, open_assets
 from evmesh.app.platform_channels import ChannelWorld, open_channels
+from evmesh.app.platform_energy import open_energy, steer_batteries
 from evmesh.app.platform_ledger import open_ledger
+from evmesh.app.platform_parts import PartsWorld, open_parts_stations
 from evmesh.app.platform_rewards import join_afterwards
 from evmesh.app.platform_site import SiteOnChain, SiteWorld
 from evmesh.app.platform_streams import open_streams
+from evmesh.app.platform_telemetry import open_telemetry
 from evmesh.app.platform_transfers import TransferWorld, open_transfers
 from evmesh.app.price_file import PriceFile
 from evmesh.app.registration import asset_record
@@ -80,7 +84,6 @@ from evmesh.store.places import PlaceBook
 from evmesh.telemetry.bus import MqttBus
 from evmesh.telemetry.connection import MqttConfig
 from evmesh.telemetry.ingest import Ingest
-from evmesh.telemetry.store import SqliteReadings
 
 MIN_DEPOSIT = 100_000
 """Token units below which a deposit is not worth its gas."""
@@ -97,7 +100,9 @@ class Platform:
 
 
 @asynccontextmanager
-async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIterator[Platform]:
+async def open_platform(
+    data: Path, site: SiteConfig, run: RunFile, telemetry_db: str = ""
+) -> AsyncIterator[Platform]:
     """Join everything for a data directory; what is opened here is closed at the end."""
     async with AsyncExitStack() as stack:
         stack.enter_context(writer_lock(data / "keys" / "writer.lock"))
@@ -133,7 +138,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         )
         mqtt = MqttConfig(host="127.0.0.1", port=run.mqtt_port)
         bus = MqttBus(mqtt, clock)
-        telemetry = await stack.enter_async_context(SqliteReadings(data / "telemetry.db"))
+        telemetry = await stack.enter_async_context(open_telemetry(data, telemetry_db))
 
         transitions = Transitions(database, clock, checkpoint)
         live = LiveState()
@@ -143,12 +148,15 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         caps = GroupCaps(transitions, clock, directory)
         await caps.load()
         prices = PriceFile(site.prices, site.time_zone, transitions.wake)
-        supply = flat_tariff_supply(prices.price_at, caps)
+        energy = await open_energy(transitions, clock, directory, bus)
+        supply = flat_tariff_supply(prices.price_at, caps, energy.sources)
         notary = MeterNotary(
             NotaryReader(ledger.rpc, ledger.contracts.notary), ledger.notary, from_block=ledger.block
         )
         streams = await open_streams(transitions, clock, operator, notary, signatures)
-        planner = Planner(directory, supply, live, signatures.keccak256, caps, streams.schedules)
+        planner = Planner(
+            directory, supply, live, signatures.keccak256, caps, streams.schedules, energy.sources
+        )
         escrow = ChargeTab(
             ledger.contracts.charge_tab,
             operator.domain,
@@ -188,9 +196,16 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             clock,
             signed,
         )
-        csms = Csms(events, clock, CsmsConfig(port=run.ocpp_port, stations=directory.stations))
+        parts = await stack.enter_async_context(
+            open_parts_stations(PartsWorld(data, site, run.speed, events, clock, checkpoint))
+        )
+        over_ocpp = directory.stations - parts.named.keys()
+        csms = Csms(events, clock, CsmsConfig(port=run.ocpp_port, stations=over_ocpp))
+        stations = parts.beside(csms)
         settlements = Settlements(operator, receipts)
-        control = Control(transitions, clock, directory, planner, supply, live, csms, caps)
+        control = Control(
+            transitions, clock, directory, planner, supply, live, stations, caps, energy.sources
+        )
         refills = Refills(ledger.contracts.charge_tab, ledger.operator)
         may_begin = control.may_begin
         transfers = open_transfers(
@@ -203,6 +218,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                 live=live,
                 planner=planner,
                 requests=requests,
+                receipts=receipts,
                 settlements=settlements,
                 token=token,
                 relayer=ledger.relayer,
@@ -214,7 +230,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         effects = Effects(
             transitions,
             operator,
-            csms,
+            stations,
             escrow,
             notary,
             settlements,
@@ -222,7 +238,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             refills,
             deposits=transfers.settling,
         )
-        snapshots = Snapshots(clock, directory, operator, live, planner, caps)
+        snapshots = Snapshots(clock, directory, operator, live, planner, caps, site.time_zone.key)
         view = SiteView(
             site.name,
             site.time_zone.key,
@@ -231,12 +247,14 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             transitions,
             directory,
             snapshots,
-            MeteredLoad(telemetry),
+            MeteredLoad(telemetry.glances),
             ledger.rpc,
             operator,
             escrow,
             token,
             ledger.journal,
+            ObservedView(telemetry.glances, site),
+            energy.view,
         )
         feed = LiveFeed(transitions, view.snapshot)
         payment = PaymentView(directory)
@@ -260,6 +278,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
             randomness=secrets.token_bytes,
             relayer=ledger.relayer,
             relayed=relayed,
+            sources=energy.sources,
         )
 
         channels = await open_channels(
@@ -321,7 +340,7 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                     channels.routes,
                     assets.routes,
                     transfers.routes,
-                    partial(add_telemetry, store=telemetry),
+                    partial(add_telemetry, store=telemetry.store),
                 ),
                 station_terms=transfers.views.terms,
                 trust=lambda: Trust(
@@ -335,18 +354,21 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
         yield Platform(
             (
                 csms,
+                *parts.services,
                 bus,
-                Ingest(mqtt, telemetry, clock),
+                Ingest(mqtt, telemetry.store, clock),
                 effects,
                 streams.anchors,
                 control,
                 Caretaker(transitions, clock, live, payments, events),
-                Stops(transitions, clock, live, csms),
+                Stops(transitions, clock, live, stations),
                 on_chain,
                 Payouts(clock, escrow, operator),
                 afterwards.days,
                 *channels.services,
                 *assets.services,
+                *energy.services,
+                *steer_batteries(transitions, clock, directory, planner, live, control, energy.sources, mqtt),
                 *transfers.services,
                 TabWatch(transitions, clock, tabs, live),
                 ChainWatch(
@@ -363,6 +385,6 @@ async def open_platform(data: Path, site: SiteConfig, run: RunFile) -> AsyncIter
                     lambda: max(effects.oldest_wait_s, waiting.oldest_s, streams.anchors.wait_s),
                     lambda: live.online >= directory.stations,
                 ),
-                HttpServer(api, run.http_port),
+                HttpServer(api, run.http_port, site.trusted_proxies),
             )
         )

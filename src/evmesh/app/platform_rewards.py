@@ -30,6 +30,7 @@ from evmesh.services.receipts import Receipts
 from evmesh.services.requests import Promise
 from evmesh.services.reward_days import RewardDays
 from evmesh.services.rewards import RewardBook
+from evmesh.services.sources import Sources
 from evmesh.services.transitions import Transitions
 
 Json = dict[str, Any]
@@ -65,6 +66,7 @@ def join_afterwards(
     randomness: Randomness,
     relayer: Relayer,
     relayed: RelayQuota,
+    sources: Sources,
 ) -> Afterwards:
     """Join them; `relayer` pays the gas of what makes FLEX, `relayed` counts what addresses had sent."""
     issuer = FlexToken(
@@ -74,7 +76,7 @@ def join_afterwards(
         relayer=relayer,
         quota=RelayQuota(RelayPolicy(), clock),
     )
-    aloud = Planner(directory, supply, live, signatures.keccak256, caps, Unrecorded())
+    aloud = Planner(directory, supply, live, signatures.keccak256, caps, Unrecorded(), sources)
     quotes = Quotes(transitions, directory, aloud, supply, clock, randomness)
     zone = ZoneInfo(site.seller.time_zone) if site.seller else site.time_zone
     invoices = Invoices(store, signatures, zone)

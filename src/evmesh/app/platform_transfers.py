@@ -18,11 +18,14 @@ from evmesh.ports import AsyncService, Signatures
 from evmesh.services.directory import Directory, Operator
 from evmesh.services.live import LiveState
 from evmesh.services.plans import Planner
+from evmesh.services.receipts import Receipts
 from evmesh.services.requests import Requests
 from evmesh.services.settlements import Settlements
 from evmesh.services.transfers import Transfers
+from evmesh.services.transfers_open import DepositDesk
 from evmesh.services.transfers_payout import DepositPayouts, DepositReturns
 from evmesh.services.transfers_settle import DepositSettling
+from evmesh.services.transfers_terms import TransferTermsDesk
 from evmesh.services.transfers_watch import TransferWatch
 from evmesh.services.transitions import Transitions
 
@@ -39,6 +42,7 @@ class TransferWorld:
     live: LiveState
     planner: Planner
     requests: Requests
+    receipts: Receipts
     settlements: Settlements
     token: Token
     relayer: Relayer
@@ -85,6 +89,8 @@ def open_transfers(world: TransferWorld) -> TransferParts:
         policy,
         RETURN_GAS,
         world.live,
+        TransferTermsDesk(world.transitions, world.directory, world.operator, world.receipts.sign),
+        DepositDesk(world.operator, world.receipts.sign),
     )
     watch = TransferWatch(
         world.transitions, world.directory, chain, transfers, world.live, from_block=world.block

@@ -9,7 +9,7 @@ from evmesh.app.errors import exit_on_error
 from evmesh.app.files import read_optional, require_one_stdin, write_output
 from evmesh.app.records_client import RecordsClient
 from evmesh.app.records_facts import read_list_facts, read_proof_facts
-from evmesh.app.verdict import read_document, show
+from evmesh.app.verdict import Strict, read_document, show
 from evmesh.domain.canonical import canonical_json
 from evmesh.domain.commitment import Stream
 from evmesh.domain.commitment_proof import StreamList, StreamProof
@@ -42,6 +42,7 @@ def records_command(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="keep the list that was read")
     ] = None,
+    strict: Strict = False,
     json_output: AsJson = False,
 ) -> None:
     """Check that an operator's list is complete, and that its past was never rewritten (exit 6 if it was)."""
@@ -56,7 +57,7 @@ def records_command(
         if output is not None:
             write_output(output, raw)
         facts, away = _list_facts(rpc, raw)
-        show(verify_list(raw, known, facts), "list", json_output, away)
+        show(verify_list(raw, known, facts), "list", json_output, away, strict=strict)
 
 
 def record_command(
@@ -71,6 +72,7 @@ def record_command(
         str | None, typer.Option(metavar="URL", help="whom to ask whether later heads still hold the record")
     ] = None,
     trust: TrustFile = None,
+    strict: Strict = False,
     json_output: AsJson = False,
 ) -> None:
     """Check the record of one session: exit 0 if nothing is false, 6 if something is."""
@@ -81,7 +83,7 @@ def record_command(
         facts, away = proof_facts(rpc, raw)
         consistency, gone = _consistency(operator, raw, facts)
         report = verify_record(raw, EthereumSignatures(), receipt_raw, known, facts, consistency)
-        show(report, "record", json_output, away or gone)
+        show(report, "record", json_output, away or gone, strict=strict)
 
 
 def read_trust(name: str | None) -> Trust | None:

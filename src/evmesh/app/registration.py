@@ -62,6 +62,8 @@ async def directory_of(
                 per_line=wiring.per_line,
                 nodes=wiring.parts,
                 other=wiring.other,
+                is_crowded=wiring.is_crowded,
+                equipment=wiring.equipment,
             )
         )
     return Directory(tuple(groups))

@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from pydantic import Field
 
 from evmesh.app.api_models import Body, Hex32, HexAddress, HexSignature, Units, Unix, signature_bytes, unhex
+from evmesh.app.callers import address_of
 from evmesh.domain.chain import AuthorizedDeposit, DepositOrder, Mined
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import Address
@@ -159,7 +160,7 @@ def add_relay(
     @app.post("/v1/relay")
     async def relay_route(body: RelayBody, request: Request) -> dict[str, Any]:
         """Send what the driver signed; the driver needs no gas."""
-        address = f"address {request.client.host if request.client else 'unknown'}"
+        address = address_of(request)
         with relayed.slot(address):
             mined = await sent(body)
         return {"tx_hash": mined.tx_hash, "block": mined.block}
@@ -171,7 +172,7 @@ def add_close(app: FastAPI, *, closes: Closes, payee: Address, relayed: RelayQuo
     @app.post("/v1/relay/close")
     async def close_route(body: CloseBody, request: Request) -> dict[str, Any]:
         """Co-sign the end of a settled tab, and send it: the rest goes back without the exit's window."""
-        address = f"address {request.client.host if request.client else 'unknown'}"
+        address = address_of(request)
         order = body.order
         with relayed.slot(address):
             mined = await closes.close(

@@ -1,8 +1,9 @@
 """`DIR/run.json`: where the parts of a running platform find each other."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import get_origin
 
 from evmesh.domain.canonical import refuse_deep_nesting
 from evmesh.domain.errors import InvalidInput, Unavailable
@@ -20,6 +21,11 @@ class RunFile:
     mqtt_port: int
     rpc_url: str
     clock: str
+    sim: str = ""
+    """The door of the simulation, a socket in the data directory; empty where the site is a real one."""
+
+    devices: dict[str, int] = field(default_factory=dict)
+    """The ports of simulated devices, by name."""
 
     @property
     def http_url(self) -> str:
@@ -45,7 +51,7 @@ class RunFile:
             refuse_deep_nesting(raw)
             found = cls(**json.loads(raw))
             for field in fields(cls):
-                if type(getattr(found, field.name)) is not field.type:
+                if type(getattr(found, field.name)) is not (get_origin(field.type) or field.type):
                     raise TypeError(f"{field.name} is no {field.type}")
             return found
         except (OSError, ValueError, TypeError, InvalidInput) as error:

@@ -1,7 +1,7 @@
 """The simulated world of a site: its hardware, and drivers whose wallets a faucet fills."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,9 +12,13 @@ from evmesh.app.config import SiteConfig
 from evmesh.app.registration import read_codes
 from evmesh.app.run_file import RunFile
 from evmesh.app.sim_channels import open_car_channels
+from evmesh.app.sim_door import DevFaucet, SimDoor
+from evmesh.app.sim_equipment import simulated_equipment
+from evmesh.app.sim_hardware import sim_chargers, sim_stations
 from evmesh.domain.chain import Contracts, DepositOrder
 from evmesh.domain.ids import Address
 from evmesh.ledger.abi import encode_call
+from evmesh.ledger.chain_watch import ChainWatch
 from evmesh.ledger.deploy import load_deployment
 from evmesh.ledger.keys import open_keys, open_secret
 from evmesh.ledger.relayer import Relayer, writer_lock
@@ -23,7 +27,8 @@ from evmesh.ledger.signatures import EthereumSignatures, KeySigner
 from evmesh.ledger.token import Faucet
 from evmesh.ledger.wallet import LocalWallet
 from evmesh.ports import AsyncService
-from evmesh.sim.config import SimConfig, SimConnector, SimStation
+from evmesh.sim.config import SimConfig
+from evmesh.sim.guests import Guests
 from evmesh.sim.visits import Visit, parse_visits
 from evmesh.sim.world import Simulation
 from evmesh.store.chain import ChainJournal
@@ -122,43 +127,30 @@ async def open_simulation(
 
         (home / "wallets").mkdir(mode=0o700, exist_ok=True)
         codes = read_codes(data)
-        if visits is None and site.sessions is not None:
-            visits = parse_visits(site.sessions.read_text(), site.time_zone)
+        if visits is None:
+            visits = _visits(site)
+        chargers = tuple(sim_chargers(data, site, run))
+        unpaid = {one.name for one in chargers}
         async with asyncio.TaskGroup() as first_pay_day:
-            for driver in sorted({visit.driver for visit in visits or ()}):
+            for driver in sorted({visit.driver for visit in visits if visit.connector not in unpaid}):
                 first_pay_day.create_task(wallet_of(driver).get_paid())
         config = SimConfig(
             state_dir=home,
             ocpp_url=run.ocpp_url,
             api_url=run.http_url,
-            stations=tuple(_stations(site, codes)),
-            visits=visits or (),
+            stations=tuple(sim_stations(data, site, codes)),
+            visits=visits,
+            chargers=chargers,
+            equipment=tuple(simulated_equipment(site, run)),
         )
         clock = SharedClock(data / run.clock)
         cars = await stack.enter_async_context(open_car_channels(home, run.mqtt_port, clock))
         simulation = Simulation(config, clock, wallet_of, EthereumSignatures(), cars.of, guest_of)
-        yield SimulatedSite((simulation, cars.carrier))
+        door = SimDoor(data, Guests(simulation.places), DevFaucet(minter, faucet))
+        # The faucet's chain may be killed too: what it minted since the last dump is minted again.
+        yield SimulatedSite((simulation, cars.carrier, door, ChainWatch(rpc, (minter,))))
 
 
-def _stations(site: SiteConfig, codes: dict[str, str]) -> Iterator[SimStation]:
-    for group in site.groups:
-        for station in group.stations:
-            yield SimStation(
-                id=station.id,
-                vendor=station.info.vendor,
-                model=station.info.model,
-                serial=station.info.serial,
-                group=group.name,
-                connectors=tuple(
-                    SimConnector(
-                        number=connector.ref.connector,
-                        name=name,
-                        rating=connector.rating,
-                        phases=connector.phases,
-                        max_current=connector.max_current,
-                        code=codes[name],
-                        signing_serial=connector.evse_id.text if connector.ocmf_key else "",
-                    )
-                    for name, connector in station.connectors
-                ),
-            )
+def _visits(site: SiteConfig) -> tuple[Visit, ...]:
+    files = [file for file in (site.sessions, site.more_sessions) if file is not None]
+    return tuple(visit for file in files for visit in parse_visits(file.read_text(), site.time_zone))

@@ -7,11 +7,14 @@ capacity_w = 40000
 floor_w = 4200                  # what a grid operator's cap leaves each charge point ...
 floor_rule = "section_14a"      # ... or all of them together, by § 14a EnWG; "each": floor_w for each
 other_w = 2000                  # what other equipment takes on the group's own cable at most
+first_day = "crowded"           # until a day of it is known, use at once what is there; else "roomy"
+
+[group.load], [group.pv], [group.battery]   # what tells what it does: site_equipment.py
 
 [[group.part]]
 name = "north"
 capacity_w = 22000
-fuse_ma = 32000                 # the fuse of each line; only where no part is inside
+fuse_ma = 32000                 # the fuse of each line
 [[group.part]]
 name = "kiosk"
 inside = "north"
@@ -26,7 +29,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from evmesh.app.site_equipment import equipment_of, simulated_in
 from evmesh.domain.caps import FloorRule, floor_of
+from evmesh.domain.equipment import NO_EQUIPMENT, Equipment
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.stations import Connector
 from evmesh.domain.units import Milliamp, W
@@ -44,7 +49,11 @@ class TableReader(Protocol):
 
     def number(self, key: str, least: int, most: int = ...) -> int: ...
 
+    def flag(self, key: str) -> bool: ...
+
     def tables(self, key: str) -> "Sequence[TableReader]": ...
+
+    def table(self, key: str) -> "TableReader": ...
 
     def bad(self, key: str, what: str) -> InvalidInput: ...
 
@@ -58,7 +67,11 @@ class Wiring:
     rule: FloorRule = FloorRule.SECTION_14A
     per_line: Milliamp | None = None
     other: W = NOTHING
+    is_crowded: bool = False
     parts: tuple[Node, ...] = ()
+    equipment: Equipment = NO_EQUIPMENT
+    simulated: frozenset[str] = frozenset()
+    """The names of equipment that the simulation makes."""
 
     def floor_in_all(self, charge_points: int) -> W:
         """Give what a grid operator's cap leaves the group at least."""
@@ -84,14 +97,13 @@ def wiring_of(reader: TableReader) -> Wiring:
         rule=rule,
         per_line=_fuse(reader),
         other=W(reader.number("other_w", 0)) if reader.has("other_w") else NOTHING,
+        is_crowded=_is_crowded(reader),
         parts=tuple(parts),
+        equipment=equipment_of(reader),
+        simulated=simulated_in(reader),
     )
     if reader.text("name") in {part.name for part in parts}:
         raise reader.bad("part", "a part has another name than its group")
-    insides = {part.parent for part in parts}
-    fused = [part.name for part in parts if part.per_line is not None]
-    if (wiring.per_line is not None and parts) or insides & set(fused):
-        raise reader.bad("fuse_ma", "fuses of lines are given where no part is inside")
     return wiring
 
 
@@ -110,6 +122,13 @@ def _part(reader: TableReader, before: Sequence[Node]) -> Node:
     return Node(name, inside, W(capacity), _fuse(reader), W(other))
 
 
+def _is_crowded(reader: TableReader) -> bool:
+    said = reader.text("first_day") if reader.has("first_day") else "roomy"
+    if said not in ("crowded", "roomy"):
+        raise reader.bad("first_day", "first_day is crowded or roomy")
+    return said == "crowded"
+
+
 def _fuse(reader: TableReader) -> Milliamp | None:
     return Milliamp(reader.number("fuse_ma", _LEAST_FUSE_MA)) if reader.has("fuse_ma") else None
 
@@ -126,8 +145,11 @@ def part_of(reader: TableReader, wiring: Wiring) -> str:
 
 def check_lines(reader: TableReader, connector: Connector, part: str, wiring: Wiring) -> None:
     """Refuse an outlet of which it must be known which line it loads, and is not."""
-    fuses = {one.name: one.per_line for one in wiring.parts} | {"": wiring.per_line}
-    if fuses[part] is not None and connector.phases == 1 and not connector.lines:
+    parts, way = {one.name: one for one in wiring.parts}, [wiring.per_line]
+    while part:
+        way.append(parts[part].per_line)
+        part = parts[part].parent
+    if any(fuse is not None for fuse in way) and connector.phases == 1 and not connector.lines:
         raise reader.bad("lines", "lines says which line of the supply this outlet loads, as [1], [2] or [3]")
 
 

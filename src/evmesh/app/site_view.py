@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from evmesh.app.equipment_view import EquipmentView
 from evmesh.app.instants import instant
+from evmesh.app.observed_view import ObservedView
 from evmesh.app.plan_view import MeteredLoad
 from evmesh.app.snapshot import Snapshots
 from evmesh.domain.ids import Address
@@ -35,6 +37,8 @@ class SiteView:
         escrow: TabReader,
         token: Token,
         journal: ChainJournal,
+        observed: ObservedView,
+        equipment: EquipmentView,
     ) -> None:
         self._site = {"name": name, "time_zone": time_zone}
         self._speed = speed
@@ -48,6 +52,8 @@ class SiteView:
         self._escrow = escrow
         self._token = token
         self._journal = journal
+        self._observed = observed
+        self._equipment = equipment
 
     async def snapshot(self) -> dict[str, Any]:
         """Give everything."""
@@ -60,6 +66,9 @@ class SiteView:
             anchors = await self._snapshots.anchors(unit, mined)
         for group in groups:
             group["metered"] = await self._metered.of(self._directory.groups[group["name"]], now)
+            group["equipment"] = self._equipment.of(self._directory.groups[group["name"]])
+            group["observed"] = await self._observed.of(group["name"])
+            group["power_w"] += sum(one["power_w"] or 0 for one in group["observed"])
         contracts = self._operator.contracts
         return {
             "site": self._site,

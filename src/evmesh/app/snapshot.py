@@ -19,7 +19,7 @@ from evmesh.domain.sessions import OCCUPYING, PLUGGED, PROMISED, JournalRow, Ses
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.station_code import code_of
 from evmesh.domain.stations import Connector, ConnectorStatus
-from evmesh.domain.units import MIN_CURRENT, W, watts_from_current
+from evmesh.domain.units import W
 from evmesh.ports import Clock, Unit
 from evmesh.services.caps import GroupCaps
 from evmesh.services.directory import Directory, Group, Operator, Place
@@ -43,7 +43,10 @@ class Snapshots:
         live: LiveState,
         planner: Planner,
         caps: GroupCaps,
+        time_zone: str = "UTC",
     ) -> None:
+        """`time_zone` is that of the clocks at the charge points."""
+        self._time_zone = time_zone
         self._caps = caps
         self._payment = PaymentView(directory)
         self._clock = clock
@@ -101,6 +104,7 @@ class Snapshots:
             "cause": session.cause,
             "flags": list(session.flags),
             "short_wh": self._short(session),
+            "wanted_wh": self._live.said_wanted(session.id),
             "reason": self._reason(session, flow),
             "plan": session.plan_sha256 or None,
             "timeline": [_event(row) for row in journal],
@@ -188,6 +192,7 @@ class Snapshots:
                 "token": contracts.token.text,
             },
             "now": instant(self._clock.now()),
+            "time_zone": self._time_zone,
         }
 
     def _reason(self, session: Session, flow: PowerView) -> str:
@@ -254,9 +259,7 @@ class Snapshots:
         for other in group.places:
             profile = self._live.connector(other.connector.ref).profile
             given += (profile.limit_at(now) or 0) if profile else 0
-        return self._caps.capacity(group, now) - given < watts_from_current(
-            MIN_CURRENT, place.connector.phases
-        )
+        return self._caps.capacity(group, now) - given < place.connector.least_power
 
     def _charge_point(self, place: Place, session: Session | None) -> Json:
         connector = place.connector

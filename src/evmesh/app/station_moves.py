@@ -71,9 +71,7 @@ async def open_network(contracts: Path, rpc: str | None) -> AsyncIterator[Networ
     """Open a node by a directory's `contracts.json`; Refused `chain.other_chain` where it serves another."""
     deployment = load_deployment(contracts)
     async with JsonRpc(rpc or RunFile.load(contracts).rpc_url) as node:
-        if await node.chain_id() != deployment.contracts.chain_id or not await is_deployed(
-            node, deployment.contracts
-        ):
+        if await node.chain_id() != deployment.contracts.chain_id or not await is_deployed(node, deployment):
             raise Refused(
                 "chain.other_chain",
                 "the node does not have the contracts that contracts.json names",

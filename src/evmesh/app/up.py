@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import httpx
 
@@ -25,16 +25,22 @@ from evmesh.app.config import SiteConfig
 from evmesh.app.inputs import check_databases, load_inputs, open_directory
 from evmesh.app.run_file import RunFile
 from evmesh.app.services import supervise
+from evmesh.app.sim_door import SOCKET
+from evmesh.app.sim_equipment import simulated_devices
+from evmesh.app.sim_hardware import PARTS
+from evmesh.app.site_gateway import gateway_argv, write_gateway
 from evmesh.domain.errors import InvalidInput, Refused, Unavailable
 from evmesh.ledger.deploy import deploy
 from evmesh.ledger.embedded import EmbeddedChain, EmbeddedConfig
 from evmesh.ledger.keys import open_keys
+from evmesh.sim.lines import unlink_all
 from evmesh.sim.state import last_instant
 from evmesh.store.database import Database
 from evmesh.telemetry.broker import broker_command, wait_until_listening
 
 _REAL_TIME = 1000
 _READY_WITHIN_S = 60
+TELEMETRY_DB: Final = "EVMESH_TELEMETRY_DB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ class UpOptions:
     ocpp_port: int
     speed: int
     with_sim: bool = True
+    telemetry_db: str = ""
+    """Where the time series is; empty for the file in the data directory."""
 
 
 @asynccontextmanager
@@ -66,6 +74,11 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
         for child in children.values():
             await child.end_leftover()
         check_databases(options.data)
+        if options.telemetry_db:
+            from evmesh.app.platform_telemetry import check_telemetry
+
+            await check_telemetry(options.telemetry_db)
+        unlink_all(options.data / PARTS)
         http_port = _claim_port(options.port, "--port")
         ocpp_port = _claim_port(options.ocpp_port, "--ocpp-port")
 
@@ -91,6 +104,8 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
             mqtt_port=broker.port,
             rpc_url=chain.url,
             clock="clock",
+            sim=SOCKET if options.with_sim else "",
+            devices={name: _free_port() for name in simulated_devices(site)},
         )
         run.save(options.data)
         stack.callback((options.data / "run.json").unlink, missing_ok=True)
@@ -117,7 +132,9 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
             ) from None
         if options.with_sim:
             say("starting the simulated stations, cars and drivers")
-            group.start(children["sim"].keep(_at_once, _ignore, say))
+            group.start(children["sim"].keep(_at_once, lambda: unlink_all(options.data / PARTS), say))
+        if write_gateway(options.data, site, run):
+            group.start(children["edge"].keep(_at_once, _ignore, say))
         yield run
 
 
@@ -130,8 +147,14 @@ def _chain_config(data: Path, site: SiteConfig) -> EmbeddedConfig:
 def _children(options: UpOptions) -> dict[str, Child]:
     data = str(options.data)
     return {
-        "platform": Child("platform", evmesh_argv("serve-platform", "--data", data), options.data),
+        "platform": Child(
+            "platform",
+            evmesh_argv("serve-platform", "--data", data),
+            options.data,
+            environment={TELEMETRY_DB: options.telemetry_db},
+        ),
         "sim": Child("sim", evmesh_argv("serve-sim", "--data", data), options.data),
+        "edge": Child("edge", gateway_argv(options.data), options.data),
         "broker": Child("broker", (), options.data),
     }
 

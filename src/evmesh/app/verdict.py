@@ -2,17 +2,23 @@
 
 import json
 from dataclasses import replace
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from evmesh.app.files import read_input
 from evmesh.domain.canonical import refuse_deep_nesting
-from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput
+from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput, Refused
 from evmesh.verify.report import Check, Report, Status, without_node
 
 _MOST_NAMES: Final = 8
 _LABELS: Final = {Status.OK: "ok", Status.FAILED: "FAILED", Status.NOT_CHECKED: "not checked"}
+
+
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="exit 3 where anything was not checked; so for a program that decides"),
+]
 
 
 def read_document(name: str, format: str) -> bytes:
@@ -60,10 +66,17 @@ def check_line(check: Check) -> str:
     return f"{words} ({check.code}{' at ' + check.path if check.path else ''})"
 
 
-def show(report: Report, what: str, json_output: bool, away: EvmeshError | None = None) -> None:
-    """Print the checks and how the command ends: 6 for what is false, else by why the node gave no answer."""
+def show(
+    report: Report, what: str, json_output: bool, away: EvmeshError | None = None, *, strict: bool = False
+) -> None:
+    """Print the checks and how the command ends.
+
+    With 6 for what is false, else by why the node gave no answer, else with 3 where it is `strict` and
+    something was not checked.
+    """
     if away is not None:
         report = without_node(report, away.what)
+    away = away or (unchecked(report) if strict else None)
     if json_output:
         typer.echo(json.dumps(_object(report, away), ensure_ascii=False))
     else:
@@ -77,8 +90,20 @@ def show(report: Report, what: str, json_output: bool, away: EvmeshError | None 
         raise typer.Exit(away.exit_code)
 
 
+def unchecked(report: Report) -> EvmeshError | None:
+    """Give why a report is not enough for who wants everything checked; None where it is."""
+    left = [check.name for check in report.checks if check.status is Status.NOT_CHECKED]
+    if not left:
+        return None
+    return Refused(
+        "verify.not_checked",
+        f"{len(left)} checks could not be made: {', '.join(left)}",
+        do="give the files and the node that they need, as the lines above say",
+    )
+
+
 def _object(report: Report, away: EvmeshError | None) -> dict[str, Any]:
-    """Give the report as one object; with the failure of the node, where nothing worse is to be said."""
+    """Give the report as one object; with why it is not enough, where nothing worse is to be said."""
     checks = {"checks": [check.to_json() for check in report.checks]}
     if away is None or not report.ok:
         return {"ok": report.ok, **checks}

@@ -5,15 +5,17 @@ import json
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import typer
 
+from evmesh.app.deposit_facts import read_return_facts
 from evmesh.app.errors import exit_on_error
 from evmesh.app.files import read_input, read_optional, require_one_stdin
 from evmesh.app.receipt_facts import read_chain_facts, read_flex_facts, read_settlement_facts
 from evmesh.app.records import proof_facts, record_command, records_command
-from evmesh.app.verdict import read_document, report_lines, show
+from evmesh.app.verdict import Strict, read_document, report_lines, show, unchecked
 from evmesh.domain.commitment_proof import StreamProof
 from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput, ProtocolViolation, Unavailable
 from evmesh.domain.flex_voucher import SignedFlexVoucher
@@ -21,14 +23,16 @@ from evmesh.domain.ocmf_signature import MAX_KEY_BYTES, parse_public_key
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.reward import Reward
 from evmesh.domain.settlement import Settlement
+from evmesh.domain.transfer_return import TransferReturn
 from evmesh.domain.trust import Trust
 from evmesh.ledger.meter_signatures import EcdsaMeterSignatures
 from evmesh.ledger.signatures import EthereumSignatures
-from evmesh.verify.case import PlanCommitment, PlanFiles
+from evmesh.verify.case import PlanCommitment, PlanFiles, ShortfallFiles
 from evmesh.verify.followups import verify_reward, verify_settlement
 from evmesh.verify.ocmf import OcmfReport, verify_ocmf
 from evmesh.verify.receipt import verify_receipt
 from evmesh.verify.report import Status
+from evmesh.verify.returns import verify_return
 
 app = typer.Typer(name="verify", help="Check what evmesh claims, without trusting it.", no_args_is_help=True)
 
@@ -67,6 +71,11 @@ def receipt_command(
         str | None,
         typer.Option(metavar="FILE", help="an evmesh.stream-proof/1 file: that the plan was committed to"),
     ] = None,
+    shortfall: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="problem, schedule, wanted, shortfall .json of what a cap took"),
+    ] = None,
+    strict: Strict = False,
     json_output: AsJson = False,
 ) -> None:
     """Check a receipt: exit 0 if nothing is false, 6 if something is. What was not checked is said."""
@@ -77,8 +86,11 @@ def receipt_command(
         asked = _ask(rpc, raw, Receipt.parse, read_chain_facts)
         commitment = _commitment(plan_proof, None if asked.failure else rpc)
         meters = EcdsaMeterSignatures()
-        report = verify_receipt(raw, EthereumSignatures(), known, plan, asked.facts, commitment, meters)
-        show(report, "receipt", json_output, asked.failure)
+        short = _shortfall_files(shortfall)
+        report = verify_receipt(
+            raw, EthereumSignatures(), known, plan, asked.facts, commitment, meters, short
+        )
+        show(report, "receipt", json_output, asked.failure, strict=strict)
 
 
 @app.command("settlement")
@@ -89,6 +101,7 @@ def settlement_command(
     rpc: Annotated[
         str | None, typer.Option(metavar="URL", help="a node to ask for the transactions that it names")
     ] = None,
+    strict: Strict = False,
     json_output: AsJson = False,
 ) -> None:
     """Check the settlement of a receipt: exit 0 if nothing is false, 6 if something is."""
@@ -97,7 +110,24 @@ def settlement_command(
         raw, receipt_raw, known = _followup(file, Settlement.FORMAT, receipt, trust)
         asked = _ask(rpc, raw, Settlement.parse, read_settlement_facts)
         report = verify_settlement(raw, EthereumSignatures(), receipt_raw, known, asked.facts)
-        show(report, "settlement", json_output, asked.failure)
+        show(report, "settlement", json_output, asked.failure, strict=strict)
+
+
+@app.command("return")
+def return_command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="an evmesh.return/1 file; - is stdin")],
+    trust: TrustFile = None,
+    rpc: Annotated[str | None, typer.Option(metavar="URL", help="a node to ask whether it went back")] = None,
+    strict: Strict = False,
+    json_output: AsJson = False,
+) -> None:
+    """Check the word that a transfer goes back: exit 0 if nothing is false, 6 if something is."""
+    with exit_on_error(json_output):
+        require_one_stdin(file, trust)
+        raw, known = read_document(file, TransferReturn.FORMAT), _trust(trust)
+        asked = _ask(rpc, raw, TransferReturn.parse, read_return_facts)
+        report = verify_return(raw, EthereumSignatures(), known, asked.facts)
+        show(report, "return", json_output, asked.failure, strict=strict)
 
 
 @app.command("reward")
@@ -111,6 +141,7 @@ def reward_command(
     rpc: Annotated[
         str | None, typer.Option(metavar="URL", help="a node to ask whether the FLEX was made")
     ] = None,
+    strict: Strict = False,
     json_output: AsJson = False,
 ) -> None:
     """Check the reward for a receipt's flexibility: exit 0 if nothing is false, 6 if something is."""
@@ -120,7 +151,7 @@ def reward_command(
         voucher_raw = None if voucher is None else read_document(voucher, SignedFlexVoucher.FORMAT)
         asked = _ask(rpc, raw, Reward.parse, read_flex_facts)
         report = verify_reward(raw, EthereumSignatures(), receipt_raw, known, voucher_raw, asked.facts)
-        show(report, "reward", json_output, asked.failure)
+        show(report, "reward", json_output, asked.failure, strict=strict)
 
 
 @app.command("ocmf")
@@ -132,6 +163,7 @@ def ocmf_command(
     key: Annotated[
         str | None, typer.Option(metavar="HEX|FILE", help="the meter's public key (hex, base64, PEM, DER)")
     ] = None,
+    strict: Strict = False,
     json_output: AsJson = False,
 ) -> None:
     """Check what a meter signed, and apart from that whether it makes sense: exit 0 if nothing is false."""
@@ -139,21 +171,32 @@ def ocmf_command(
         require_one_stdin(*files, key)
         raws, public_key = [read_input(file) for file in files], _public_key(key)
         found = verify_ocmf(raws, public_key, EcdsaMeterSignatures())
+        left = unchecked(found.report) if strict else None
         if json_output:
-            typer.echo(ocmf_json(found))
+            typer.echo(ocmf_json(found, left))
         else:
             for line in (*report_lines(found.report), *_two_answers(found)):
                 typer.echo(line)
         if not found.report.ok:
             raise typer.Exit(IntegrityFailure.exit_code)
+        if left is not None:
+            if not json_output:
+                typer.echo(left.describe(), err=True)
+            raise typer.Exit(left.exit_code)
 
 
-def ocmf_json(found: OcmfReport) -> str:
-    """Give both answers on a meter's records as the one object that `--json` prints."""
+def ocmf_json(found: OcmfReport, left: EvmeshError | None = None) -> str:
+    """Give both answers on a meter's records as the one object that `--json` prints.
+
+    `left` is why they are not enough, where nothing worse is to be said.
+    """
     answers = {"signature": found.signed.value, "plausible": found.plausible.value}
     checks = [check.to_json() for check in found.report.checks]
     energy = {"energy_mwh": None if found.energy is None else str(found.energy)}
-    return json.dumps({"ok": found.report.ok, **answers, **energy, "checks": checks}, ensure_ascii=False)
+    said: dict[str, object] = {"ok": found.report.ok}
+    if left is not None and found.report.ok:
+        said = {"ok": False, "code": left.code, "what": left.what, "do": left.do, "path": left.path}
+    return json.dumps({**said, **answers, **energy, "checks": checks}, ensure_ascii=False)
 
 
 def _two_answers(found: OcmfReport) -> tuple[str, ...]:
@@ -180,6 +223,14 @@ def _public_key(given: str | None) -> bytes | None:
 def _trust(name: str | None) -> Trust | None:
     raw = read_optional(name)
     return None if raw is None else Trust.parse(raw)
+
+
+def _shortfall_files(directory: str | None) -> ShortfallFiles | None:
+    """Read the four files by the names under which the API has them."""
+    if directory is None:
+        return None
+    names = ("problem", "schedule", "wanted", "shortfall")
+    return ShortfallFiles(*(read_input(str(Path(directory) / f"{name}.json")) for name in names))
 
 
 def _plan_files(problem: str | None, schedule: str | None) -> PlanFiles | None:

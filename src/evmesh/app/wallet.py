@@ -16,17 +16,14 @@ from evmesh.app.wallet_messages import messages_command
 from evmesh.app.wallet_options import (
     HOME,
     AsJson,
-    DataDir,
     Home,
     Json,
-    Operator,
     PasswordFile,
-    Payee,
-    Rpc,
-    run_at,
+    Purse,
+    looking,
     say,
     shown,
-    where_of,
+    signing,
 )
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.money import parse_amount
@@ -109,106 +106,75 @@ def show_command(wallet: Home = HOME, json_output: AsJson = False) -> None:
 
 
 @app.command("balance")
-def balance_command(
-    wallet: Home = HOME,
-    rpc: Rpc = None,
-    operator: Operator = None,
-    payee: Payee = None,
-    data: DataDir = None,
-    json_output: AsJson = False,
-) -> None:
+@looking
+def balance_command(purse: Purse) -> None:
     """Show what the wallet holds, and what is in its tab at an operator; needs no password."""
     from evmesh.app.wallet_moves import holdings
 
-    with exit_on_error(json_output):
-        home = WalletHome(wallet)
+    account = purse.home.address()
 
-        async def look(place: "Place") -> Json:
-            found = await holdings(place, home.address())
-            return {"address": home.address().text, "payee": place.payee.text, **found.to_json()}
+    async def look(place: "Place") -> Json:
+        found = await holdings(place, account)
+        return {"address": account.text, "payee": place.payee.text, **found.to_json()}
 
-        found = run_at(home, where_of(rpc, operator, payee, data), look)
-        tab = found["tab"]
-        lines = [
-            f"in the wallet  {shown(found['tokens'])}",
-            f"in the tab     {shown(tab['left'])}   at {found['payee']}",
-        ]
-        if tab["exit_at"]:
-            lines.append(
-                f"leaving        from {tab['exit_at']} on it can be had back with `evmesh wallet exit`"
-            )
-        say(found, json_output, lines)
+    found = purse.at(look)
+    tab = found["tab"]
+    lines = [
+        f"in the wallet  {shown(found['tokens'])}",
+        f"in the tab     {shown(tab['left'])}   at {found['payee']}",
+    ]
+    if tab["exit_at"]:
+        lines.append(f"leaving        from {tab['exit_at']} on it can be had back with `evmesh wallet exit`")
+    purse.say(found, lines)
 
 
 @app.command("deposit", context_settings=_AMOUNTS)
+@signing
 def deposit_command(
+    purse: Purse,
     amount: Amount,
     by: Annotated[
         By, typer.Option(help="what is signed: an EIP-2612 permit or an EIP-3009 authorization")
     ] = By.PERMIT,
-    wallet: Home = HOME,
-    password_file: PasswordFile = None,
-    rpc: Rpc = None,
-    operator: Operator = None,
-    payee: Payee = None,
-    data: DataDir = None,
-    json_output: AsJson = False,
 ) -> None:
     """Put money into the tab at an operator, or more on top; the operator's relayer sends it, free of gas."""
     from evmesh.app.wallet_moves import deposit
 
-    with exit_on_error(json_output):
-        home, units = WalletHome(wallet), parse_amount(amount)
-        home.address()
-        where = where_of(rpc, operator, payee, data)
-        signer = home.unlock(password_from(password_file))
-        done = run_at(home, where, lambda place: deposit(place, home, signer, units, by))
-        say(
-            done,
-            json_output,
-            [f"deposited {shown(done['deposited'])}; {shown(done['in_tab'])} are in the tab", _hash(done)],
-        )
+    units = parse_amount(amount)
+    signer = purse.unlock()
+    done = purse.at(lambda place: deposit(place, purse.home, signer, units, by))
+    purse.say(
+        done,
+        [f"deposited {shown(done['deposited'])}; {shown(done['in_tab'])} are in the tab", _hash(done)],
+    )
 
 
 @app.command("transfer", context_settings=_AMOUNTS)
+@signing
 def transfer_command(
+    purse: Purse,
     to: Annotated[str, typer.Argument(metavar="ADDRESS", help="an account, or a station's deposit address")],
     amount: Amount,
-    wallet: Home = HOME,
-    password_file: PasswordFile = None,
-    rpc: Rpc = None,
-    operator: Operator = None,
-    payee: Payee = None,
-    data: DataDir = None,
-    json_output: AsJson = False,
 ) -> None:
     """Send tokens to an account. This costs gas of the wallet's own."""
     from evmesh.app.wallet_moves import recipient, transfer
 
-    with exit_on_error(json_output):
-        home, units, receiver = WalletHome(wallet), parse_amount(amount), recipient(to)
-        home.address()
-        where = where_of(rpc, operator, payee, data)
-        signer = home.unlock(password_from(password_file))
-        done = run_at(home, where, lambda place: transfer(place, home, signer, receiver, units))
-        say(done, json_output, [f"sent {shown(done['sent'])} to {done['to']}", _hash(done)])
+    units, receiver = parse_amount(amount), recipient(to)
+    signer = purse.unlock()
+    done = purse.at(lambda place: transfer(place, purse.home, signer, receiver, units))
+    purse.say(done, [f"sent {shown(done['sent'])} to {done['to']}", _hash(done)])
 
 
 @app.command("exit")
+@signing
 def exit_command(
+    purse: Purse,
     own_gas: Annotated[
         bool, typer.Option("--own-gas", help="send it from the wallet's own account, past the operator")
     ] = False,
     sign_only: Annotated[
         bool, typer.Option("--sign-only", help="print the signed call, for anybody to send")
     ] = False,
-    wallet: Home = HOME,
-    password_file: PasswordFile = None,
-    rpc: Rpc = None,
-    operator: Operator = None,
-    payee: Payee = None,
-    data: DataDir = None,
-    json_output: AsJson = False,
 ) -> None:
     """Leave an operator's tab: the first call begins, one after the window has the rest paid back.
 
@@ -217,19 +183,15 @@ def exit_command(
     """
     from evmesh.app.wallet_moves import leave, signed_exit
 
-    with exit_on_error(json_output):
-        home = WalletHome(wallet)
-        home.address()
-        where = where_of(rpc, operator, payee, data)
-        signer = home.unlock(password_from(password_file))
-        if sign_only:
-            call = run_at(home, where, lambda place: signed_exit(place, signer))
-            typer.echo(json.dumps({"ok": True, **call} if json_output else call))
-            return
-        done = run_at(home, where, lambda place: leave(place, home, signer, own_gas=own_gas))
-        words = _STEPS[done["step"]].format(**done)
-        rest = str(done.get("returned") or done["left"])
-        say(done, json_output, [words, f"the rest  {shown(rest)}", _hash(done)])
+    signer = purse.unlock()
+    if sign_only:
+        call = purse.at(lambda place: signed_exit(place, signer))
+        typer.echo(json.dumps({"ok": True, **call} if purse.json_output else call))
+        return
+    done = purse.at(lambda place: leave(place, purse.home, signer, own_gas=own_gas))
+    words = _STEPS[done["step"]].format(**done)
+    rest = str(done.get("returned") or done["left"])
+    purse.say(done, [words, f"the rest  {shown(rest)}", _hash(done)])
 
 
 def _typed(name: str) -> str:

@@ -18,6 +18,7 @@ from evmesh.domain.offers import Promise
 from evmesh.domain.problem_shape import read_answer, read_problem
 from evmesh.domain.receipt_parts import pseudonym_of
 from evmesh.domain.schedule import Refusal
+from evmesh.domain.sessions import Way
 from evmesh.domain.typed_data import Domain, digest, hash_struct
 from evmesh.domain.units import Wh
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner, keccak256
@@ -67,6 +68,7 @@ def new_charge(station: Station, wish: Wish, energy: Wh, departure: datetime) ->
         max_cost=cost_of(energy, station.price),
         nonce=secrets.token_hex(32),
         deadline=int((station.now + _REQUEST_VALID).timestamp()),
+        zone=station.zone.key,
     )
 
 
@@ -82,6 +84,16 @@ async def require_same_time(place: Place, now: datetime, wall: datetime) -> None
             f"the operator says that it is {now:%Y-%m-%d %H:%M} UTC; the chain and this device do not",
             do="check this device's clock, or tell the operator",
         )
+
+
+async def renew(place: Place, api: OperatorClient, charge: Charge, wall: datetime) -> None:
+    """Let a request that is not signed yet hold from now on: a person has read it meanwhile."""
+    try:
+        now = datetime.fromisoformat(str((await api.station(charge.code))["now"]))
+        charge.deadline = int((now + _REQUEST_VALID).timestamp())
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        raise ProtocolViolation("operator.bad_station", "the station's page cannot be read") from error
+    await require_same_time(place, now, wall)
 
 
 async def ask(place: Place, api: OperatorClient, signer: KeySigner, charge: Charge) -> Promise | NoRoom:
@@ -109,10 +121,22 @@ async def ask(place: Place, api: OperatorClient, signer: KeySigner, charge: Char
     if isinstance(answer, NoPromise):
         row = pseudonym_of(hash_struct(request, keccak256))
         return await _refusal(api, answer, row, Wh(charge.energy))
+    _require_way(charge.way, answer.get("risk"))
     promise = Promise.read(answer)
     payee = Address.parse(charge.payee)
     promise.check(request, payee, charge.price, domain, keccak256, EthereumSignatures().recover)
     return promise
+
+
+def _require_way(way: Way, risk: object) -> None:
+    """Raise Refused where the operator does not take this wallet's money in that way, before any is moved."""
+    if way is Way.STREAMING and isinstance(risk, dict) and way not in risk:
+        raise Refused(
+            "voucher.prepaid_only",
+            "this operator does not let the wallet pay as energy flows: an earlier charge took more than its "
+            "vouchers paid for",
+            do="pay ahead, with --way prepaid; what is not charged stays yours",
+        )
 
 
 def domain_of(place: Place) -> Domain:

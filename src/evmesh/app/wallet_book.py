@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -91,6 +92,10 @@ class Charge:
     receipt: str = ""
     note: str = ""
     """Why it ended otherwise than planned, as a code."""
+    terms: str = ""
+    """The signed terms of a transfer, as they were when it was sent."""
+    zone: str = "UTC"
+    """The time zone of the station's clock."""
 
     def request(self, payer: Address) -> ChargeRequest:
         """Give what is signed to ask for it."""
@@ -104,6 +109,10 @@ class Charge:
             nonce=bytes.fromhex(self.nonce),
             deadline=self.deadline,
         )
+
+    def there(self, at: datetime) -> datetime:
+        """Give an instant on the station's clock."""
+        return at.astimezone(ZoneInfo(self.zone))
 
     def price_of(self) -> Price:
         return Price(self.price)

@@ -5,23 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evmesh.app.errors import EXIT_INTERRUPTED, exit_on_error
-from evmesh.app.wallet_home import By, WalletHome, password_from
-from evmesh.app.wallet_options import (
-    HOME,
-    AsJson,
-    DataDir,
-    Home,
-    Json,
-    Operator,
-    PasswordFile,
-    Payee,
-    Rpc,
-    run_at,
-    say,
-    shown,
-    where_of,
-)
+from evmesh.app.errors import EXIT_INTERRUPTED
+from evmesh.app.wallet_home import By
+from evmesh.app.wallet_options import Json, Purse, shown, signing
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.sessions import Way
 
@@ -30,7 +16,9 @@ if TYPE_CHECKING:
     from evmesh.app.wallet_talk import Talk
 
 
+@signing
 def pay_command(
+    purse: Purse,
     code: Annotated[str | None, typer.Argument(metavar="[CODE]", help="what stands on the station")] = None,
     energy: Annotated[str | None, typer.Option(metavar="12kWh", help="how much energy")] = None,
     money: Annotated[str | None, typer.Option(metavar="5.00", help="or: for how much money")] = None,
@@ -51,13 +39,6 @@ def pay_command(
     yes: Annotated[bool, typer.Option("--yes", help="sign without asking")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the charge that is open")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="say stop to the charge that is open")] = False,
-    wallet: Home = HOME,
-    password_file: PasswordFile = None,
-    rpc: Rpc = None,
-    operator: Operator = None,
-    payee: Payee = None,
-    data: DataDir = None,
-    json_output: AsJson = False,
 ) -> None:
     """Pay for a charge at a station, follow it, and keep its checked receipt.
 
@@ -69,33 +50,27 @@ def pay_command(
     from evmesh.app.wallet_talk import Talk
     from evmesh.app.wallet_wish import parse_wish
 
-    with exit_on_error(json_output):
-        goes_on = resume or stop
-        _require_one(code, goes_on=goes_on)
-        wish = None if goes_on else parse_wish(energy, money, time, until, asap=asap, way=way)
-        home, talk = WalletHome(wallet), Talk(to_program=json_output, yes=yes)
-        home.address()
-        where = where_of(rpc, operator, payee, data)
-        signer = home.unlock(password_from(password_file))
-        options = PayOptions(by=by, take=take, stop=stop)
-        try:
-            done = run_at(
-                home, where, lambda place: Paying(place, home, signer, talk, options).pay(code, wish)
-            )
-        except NoFit as refused:
-            _say_offers(refused, talk, json_output)
-            raise typer.Exit(refused.exit_code) from refused
-        except Interrupted as left:
-            talk.say("", "the charge goes on; `evmesh wallet pay --resume` follows it")
-            raise typer.Exit(EXIT_INTERRUPTED) from left
-        say(
-            done,
-            json_output,
-            [
-                f"charged  {int(done['energy_wh']) / 1000:g} kWh for {shown(done['cost'])}",
-                f"receipt  {done['receipt']}",
-            ],
-        )
+    goes_on = resume or stop
+    _require_one(code, goes_on=goes_on)
+    wish = None if goes_on else parse_wish(energy, money, time, until, asap=asap, way=way)
+    home, talk = purse.home, Talk(to_program=purse.json_output, yes=yes)
+    signer = purse.unlock()
+    options = PayOptions(by=by, take=take, stop=stop)
+    try:
+        done = purse.at(lambda place: Paying(place, home, signer, talk, options).pay(code, wish))
+    except NoFit as refused:
+        _say_offers(refused, talk, purse.json_output)
+        raise typer.Exit(refused.exit_code) from refused
+    except Interrupted as left:
+        talk.say("", "the charge goes on; `evmesh wallet pay --resume` follows it")
+        raise typer.Exit(EXIT_INTERRUPTED) from left
+    purse.say(
+        done,
+        [
+            f"charged  {int(done['energy_wh']) / 1000:g} kWh for {shown(done['cost'])}",
+            f"receipt  {done['receipt']}",
+        ],
+    )
 
 
 def _require_one(code: str | None, *, goes_on: bool) -> None:

@@ -218,7 +218,7 @@ def _line(charge: Charge, session: Json, now: datetime) -> str:
     done = _finish(charge, power, now)
     reason = printable(str(session.get("reason", "")), 40).replace("_", " ")
     return (
-        f"{now.astimezone():%H:%M}  {charge.state:<10} {power / 1000:5.2f} kW  "
+        f"{charge.there(now):%H:%M}  {charge.state:<10} {power / 1000:5.2f} kW  "
         f"{charge.delivered / 1000:7.3f} kWh  {format_units(charge.cost):>9}  {done}  {reason}"
     )
 
@@ -228,9 +228,9 @@ def _finish(charge: Charge, power: int, now: datetime) -> str:
     if charge.state in ENDED | CAME_TO_NOTHING:
         return "done"
     if not power:
-        return f"by {departure.astimezone():%H:%M} at the latest"
+        return f"by {charge.there(departure):%H:%M} at the latest"
     left = timedelta(hours=max(0, charge.energy - charge.delivered) / power)
-    return f"about {min(now + left, departure).astimezone():%H:%M}"
+    return f"about {charge.there(min(now + left, departure)):%H:%M}"
 
 
 @contextmanager

@@ -44,8 +44,8 @@ class Move:
 
     def line(self) -> str:
         """Say it to a person."""
-        when = "unknown time    " if self.at is None else f"{self.at.astimezone():%Y-%m-%d %H:%M}"
-        return f"{when}  {self.kind:<9} {shown(str(self.amount)):>12}  {self.counterparty}"
+        when = "unknown time" if self.at is None else f"{self.at.astimezone(UTC):%Y-%m-%d %H:%M %Z}"
+        return f"{when:<20}  {self.kind:<9} {shown(str(self.amount)):>12}  {self.counterparty}"
 
 
 async def read_moves_of(place: Place, account: Address) -> list[Move] | None:

@@ -1,39 +1,19 @@
 """`evmesh wallet history`: every charge and every movement of money, by own files and by the chain."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from evmesh.app.errors import exit_on_error
-from evmesh.app.wallet_home import WalletHome
-from evmesh.app.wallet_options import (
-    HOME,
-    AsJson,
-    DataDir,
-    Home,
-    Json,
-    Operator,
-    Payee,
-    Rpc,
-    run_at,
-    say,
-    shown,
-    where_of,
-)
+from evmesh.app.wallet_options import Json, Purse, looking
+from evmesh.domain.money import format_units
 
 if TYPE_CHECKING:
+    from evmesh.app.wallet_book import Charge
     from evmesh.app.wallet_history import Move
     from evmesh.app.wallet_place import Place
 
 
-def history_command(
-    wallet: Home = HOME,
-    rpc: Rpc = None,
-    operator: Operator = None,
-    payee: Payee = None,
-    data: DataDir = None,
-    json_output: AsJson = False,
-) -> None:
+@looking
+def history_command(purse: Purse) -> None:
     """Show every charge of this wallet, and every movement of its money; needs no password.
 
     Charges are from its own files. Movements are from a node: old ones only where it keeps such logs.
@@ -41,30 +21,34 @@ def history_command(
     from evmesh.app.wallet_book import ChargeBook
     from evmesh.app.wallet_history import read_moves_of
     from evmesh.app.wallet_pay import report_of
+    from evmesh.app.wallet_refresh import refresh
 
-    with exit_on_error(json_output):
-        home = WalletHome(wallet)
-        account = home.address()
-        charges = [report_of(one) for one in ChargeBook(home.directory).charges()]
+    home = purse.home
+    account = home.address()
+    book = ChargeBook(home.directory)
+    known = book.charges()
 
-        async def look(place: "Place") -> Json:
-            moves = await read_moves_of(place, account)
-            return {"moves": None if moves is None else [one.to_json() for one in moves], "known": moves}
+    async def look(place: "Place") -> Json:
+        charges = await refresh(place, account, book, known)
+        moves = await read_moves_of(place, account)
+        said = None if moves is None else [one.to_json() for one in moves]
+        return {"sessions": [report_of(one) for one in charges], "moves": said, "lines": moves, "of": charges}
 
-        found = run_at(home, where_of(rpc, operator, payee, data), look)
-        moves: Sequence[Move] | None = found.pop("known")
-        lines = [_charge_line(one) for one in charges] or ["no charges yet"]
-        if moves is None:
-            lines += ["", "the node keeps no logs of old movements: ask another with --rpc"]
-        else:
-            lines += ["", *(one.line() for one in moves)]
-        say({"address": account.text, "sessions": charges, **found}, json_output, lines)
+    found = purse.at(look)
+    moves: Sequence[Move] | None = found.pop("lines")
+    charges: Sequence[Charge] = found.pop("of")
+    lines = [_charge_line(one) for one in charges] or ["no charges yet"]
+    if moves is None:
+        lines += ["", "the node keeps no logs of old movements: ask another with --rpc"]
+    else:
+        lines += ["", *(one.line() for one in moves)]
+    purse.say({"address": account.text, **found}, lines)
 
 
-def _charge_line(charge: Json) -> str:
-    begun = datetime.fromisoformat(charge["begun"]).astimezone()
-    how = charge["note"] or charge["state"] or charge["stage"]
+def _charge_line(charge: "Charge") -> str:
+    """Say it to a person; times are those of the station's clock."""
+    how = charge.note or charge.state or charge.stage.value
     return (
-        f"{begun:%Y-%m-%d %H:%M}  {charge['station']}  {charge['energy_wh'] / 1000:8.3f} kWh  "
-        f"{shown(charge['cost']):>9}  {charge['way']:<9}  {how}"
+        f"{charge.there(charge.begun):%Y-%m-%d %H:%M %Z}  {charge.code}  {charge.delivered / 1000:8.3f} kWh  "
+        f"{format_units(charge.cost):>9}  {charge.way.value:<9}  {how}"
     )

@@ -6,21 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evmesh.app.errors import exit_on_error
-from evmesh.app.wallet_home import WalletHome, password_from
-from evmesh.app.wallet_options import (
-    HOME,
-    AsJson,
-    DataDir,
-    Home,
-    Json,
-    Operator,
-    PasswordFile,
-    Payee,
-    Rpc,
-    run_at,
-    where_of,
-)
+from evmesh.app.wallet_home import WalletHome
+from evmesh.app.wallet_options import Json, Purse, signing
 from evmesh.domain.errors import InvalidInput, Refused
 from evmesh.domain.ids import SessionId
 from evmesh.domain.money import format_units
@@ -31,36 +18,25 @@ if TYPE_CHECKING:
     from evmesh.ledger.signatures import KeySigner
 
 
+@signing
 def messages_command(
+    purse: Purse,
     session: Annotated[
         str | None, typer.Argument(metavar="[SESSION]", help="whose messages (without: the newest charge's)")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="go on until the charge has ended")] = False,
-    wallet: Home = HOME,
-    password_file: PasswordFile = None,
-    rpc: Rpc = None,
-    operator: Operator = None,
-    payee: Payee = None,
-    data: DataDir = None,
-    json_output: AsJson = False,
 ) -> None:
     """Read what a station has said of a charge since the last call: power, limit, cost, finish, and why.
 
     The channel is for this wallet alone. The operator is asked once to let it in; what was said before that
     cannot be read, and what is said while the wallet is away is there afterwards.
     """
-    with exit_on_error(json_output):
-        home = WalletHome(wallet)
-        wanted = _session_of(home, session)
-        where = where_of(rpc, operator, payee, data)
-        signer = home.unlock(password_from(password_file))
-        done = run_at(
-            home,
-            where,
-            lambda place: _read(place, home, signer, wanted, follow=follow, json_output=json_output),
-        )
-        if json_output:
-            typer.echo(json.dumps({"ok": True, **done}))
+    home, json_output = purse.home, purse.json_output
+    wanted = _session_of(home, session)
+    signer = purse.unlock()
+    done = purse.at(lambda place: _read(place, home, signer, wanted, follow=follow, json_output=json_output))
+    if json_output:
+        typer.echo(json.dumps({"ok": True, **done}))
 
 
 async def _read(

@@ -1,21 +1,27 @@
-"""What every command of `evmesh wallet` is told, and how it answers."""
+"""What every command of `evmesh wallet` is told, and how it answers: in one place for all of them."""
 
 import asyncio
+import inspect
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
 
-from evmesh.app.wallet_home import WalletHome
+from evmesh.app.errors import exit_on_error
+from evmesh.app.wallet_home import WalletHome, password_from
 from evmesh.domain.ids import Address
 from evmesh.domain.money import format_units
 
 if TYPE_CHECKING:
     from evmesh.app.wallet_place import Place, Where
+    from evmesh.ledger.signatures import KeySigner
 
 Json = dict[str, Any]
+Own = ParamSpec("Own")
 
 Home = Annotated[
     Path,
@@ -46,22 +52,84 @@ DataDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout, failures too")]
 
 
-def where_of(rpc: str | None, operator: str | None, payee: str | None, data: Path | None) -> "Where":
-    """Give where the driver said that the money is."""
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What a command works with: the wallet, where its money is, and who hears the answer."""
+
+    home: WalletHome
+    where: "Where"
+    password_file: Path | None
+    json_output: bool
+
+    def unlock(self) -> "KeySigner":
+        """Give the key, once the password is known."""
+        self.home.address()  # nobody is asked for the password of a wallet that is not there
+        return self.home.unlock(password_from(self.password_file))
+
+    def at(self, work: "Callable[[Place], Awaitable[Json]]") -> Json:
+        """Open the operator's place, checked, and give what is found or done there."""
+        from evmesh.app.wallet_place import open_place
+
+        async def opened() -> Json:
+            async with open_place(self.home, self.where) as place:
+                return await work(place)
+
+        return asyncio.run(opened())
+
+    def say(self, report: Json, lines: Sequence[str]) -> None:
+        """Answer."""
+        say(report, self.json_output, lines)
+
+
+def _asked(
+    wallet: Home = HOME,
+    rpc: Rpc = None,
+    operator: Operator = None,
+    payee: Payee = None,
+    data: DataDir = None,
+    json_output: AsJson = False,
+    password_file: PasswordFile = None,
+) -> Purse:
+    """Give what the options that all commands have in common say."""
     from evmesh.app.wallet_place import Where
 
-    return Where(rpc, operator, None if payee is None else Address.parse(payee), data)
+    where = Where(rpc, operator, None if payee is None else Address.parse(payee), data)
+    return Purse(WalletHome(wallet), where, password_file, json_output)
 
 
-def run_at(home: WalletHome, where: "Where", work: "Callable[[Place], Awaitable[Json]]") -> Json:
-    """Open the place, checked, and give what is found or done there."""
-    from evmesh.app.wallet_place import open_place
+_SHARED: Final = inspect.signature(_asked).parameters
 
-    async def opened() -> Json:
-        async with open_place(home, where) as place:
-            return await work(place)
 
-    return asyncio.run(opened())
+def signing(body: Callable[Concatenate[Purse, Own], None]) -> Callable[..., None]:
+    """Make a command of `body`: to its own options come those of all, and its failures are said."""
+    return _command(body, tuple(_SHARED))
+
+
+def looking(body: Callable[Concatenate[Purse, Own], None]) -> Callable[..., None]:
+    """Make a command that needs no password."""
+    return _command(body, tuple(name for name in _SHARED if name != "password_file"))
+
+
+def _command(body: Callable[Concatenate[Purse, Own], None], shared: Sequence[str]) -> Callable[..., None]:
+    own, work = list(inspect.signature(body).parameters.values())[1:], _untyped(body)
+
+    @wraps(body)
+    def command(**given: Any) -> None:
+        common = {name: given.pop(name) for name in shared}
+        with exit_on_error(common["json_output"]):
+            work(_asked(**common), **given)
+
+    whole = [*own, *(_SHARED[name] for name in shared)]
+    hints = {one.name: one.annotation for one in whole}
+    # Typer reads both of what it is given to make the options
+    command.__signature__ = inspect.Signature(whole)  # type: ignore[attr-defined]
+    command.__annotations__ = hints
+    return command
+
+
+def _untyped(body: Callable[Concatenate[Purse, Own], None]) -> Callable[..., None]:
+    """Let go of what a body is given beside the purse: Typer gives what its signature says."""
+    return body
 
 
 def say(report: Json, json_output: bool, lines: Sequence[str]) -> None:

@@ -6,11 +6,12 @@ What was written down last says where to go on (`wallet_book.py`).
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from evmesh.app.clock import WallClock
 from evmesh.app.operator_client import Json, OperatorClient
 from evmesh.app.records_client import countersign_kept
-from evmesh.app.wallet_ask import NoRoom, Offer, ask, new_charge, require_same_time
+from evmesh.app.wallet_ask import NoRoom, Offer, ask, new_charge, renew, require_same_time
 from evmesh.app.wallet_book import Charge, ChargeBook, Stage
 from evmesh.app.wallet_follow import CAME_TO_NOTHING, Following
 from evmesh.app.wallet_home import By, WalletHome
@@ -21,7 +22,7 @@ from evmesh.app.wallet_secure import Securing
 from evmesh.app.wallet_station import Station, find_station
 from evmesh.app.wallet_talk import Talk
 from evmesh.app.wallet_transfer import Transferring
-from evmesh.app.wallet_wish import Wish, price_words
+from evmesh.app.wallet_wish import Wish, price_words, time_words
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.money import format_units
 from evmesh.domain.sessions import Way
@@ -93,50 +94,56 @@ class Paying:
         station = await find_station(self._place, code)
         await require_same_time(self._place, station.now, self._clock.now())
         energy = wish.energy_at(station.price, station.rating)
-        departure = wish.departure(station.now, energy, station.rating)
+        departure = wish.departure(station.now, energy, station.rating, station.zone)
         charge = new_charge(station, wish, energy, departure)
         if wish.way is Way.TRANSFER:
             await self._transferring.price(charge)
-            self._have_confirmed(station, charge, "")
+            self._show(station, charge)
+            await self._transferring.require_enough(charge)
+            self._have_confirmed()
             self._book.save(charge)
             return charge
         await self._confirm(station, charge)
         refused, asks = await self._ask(charge), 1
         while refused is not None:
-            offer = self._chosen(refused, wish, departure)
+            offer = self._chosen(refused, wish, departure, station)
             if offer is None or asks == _MOST_ASKS:
-                raise NoFit(refused)
+                raise NoFit(refused, station.zone)
             charge = new_charge(station, wish, offer.energy, offer.departure)
             await self._confirm(station, charge)
             refused, asks = await self._ask(charge), asks + 1
         return charge
 
     async def _confirm(self, station: Station, charge: Charge) -> None:
-        """Look whether the money is there, then have the charge confirmed."""
+        """Show the charge, look whether the money is there, then have it confirmed."""
+        self._show(station, charge)
         missing = await self._securing.require_enough(charge)
-        deposit = f", of which {format_units(missing)} are deposited now" if missing else ""
-        self._have_confirmed(station, charge, deposit)
+        if missing:
+            self._talk.say(f"deposit    {format_units(missing)} now; what is not charged stays yours")
+        self._have_confirmed()
+        await renew(self._place, self._api, charge, self._clock.now())
 
-    def _have_confirmed(self, station: Station, charge: Charge, deposit: str) -> None:
-        """Say price, worst case and risk; raises Refused `wallet.declined` where the answer is no."""
-        until = datetime.fromtimestamp(charge.departure, UTC).astimezone()
-        smart = "when it is cheapest" if charge.flexible else "as fast as possible"
+    def _show(self, station: Station, charge: Charge) -> None:
+        """Say place, price, worst case and risk, whether or not the wallet can pay it."""
         self._talk.say(
             *station.lines(),
             f"price      {price_words(charge.price_of())}",
-            f"asked for  {charge.energy / 1000:g} kWh until {until:%a %H:%M}, {smart}",
-            f"worst case {format_units(charge.max_cost)}{deposit}",
+            f"asked for  {charge.energy / 1000:g} kWh {_when(station, charge)}",
+            f"worst case {format_units(charge.max_cost)}",
             *worst_case(charge),
         )
+
+    def _have_confirmed(self) -> None:
+        """Raise Refused `wallet.declined` where the answer is no."""
         if not self._talk.confirm("Sign and pay?"):
             raise Refused("wallet.declined", "nothing was signed")
 
-    def _chosen(self, refused: NoRoom, wish: Wish, departure: datetime) -> Offer | None:
+    def _chosen(self, refused: NoRoom, wish: Wish, departure: datetime, station: Station) -> Offer | None:
         """Give the offer to take after a no: the named one, or for a time what fits into it."""
         number = self._options.take
         if number is not None:
             if not 0 < number <= len(refused.offers):
-                raise NoFit(refused)
+                raise NoFit(refused, station.zone)
             return refused.offers[number - 1]
         if wish.time is not None:
             fits = [one for one in refused.offers if one.departure <= departure]
@@ -166,7 +173,7 @@ class Paying:
         if charge.stage is Stage.ASKED:
             refused = await self._ask(charge)
             if refused is not None:
-                raise NoFit(refused)
+                raise NoFit(refused, ZoneInfo(charge.zone))
         if charge.stage is Stage.OFFERED:
             await self._secure(charge)
             self._talk.say(
@@ -227,20 +234,30 @@ class Paying:
 class NoFit(Refused):
     """The energy does not fit; the proof was checked, and these are the offers."""
 
-    def __init__(self, refused: NoRoom) -> None:
+    def __init__(self, refused: NoRoom, zone: ZoneInfo) -> None:
+        """`zone` is the station's: departures are shown on its clock."""
         super().__init__(
             refused.code,
             f"{refused.what}: {refused.deficit} Wh too much; the proof of that was checked",
             do="say it again with --take and the number of an offer" if refused.offers else "choose another",
         )
         self.offers = refused.offers
+        self._zone = zone
 
     def lines(self) -> list[str]:
         """Give the offers, numbered from 1."""
         return [
-            f"offer {number}    {one.energy / 1000:g} kWh until {one.departure.astimezone():%a %H:%M}"
+            f"offer {number}    {one.energy / 1000:g} kWh until {time_words(one.departure, self._zone)}"
             for number, one in enumerate(self.offers, 1)
         ]
+
+
+def _when(station: Station, charge: Charge) -> str:
+    """Say by when and how; of a transfer nobody said when the car leaves."""
+    if charge.way is Way.TRANSFER:
+        return "as fast as possible; no departure is agreed, and after a day what is left goes back"
+    smart = "when it is cheapest" if charge.flexible else "as fast as possible"
+    return f"until {time_words(datetime.fromtimestamp(charge.departure, UTC), station.zone)}, {smart}"
 
 
 def report_of(charge: Charge) -> Json:

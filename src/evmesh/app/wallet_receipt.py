@@ -10,6 +10,7 @@ from evmesh.app.receipt_facts import read_chain_facts
 from evmesh.app.verdict import report_lines
 from evmesh.app.wallet_book import Charge
 from evmesh.app.wallet_place import Place
+from evmesh.app.wallet_terms import are_kept
 from evmesh.domain.errors import EvmeshError, IntegrityFailure, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.domain.receipt import Receipt
@@ -78,7 +79,8 @@ def _require_ours(receipt: Receipt, charge: Charge, payer: Address) -> None:
     for name, holds in (
         ("session", receipt.session.text == charge.session),
         ("request", not signed or receipt.request == charge.request(payer)),
-        ("price", receipt.price == charge.price),
+        ("price", receipt.price == charge.price or (not signed and receipt.price < charge.price)),
+        ("fee", are_kept(charge, receipt)),
         ("payee", receipt.payee.text == charge.payee),
         ("vouchers", highest <= charge.signed),
         ("amount", receipt.due <= most),

@@ -7,6 +7,7 @@ operator, or who poses as one, cannot name another price, payee or deposit addre
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from evmesh.app.wallet_place import Place
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, ProtocolViolation, Refused
@@ -32,10 +33,11 @@ class Station:
     latitude_udeg: int
     longitude_udeg: int
     name: str
-    """The operator's word, as are the three below."""
+    """The operator's word, as are the four below."""
     status: str
     min_deposit: int
     now: datetime
+    zone: ZoneInfo
 
     def lines(self) -> list[str]:
         """Say where and what it is, to a person."""
@@ -93,8 +95,9 @@ def _checked(place: Place, facts: AssetFacts, page: dict[str, Any]) -> Station:
         }
         name, status = printable(str(page["name"]), 60), printable(str(page["status"]), 40)
         now = datetime.fromisoformat(str(page["now"]))
+        zone = ZoneInfo(str(page["time_zone"]))
         least = parse_units(page["min_deposit"])
-    except (KeyError, TypeError, ValueError, InvalidInput) as error:
+    except (KeyError, TypeError, ValueError, OSError, InvalidInput) as error:
         raise ProtocolViolation("operator.bad_station", "the station's page cannot be read") from error
     registered = {
         "asset": facts.asset,
@@ -135,6 +138,7 @@ def _checked(place: Place, facts: AssetFacts, page: dict[str, Any]) -> Station:
         status=status,
         min_deposit=least,
         now=now,
+        zone=zone,
     )
 
 

@@ -12,9 +12,10 @@ from evmesh.app.wallet_home import WalletHome
 from evmesh.app.wallet_moves import own_gas
 from evmesh.app.wallet_place import Place
 from evmesh.app.wallet_talk import Talk
+from evmesh.app.wallet_terms import keep_terms
 from evmesh.domain.errors import InvalidInput, ProtocolViolation, Refused, Unavailable
 from evmesh.domain.ids import Address, SessionId
-from evmesh.domain.money import format_units, parse_units
+from evmesh.domain.money import format_units
 from evmesh.ledger.abi import encode_call
 from evmesh.ledger.answers import printable
 from evmesh.ledger.signatures import KeySigner
@@ -44,28 +45,31 @@ class Transferring:
         self._talk = talk
 
     async def price(self, charge: Charge) -> None:
-        """Add the fee of a return to what the energy costs; raises Refused where no transfer is taken.
+        """Add the fee of a return to what the energy costs.
 
-        `transfer.closed`, `transfer.too_little` or `wallet.too_little`.
+        Raises Refused `transfer.closed` where no transfer is taken, or `transfer.too_little`, and
+        IntegrityFailure `operator.bad_terms` where the operator did not sign what its page says.
         """
-        terms = (await self._api.station(charge.code)).get("transfer")
-        if not isinstance(terms, dict) or terms.get("open") is not True:
-            why = printable(str((terms or {}).get("why")), 60) if isinstance(terms, dict) else "unknown"
+        page = (await self._api.station(charge.code)).get("transfer")
+        if not isinstance(page, dict) or page.get("open") is not True:
+            why = printable(str((page or {}).get("why")), 60) if isinstance(page, dict) else "unknown"
             raise Refused(
                 "transfer.closed", f"plain transfers are not taken here ({why})", do="pay another way"
             )
-        fee, least = parse_units(terms.get("fee")), parse_units(terms.get("minimum"))
+        terms = keep_terms(self._place, charge, page)
         charge.budget = charge.max_cost
-        charge.max_cost += fee
-        if charge.max_cost < least:
+        charge.max_cost += terms.fee
+        if charge.max_cost < terms.minimum:
             raise Refused(
                 "transfer.too_little",
                 f"{format_units(charge.max_cost)} is below the least that starts a charge",
-                do=f"pay {format_units(least)} or more",
+                do=f"pay {format_units(terms.minimum)} or more",
             )
-        await LocalWallet(self._signer, self._place.rpc, self._place.trust.chain).require_balance(
-            charge.max_cost
-        )
+
+    async def require_enough(self, charge: Charge) -> None:
+        """Raise Refused `wallet.too_little` where the wallet does not hold what is to be sent."""
+        wallet = LocalWallet(self._signer, self._place.rpc, self._place.trust.chain)
+        await wallet.require_balance(charge.max_cost)
 
     async def send(self, charge: Charge) -> None:
         """Send the tokens with the wallet's own gas, once, and find the charge that they became.

@@ -2,13 +2,15 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.money import MAX_UNITS, Price, cost_of, energy_within, format_units, parse_amount
 from evmesh.domain.sessions import Way
+from evmesh.domain.transfers import STAY
 from evmesh.domain.units import W, Wh, energy_from_watts
 
 MOST_ENERGY: Final = Wh(2**31 - 1)
@@ -54,13 +56,17 @@ class Wish:
             )
         return wanted
 
-    def departure(self, now: datetime, energy: Wh, rating: W) -> datetime:
+    def departure(self, now: datetime, energy: Wh, rating: W, zone: ZoneInfo) -> datetime:
         """Give until when, at `now`: without a word as long as the time, or time enough for the energy.
 
-        Raises InvalidInput `wish.bad_until`, `wish.past` or `wish.too_late`.
+        HH:MM is what a clock at the station shows, in its `zone`. A transfer carries no departure: the
+        operator ends what it pays for after a day. Raises InvalidInput `wish.bad_until`, `wish.past` or
+        `wish.too_late`.
         """
-        if self.until is not None:
-            at = _instant(self.until, now)
+        if self.way is Way.TRANSFER:
+            at = now + STAY
+        elif self.until is not None:
+            at = _instant(self.until, now, zone)
         elif self.time is not None:
             at = now + self.time
         else:
@@ -85,6 +91,13 @@ def parse_wish(
             "wish.not_one",
             "nothing says how much" if not given else "more than one thing says how much",
             do="name one of --energy 12kWh, --money 5.00 and --time 90min",
+        )
+    if way is Way.TRANSFER and until is not None:
+        raise InvalidInput(
+            "wish.no_departure",
+            "a transfer carries no departure: it charges as fast as possible, for a day at most",
+            do="leave --until out, or pay another way",
+            path="--until",
         )
     return Wish(
         energy=None if energy is None else parse_energy(energy),
@@ -150,12 +163,19 @@ def price_words(price: Price) -> str:
     return f"{format_units(price)} per kWh"
 
 
-def _instant(text: str, now: datetime) -> datetime:
-    """Read HH:MM of the next day that has it, in this machine's zone, or RFC 3339."""
+def time_words(at: datetime, zone: ZoneInfo) -> str:
+    """Write an instant as a clock at the station shows it, and which clock that is."""
+    return f"{at.astimezone(zone):%a %H:%M} ({zone.key})"
+
+
+def _instant(text: str, now: datetime, zone: ZoneInfo) -> datetime:
+    """Read HH:MM of the next day that has it, in the station's zone, or RFC 3339."""
     if match := _CLOCK.fullmatch(text.strip()):
-        here = now.astimezone()
-        at = here.replace(hour=int(match[1]), minute=int(match[2]), second=0, microsecond=0)
-        return at if at > here else at + timedelta(days=1)
+        wall = now.astimezone(zone).replace(
+            hour=int(match[1]), minute=int(match[2]), second=0, microsecond=0, fold=0
+        )
+        at = wall.astimezone(UTC)
+        return at if at > now else (wall + timedelta(days=1)).astimezone(UTC)  # a day on the same clock
     try:
         at = datetime.fromisoformat(text.strip())
         if at.tzinfo is not None:

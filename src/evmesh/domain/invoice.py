@@ -1,7 +1,8 @@
 """An invoice: a receipt as an accountant wants it, with the seller's name and a number.
 
-Every amount is the receipt's own or follows from it here, in whole token units. Number and day of
-issue are the operator's: a receipt does not know how many invoices there were before.
+Every amount is the receipt's own or follows from it here, in token units. What is exact to the unit is
+rounded to cents once, in the total; net and VAT are parts of that. Number and day of issue are the
+operator's: a receipt does not know how many invoices there were before.
 """
 
 import re
@@ -17,6 +18,9 @@ from evmesh.domain.units import Wh
 
 VAT_WHOLE: Final = 10_000
 """VAT rates are hundredths of a per cent: 1900 is 19 %."""
+
+CENT: Final = 10_000
+"""Token units in a hundredth of the currency: the law wants what is owed in whole ones."""
 
 _NUMBER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9/._-]{0,30}[A-Za-z0-9])?")
 
@@ -104,16 +108,25 @@ class Invoice:
 
     @property
     def total(self) -> int:
-        """What is owed, VAT included."""
+        """What is owed and paid, VAT included, exact to the token unit."""
         return self.receipt.due
 
     @property
+    def rounded(self) -> int:
+        """The total in whole cents, half a cent up: what the invoice is over."""
+        return _to_cents(self.total, 1)
+
+    @property
     def net(self) -> int:
-        """The total without VAT, rounded half up to a token unit."""
-        parts = VAT_WHOLE + (self.seller.vat or 0)
-        return (2 * self.total * VAT_WHOLE + parts) // (2 * parts)
+        """The rounded total without VAT, in whole cents, half a cent up."""
+        return _to_cents(self.rounded * VAT_WHOLE, VAT_WHOLE + (self.seller.vat or 0))
 
     @property
     def vat_amount(self) -> int:
-        """The VAT in the total: net and VAT add up to it exactly."""
-        return self.total - self.net
+        """The VAT in the rounded total: net and VAT add up to it exactly."""
+        return self.rounded - self.net
+
+
+def _to_cents(units: int, parts: int) -> int:
+    """Give units ÷ parts, to the nearest cent."""
+    return (2 * units + parts * CENT) // (2 * parts * CENT) * CENT

@@ -16,7 +16,7 @@ from evmesh.domain.canonical import MAX_DOCUMENT_INT
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.money import Price
 from evmesh.domain.problem import Problem, parse_problem
-from evmesh.domain.problem_tree import TreeProblem, TreeRequest
+from evmesh.domain.problem_tree import Battery, TreeProblem, TreeRequest
 from evmesh.domain.problem_tree_file import parse_tree_problem, write_tree_problem
 from evmesh.domain.problem_tree_groups import Group
 from evmesh.domain.schedule import Refusal, Schedule, parse_schedule
@@ -31,15 +31,19 @@ _PER_WH: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TreeShape:
-    """The cables between the supply and the requests; `of` names the group of each request by its id."""
+    """The cables between the supply and the requests; `of` names the group of each request by its id.
+
+    Batteries on the way take and give what the plan says; the view from above does not show them.
+    """
 
     groups: tuple[Group, ...]
     of: Mapping[str, str] = field(hash=False)
+    batteries: tuple[Battery, ...] = ()
 
     def tree(self, problem: Problem) -> TreeProblem:
         """Give the problem with its cables."""
         requests = tuple(TreeRequest(self.of[one.id], one) for one in problem.requests)
-        return TreeProblem(problem.grid, self.groups, problem.supply, requests)
+        return TreeProblem(problem.grid, self.groups, problem.supply, requests, batteries=self.batteries)
 
     def write(self, problem: Problem) -> bytes:
         """Write `evmesh.problem/2`."""
@@ -51,18 +55,19 @@ def is_tree(raw: bytes) -> bool:
     return _TREE_PROBLEM.search(raw) is not None
 
 
-def read_problem(raw: bytes) -> Problem:
+def read_problem(raw: bytes, *, with_batteries: bool = False) -> Problem:
     """Read a problem of either format; of a tree its cables are the problem's shape.
 
-    Raises InvalidInput, with `problem.not_one_supply` for a tree with batteries, supply on the way, exports
-    or cars that give back: of these there is no view from above.
+    Raises InvalidInput, with `problem.not_one_supply` for a tree with supply on the way, exports, cars that
+    give back or, where they are not asked for, batteries: of these there is no view from above.
     """
     if not is_tree(raw):
         return parse_problem(raw)
     tree = parse_tree_problem(raw)
-    if tree.batteries or tree.local or tree.exports or any(one.v2g is not None for one in tree.requests):
+    stores = () if with_batteries else tree.batteries
+    if stores or tree.local or tree.exports or any(one.v2g is not None for one in tree.requests):
         raise InvalidInput("problem.not_one_supply", "this tree has more than one supply and cars that take")
-    shape = TreeShape(tree.groups, {one.id: one.group for one in tree.requests})
+    shape = TreeShape(tree.groups, {one.id: one.group for one in tree.requests}, tree.batteries)
     return Problem(tree.grid, tree.imports, tuple(one.car for one in tree.requests), shape)
 
 

@@ -22,6 +22,7 @@ from evmesh.domain.receipt_parts import (
     TreeHead,
 )
 from evmesh.domain.receipt_payment import TransferPayment
+from evmesh.domain.receipt_shortfall import Shortfall
 from evmesh.domain.signed_document import SIGNATURE_BYTES, SignedDocument
 from evmesh.domain.signed_meter import SignedMeter
 from evmesh.domain.signed_types import ChargeRequest, SessionOffer
@@ -42,6 +43,7 @@ class Receipt(SignedDocument):
     vouchers the highest must be there, the others may be. A charge by transfer has a `payment` instead:
     no vouchers, and nobody signed its request, so `request_signature` is empty. `signed_meter` is there
     where the meter has signed the charge itself; `meter_key` is whose key signed the readings in any case.
+    `shortfall` is there where a cap took some of what was promised, and it was not made up for.
     """
 
     FORMAT: ClassVar[str] = "evmesh.receipt/1"
@@ -68,6 +70,7 @@ class Receipt(SignedDocument):
     signature: bytes = b""
     payment: TransferPayment | None = None
     signed_meter: SignedMeter | None = None
+    shortfall: Shortfall | None = None
 
     def content(self) -> Json:
         """Give all members but `format` and `signature`."""
@@ -93,6 +96,7 @@ class Receipt(SignedDocument):
             "meter_key": self.meter_key.to_json(),
             **({} if self.payment is None else {"payment": self.payment.to_json()}),
             **({} if self.signed_meter is None else {"signed_meter": self.signed_meter.to_json()}),
+            **({} if self.shortfall is None else {"shortfall": self.shortfall.to_json()}),
         }
 
     @classmethod
@@ -135,6 +139,7 @@ class Receipt(SignedDocument):
             signature=members.bytes_of("signature", SIGNATURE_BYTES),
             payment=payment,
             signed_meter=_signed_meter(members),
+            shortfall=Shortfall.read(members.object("shortfall")) if members.has("shortfall") else None,
         )
         members.done()
         return receipt

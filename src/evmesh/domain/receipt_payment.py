@@ -7,6 +7,7 @@ from evmesh.domain.canonical import Json
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import Address
 from evmesh.domain.strict import StrictFields, write_bytes
+from evmesh.domain.transfer_terms import TransferTerms
 from evmesh.domain.transfers import MAX_TRANSFERS, TransferRef, budget_of
 
 _WAY: Final = "transfer"
@@ -52,7 +53,7 @@ class TransferPayment:
 
     `opened_by` is the first transfer, which names the deposit and its payments; `salt` and it make the
     nonce of the request. `fee` is what a return costs its receiver: so much of what was received is no
-    budget.
+    budget. `terms` are the operator's that were in force when it was paid, and have the same fee.
     """
 
     deposit_address: Address
@@ -60,6 +61,7 @@ class TransferPayment:
     salt: bytes
     fee: int
     transfers: tuple[PaidTransfer, ...]
+    terms: TransferTerms
 
     @property
     def received(self) -> int:
@@ -79,6 +81,7 @@ class TransferPayment:
             "salt": write_bytes(self.salt),
             "fee": str(self.fee),
             "transfers": [one.to_json() for one in self.transfers],
+            "terms": self.terms.to_json(),
         }
 
     @classmethod
@@ -91,6 +94,7 @@ class TransferPayment:
             salt=members.bytes_of("salt", 32),
             fee=members.units("fee"),
             transfers=_read_transfers(members, "transfers"),
+            terms=TransferTerms.read(members.object("terms")),
         )
         opened_by.done()
         members.done()
@@ -104,6 +108,7 @@ class DepositSplit:
 
     `transfers` are those that were received; none where the chain changed while the settlement was
     written, so that it is not known which. `lost` are those that the chain took back: they count for nothing.
+    `terms` are the operator's, by which the fee is taken.
     """
 
     address: Address
@@ -112,6 +117,7 @@ class DepositSplit:
     returned: int
     fee: int
     kept: int
+    terms: TransferTerms
     transfers: tuple[PaidTransfer, ...] = ()
     lost: tuple[PaidTransfer, ...] = ()
 
@@ -123,6 +129,7 @@ class DepositSplit:
             "returned": str(self.returned),
             "fee": str(self.fee),
             "kept": str(self.kept),
+            "terms": self.terms.to_json(),
             "transfers": [one.to_json() for one in self.transfers],
             "lost": [one.to_json() for one in self.lost],
         }
@@ -137,6 +144,7 @@ class DepositSplit:
             returned=members.units("returned"),
             fee=members.units("fee"),
             kept=members.units("kept"),
+            terms=TransferTerms.read(members.object("terms")),
             transfers=_read_transfers(members, "transfers"),
             lost=_read_transfers(members, "lost"),
         )

@@ -7,7 +7,7 @@ from typing import Final
 
 from evmesh.domain.ids import Address, ConnectorRef, EvseId, SessionId, StationId
 from evmesh.domain.money import Price
-from evmesh.domain.units import Milliamp, W, Wh
+from evmesh.domain.units import MIN_CURRENT, Milliamp, W, Wh, watts_from_current
 
 
 class ConnectorStatus(StrEnum):
@@ -48,6 +48,13 @@ class Connector:
     where the site file does not say it. A car on one phase loads the first."""
     ocmf_key: bytes = b""
     """The public key of its meter, a DER SubjectPublicKeyInfo, where the meter signs what it says."""
+    least_current: Milliamp = MIN_CURRENT
+    """The least current that it can offer a car."""
+
+    @property
+    def least_power(self) -> W:
+        """What its least current carries on all of its phases."""
+        return watts_from_current(self.least_current, self.phases)
 
 
 @dataclass(frozen=True, slots=True)

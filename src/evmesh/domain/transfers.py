@@ -6,7 +6,7 @@ remainder, to the sender. Nothing is made or lost: received = due + returned + f
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Literal, Self
 
@@ -16,6 +16,15 @@ from evmesh.domain.typed_data import Keccak
 
 MAX_TRANSFERS: Final = 100
 """How many transfers one charge may stand on: its receipt names each."""
+
+STAY: Final = timedelta(days=1)
+"""How long a charge by transfer may take: nobody said when the car leaves."""
+
+PER_ADDRESS: Final = 2**16
+"""Transfers to one address that a transaction can have: more would not fit into a block."""
+
+_PER_TRANSACTION: Final = 2**26
+"""A thousand addresses of `PER_ADDRESS` each."""
 
 Purpose = Literal["due", "return"]
 
@@ -27,7 +36,9 @@ _REQUEST_LABEL: Final = b"evmesh.transfer/1"
 class TransferRef:
     """One transfer: its transaction, and which of that transaction's transfers to this address it is, from 0.
 
-    The number of a log changes when a block is made anew with the same transaction; this does not.
+    Those to the second of our addresses in one transaction are counted from 2^16, to the third from 2^17,
+    so that no two have one name; `rank` is the number without that. The number of a log changes when a
+    block is made anew with the same transaction; this does not.
     """
 
     tx_hash: bytes
@@ -37,6 +48,16 @@ class TransferRef:
     def text(self) -> str:
         """Give the form of keys: `0x…:0`."""
         return f"0x{self.tx_hash.hex()}:{self.position}"
+
+    @property
+    def of_transaction(self) -> "TransferRef":
+        """Give the transfer itself, where this is the name of a deposit that it opened again."""
+        return replace(self, position=self.position % _PER_TRANSACTION)
+
+    @property
+    def rank(self) -> int:
+        """Give which of its transaction's transfers to its own address it is, from 0."""
+        return self.position % PER_ADDRESS
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -115,6 +136,7 @@ class Deposit:
 
     `fee` is what the return costs its receiver, stated when the deposit was opened. `salt` is in the
     nonce of the request that the session stands for, so that only who has the receipt finds its row.
+    `terms` names the signed terms that hold for it, by `terms_hash`; `word` is the signed word on its return.
     """
 
     ref: TransferRef
@@ -128,6 +150,8 @@ class Deposit:
     due: Payout | None = None
     returned: Payout | None = None
     settled: bool = False
+    terms: str = ""
+    word: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +223,11 @@ def payout_nonce(purpose: Purpose, first: TransferRef, keccak: Keccak) -> bytes:
 
 
 def named_again(opened_by: TransferRef, times: int) -> TransferRef:
-    """Give the name of a deposit that one transfer opens again, when its first one is settled, 2^32 apart.
+    """Give the name of a deposit that one transfer opens again, when its first one is settled, 2^26 apart.
 
     No transaction has so many transfers, so neither names nor the nonces of payments meet.
     """
-    return replace(opened_by, position=opened_by.position + times * 2**32)
+    return replace(opened_by, position=opened_by.position + times * _PER_TRANSACTION)
 
 
 def request_nonce(salt: bytes, first: TransferRef, keccak: Keccak) -> bytes:

@@ -2,11 +2,17 @@
 
 Every contract's address follows from the deployer's account and a nonce, so a deployment that was
 interrupted goes on where it stopped, and one that the chain lost is made again at the same place.
+
+A contract is for ever, a compiler is not: what a later release would make has other bytes. So the file
+also holds the hash of the code that was found at each address when it was written, and that is what a
+node is held against. Only where it names none (it was written before that) our own artifact is.
 """
 
 import asyncio
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +22,7 @@ from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused, Unavai
 from evmesh.domain.ids import Address
 from evmesh.ledger.abi import artifact, creation_code
 from evmesh.ledger.keys import open_keys
-from evmesh.ledger.rpc import JsonRpc, NodeRefused, no_gas
+from evmesh.ledger.rpc import JsonRpc, NodeRefused, from_hex, no_gas
 from evmesh.ledger.transactions import LegacyTransaction, created_address
 from evmesh.ports import Signer
 
@@ -28,16 +34,30 @@ MINED_WITHIN_S: Final = 120
 
 _FINAL_POLL_S: Final = 0.25
 _GAS_MARGIN_PERCENT: Final = 120
-_NAMES: Final = tuple(field.name for field in fields(Contracts) if field.name != "chain_id")
+_NAMES: Final = tuple(one.name for one in fields(Contracts) if one.name != "chain_id")
+_ARTIFACTS: Final = {
+    "token": "DevToken",
+    "registry": "AssetRegistry",
+    "notary": "MeterNotary",
+    "charge_tab": "ChargeTab",
+    "status": "AssetStatus",
+    "flex": "FlexToken",
+    "flex_tab": "ChargeTab",
+    "board": "MessageBoard",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where the contracts are, since which block, and who made them."""
+    """Where the contracts are, since which block, who made them, and the hash of each one's code.
+
+    `codes` are SHA-256 in hexadecimal by the contract's name, over what the node has, immutables too.
+    """
 
     contracts: Contracts
     block: int
     deployer: Address
+    codes: Mapping[str, str] = field(default_factory=dict)
 
 
 async def deploy(
@@ -61,17 +81,17 @@ async def deploy(
     known = load_deployment(directory) if path.exists() else None
     if known is not None:
         _require_chain(known, chain_id)
-        if await is_deployed(rpc, known.contracts):
-            return known
-    maker = _Maker(rpc, deployer, chain_id)
+        if await is_deployed(rpc, known):
+            return known if known.codes else await _saved(rpc, path, known)
+    maker = _Maker(rpc, deployer, chain_id, {} if known is None else known.codes)
     block = await rpc.block_number()
-    token = token or await maker.make("DevToken")
-    registry = await maker.make("AssetRegistry")
-    notary = await maker.make("MeterNotary")
-    tab = await maker.make("ChargeTab", token, window_s)
-    status = await maker.make("AssetStatus")
+    token = token or await maker.make("token")
+    registry = await maker.make("registry")
+    notary = await maker.make("notary")
+    tab = await maker.make("charge_tab", token, window_s)
+    status = await maker.make("status")
     issuer = issuer or open_keys(directory / "keys").operator.address
-    flex = await maker.make("FlexToken", issuer, FLEX_CAP)
+    flex = await maker.make("flex", issuer, FLEX_CAP)
     contracts = Contracts(
         chain_id,
         registry=registry,
@@ -80,8 +100,8 @@ async def deploy(
         token=token,
         status=status,
         flex=flex,
-        flex_tab=await maker.make("ChargeTab", flex, window_s),
-        board=await maker.make("MessageBoard"),
+        flex_tab=await maker.make("flex_tab", flex, window_s),
+        board=await maker.make("board"),
     )
     if known is not None and known.contracts != contracts:
         raise IntegrityFailure(
@@ -89,12 +109,10 @@ async def deploy(
             "the contracts would not be made where contracts.json says they are",
             do="use the deployer key and the token that the data directory was made with",
         )
-    deployment = Deployment(contracts, block, deployer.address)
-    _save(path, deployment)
-    return deployment
+    return await _saved(rpc, path, Deployment(contracts, block, deployer.address))
 
 
-async def wait_final(rpc: JsonRpc, contracts: Contracts, confirmations: int) -> None:
+async def wait_final(rpc: JsonRpc, deployment: Deployment, confirmations: int) -> None:
     """Return once the newest block has so many, itself counted, and the contracts are still there.
 
     Raises Unavailable `chain.not_mined` where blocks do not come, IntegrityFailure
@@ -110,7 +128,7 @@ async def wait_final(rpc: JsonRpc, contracts: Contracts, confirmations: int) -> 
             )
         await asyncio.sleep(_FINAL_POLL_S)
         waited += _FINAL_POLL_S
-    if not await is_deployed(rpc, contracts):
+    if not await is_deployed(rpc, deployment):
         raise IntegrityFailure(
             "chain.reorganised", "the chain has taken the contracts back", do="deploy again"
         )
@@ -132,6 +150,7 @@ def load_deployment(directory: Path) -> Deployment:
             contracts=Contracts(chain_id=int(document["chain_id"]), **addresses),
             block=int(document["block"]),
             deployer=Address.parse(document["deployer"]),
+            codes={str(name): str(code) for name, code in document.get("codes", {}).items()},
         )
     except FileNotFoundError as error:
         raise InvalidInput(
@@ -145,28 +164,35 @@ def load_deployment(directory: Path) -> Deployment:
         ) from error
 
 
-async def is_deployed(rpc: JsonRpc, contracts: Contracts) -> bool:
-    """Say whether our own code is where our contracts are, and some code at the token."""
-    named = [
-        ("AssetRegistry", contracts.registry),
-        ("MeterNotary", contracts.notary),
-        ("ChargeTab", contracts.charge_tab),
-        ("AssetStatus", contracts.status),
-        ("FlexToken", contracts.flex),
-        ("ChargeTab", contracts.flex_tab),
-        ("MessageBoard", contracts.board),
-    ]
-    addresses = [*(address for _, address in named), contracts.token]
-    codes = await rpc.batch([("eth_getCode", (address.text, "latest")) for address in addresses])
-    return codes[-1] != "0x" and all(
-        is_code_of(name, code) for (name, _), code in zip(named, codes[:-1], strict=True)
-    )
+async def is_deployed(rpc: JsonRpc, deployment: Deployment) -> bool:
+    """Say whether the very code is where our contracts are that was there, and some code at the token."""
+    found = await _found(rpc, deployment.contracts)
+    paid_with = found.pop("token")  # whoever made that
+    return paid_with != "0x" and all(_is_ours(name, code, deployment.codes) for name, code in found.items())
+
+
+async def _found(rpc: JsonRpc, contracts: Contracts) -> dict[str, str]:
+    """Read the code at each contract, by its name."""
+    addresses = [getattr(contracts, name).text for name in _NAMES]
+    codes = await rpc.batch([("eth_getCode", (address, "latest")) for address in addresses])
+    return dict(zip(_NAMES, codes, strict=True))
+
+
+def _is_ours(name: str, code: str, known: Mapping[str, str]) -> bool:
+    if name in known:
+        return _hash(code) == known[name]
+    return is_code_of(_ARTIFACTS[name], code)
+
+
+def _hash(code: str) -> str:
+    return sha256(from_hex(code)).hexdigest()
 
 
 class _Maker:
     """Makes contracts at the deployer's nonces, from 0 on."""
 
-    def __init__(self, rpc: JsonRpc, signer: Signer, chain_id: int) -> None:
+    def __init__(self, rpc: JsonRpc, signer: Signer, chain_id: int, known: Mapping[str, str]) -> None:
+        self._known = known
         self._rpc = rpc
         self._signer = signer
         self._chain_id = chain_id
@@ -187,7 +213,7 @@ class _Maker:
                 f"the deployer {self._signer.address} did something else at nonce {nonce}",
                 do="use a fresh data directory: it brings a deployer of its own",
             )
-        await self._send(nonce, creation_code(name, *arguments))
+        await self._send(nonce, creation_code(_ARTIFACTS[name], *arguments))
         waited, pause = 0.0, 0.05
         while not await self._is_there(name, address):
             if waited > MINED_WITHIN_S:
@@ -197,7 +223,8 @@ class _Maker:
         return address
 
     async def _is_there(self, name: str, address: Address) -> bool:
-        return is_code_of(name, await self._rpc.call("eth_getCode", address.text, "latest"))
+        code = await self._rpc.call("eth_getCode", address.text, "latest")
+        return is_code_of(_ARTIFACTS[name], code) or _is_ours(name, code, self._known)
 
     async def _send(self, nonce: int, code: bytes) -> None:
         sender = self._signer.address.text
@@ -230,6 +257,15 @@ def _require_chain(known: Deployment, chain_id: int) -> None:
         )
 
 
+async def _saved(rpc: JsonRpc, path: Path, deployment: Deployment) -> Deployment:
+    """Write a deployment with the code that is there now, and give it."""
+    found = await _found(rpc, deployment.contracts)
+    codes = {name: _hash(code) for name, code in found.items() if name != "token"}
+    deployment = replace(deployment, codes=codes)
+    _save(path, deployment)
+    return deployment
+
+
 def _save(path: Path, deployment: Deployment) -> None:
     contracts = deployment.contracts
     addresses = {name: getattr(contracts, name).text for name in _NAMES}
@@ -237,6 +273,7 @@ def _save(path: Path, deployment: Deployment) -> None:
         "format": FORMAT,
         "chain_id": contracts.chain_id,
         "contracts": addresses,
+        "codes": dict(deployment.codes),
         "block": deployment.block,
         "deployer": str(deployment.deployer),
     }

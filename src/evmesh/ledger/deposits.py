@@ -7,6 +7,7 @@ Implements the port `DepositChain`.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -14,7 +15,7 @@ import structlog
 from evmesh.domain.chain import Mined
 from evmesh.domain.errors import ProtocolViolation, Refused, Unavailable
 from evmesh.domain.ids import Address
-from evmesh.domain.transfers import SeenTransfer, TransferRef
+from evmesh.domain.transfers import PER_ADDRESS, SeenTransfer, TransferRef
 from evmesh.domain.typed_data import digest
 from evmesh.ledger.abi import decode_values, encode_call, event_topic
 from evmesh.ledger.answers import nonsense
@@ -85,6 +86,14 @@ class DepositAddresses:
         """Give the hash of a block; None where the chain has none of that number."""
         block = await self._rpc.call("eth_getBlockByNumber", hex(max(0, number)), False)
         return None if block is None else from_hex(block.get("hash"))
+
+    async def block_time(self, number: int) -> datetime | None:
+        """Give the time that a block carries; None where the node does not have it any more."""
+        try:
+            block = await self._rpc.call("eth_getBlockByNumber", hex(number), False)
+        except NodeRefused:
+            return None
+        return None if block is None else datetime.fromtimestamp(_number(block, "timestamp"), UTC)
 
     async def transfers(self, first: int, last: int) -> tuple[Sequence[SeenTransfer], int]:
         """Give what came from block `first` on, and up to which block that is known, oldest first.
@@ -209,7 +218,9 @@ class DepositAddresses:
 def _seen(logs: Sequence[dict[str, Any]]) -> list[SeenTransfer]:
     """Read events, oldest first; one of nothing is nothing: anybody can make those in another's name."""
     found: list[SeenTransfer] = []
-    position: Counter[tuple[bytes, str]] = Counter()
+    ranks: Counter[tuple[bytes, str]] = Counter()
+    firsts: dict[tuple[bytes, str], int] = {}
+    addresses: Counter[bytes] = Counter()
     for log in sorted(logs, key=lambda log: (_number(log, "blockNumber"), _number(log, "logIndex"))):
         topics, amount = log["topics"], int.from_bytes(from_hex(log["data"]), "big")
         tx_hash = from_hex(log.get("transactionHash"))
@@ -217,8 +228,12 @@ def _seen(logs: Sequence[dict[str, Any]]) -> list[SeenTransfer]:
             raise nonsense("eth_getLogs", log)
         if amount == 0:
             continue
-        ref = TransferRef(tx_hash, position[tx_hash, topics[2]])
-        position[tx_hash, topics[2]] += 1
+        to = (tx_hash, topics[2])
+        if to not in firsts:
+            firsts[to] = PER_ADDRESS * addresses[tx_hash]
+            addresses[tx_hash] += 1
+        ref = TransferRef(tx_hash, firsts[to] + ranks[to])
+        ranks[to] += 1
         found.append(
             SeenTransfer(
                 ref=ref,

@@ -9,6 +9,7 @@ from evmesh.ports.assets import Announcer, StatusBoard
 from evmesh.ports.caps import CapUnit
 from evmesh.ports.channels import Broadcasts, ChannelStates, ChannelStep, Hear, Listening
 from evmesh.ports.crypto import MeterSignatures, Signatures, Signer
+from evmesh.ports.equipment import EquipmentUnit
 from evmesh.ports.invoices import InvoiceUnit
 from evmesh.ports.ledger import DriverRelay, Escrow, Notary, Registry, TokenSender, TransactionJournal, Wallet
 from evmesh.ports.rewards import FlexIssuer, RewardUnit
@@ -18,6 +19,7 @@ from evmesh.ports.store import Store, Unit
 from evmesh.ports.streams import StreamUnit
 from evmesh.ports.tabs import RefillClaims, TabUnit
 from evmesh.ports.telemetry import (
+    Commands,
     FrameCarrier,
     FrameLine,
     TelemetryBus,
@@ -39,8 +41,10 @@ __all__ = [
     "ChargePointEvents",
     "Checkpoint",
     "Clock",
+    "Commands",
     "DepositChain",
     "DriverRelay",
+    "EquipmentUnit",
     "Escrow",
     "FlexIssuer",
     "FrameCarrier",

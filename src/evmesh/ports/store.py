@@ -11,6 +11,7 @@ from evmesh.domain.sessions import Effect, EffectKind, JournalRow, Session
 from evmesh.domain.stations import ConnectorStatus, StartedTransaction, StoppedTransaction, Transaction
 from evmesh.domain.units import Wh
 from evmesh.ports.caps import CapUnit
+from evmesh.ports.equipment import EquipmentUnit
 from evmesh.ports.invoices import InvoiceUnit
 from evmesh.ports.rewards import RewardUnit
 from evmesh.ports.streams import StreamUnit
@@ -18,7 +19,7 @@ from evmesh.ports.tabs import TabUnit
 from evmesh.ports.transfers import TransferUnit
 
 
-class Unit(CapUnit, InvoiceUnit, RewardUnit, StreamUnit, TabUnit, TransferUnit, Protocol):
+class Unit(CapUnit, EquipmentUnit, InvoiceUnit, RewardUnit, StreamUnit, TabUnit, TransferUnit, Protocol):
     """One database transaction: all of it is durable when its `async with` ends, or none of it."""
 
     @property

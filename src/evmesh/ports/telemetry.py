@@ -42,6 +42,13 @@ class Uplink(Protocol):
         """Connect, with a last will, and say online."""
 
 
+class Commands(Protocol):
+    """Tells what stands behind gateways what to do."""
+
+    async def send(self, command: Command) -> CommandResult:
+        """Say it, and give the gateway's answer; raises Unavailable `edge.no_answer` where none comes."""
+
+
 class FrameLine(Protocol):
     """An open connection to where encrypted channels lie; raises Unavailable `broker.away` when it is cut."""
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from evmesh.domain.chain import Mined
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.sessions import Session
+from evmesh.domain.transfer_terms import TransferTerms
 from evmesh.domain.transfers import BlockRef, Deposit, SeenTransfer, Transfer, TransferRef
 
 
@@ -24,6 +25,9 @@ class DepositChain(Protocol):
 
     async def block_hash(self, number: int) -> bytes | None:
         """Give the hash of a block; None where the chain has none of that number."""
+
+    async def block_time(self, number: int) -> datetime | None:
+        """Give the time that a block carries; None where the chain does not have it any more."""
 
     async def transfers(self, first: int, last: int) -> tuple[Sequence[SeenTransfer], int]:
         """Give what came to our addresses from block `first` on, and up to which block that is known.
@@ -98,6 +102,18 @@ class TransferUnit(Protocol):
 
     async def unsettled_deposits(self) -> Sequence[Deposit]:
         """Those that something is still to be paid out of, oldest first."""
+
+    async def add_transfer_terms(self, terms: TransferTerms) -> None:
+        """Keep signed terms."""
+
+    async def transfer_terms(self, sha256: str) -> bytes | None:
+        """Give terms by `terms_hash`, as the bytes of their file."""
+
+    async def transfer_terms_at(self, asset: int, at: datetime) -> Sequence[TransferTerms]:
+        """Those of one asset that were in force at an instant, the newest last."""
+
+    async def forget_transfer_terms(self, before: datetime) -> None:
+        """Drop those that ended before an instant and that no deposit names."""
 
     async def refunded_transfers(self, after: datetime) -> Sequence[Session]:
         """Sessions by transfer whose money goes back, or went back after an instant: none began."""

@@ -10,7 +10,7 @@ from evmesh.domain.errors import EvmeshError, Unavailable
 from evmesh.domain.ids import SessionId
 from evmesh.domain.sessions import PLUGGED, TABLE, Event, Session, State, StopCause
 from evmesh.domain.stations import ConnectorStatus
-from evmesh.domain.units import MIN_CURRENT, Wh, watts_from_current
+from evmesh.domain.units import Wh
 from evmesh.ports import Clock
 from evmesh.services.live import LiveState
 from evmesh.services.payments import Payments, find
@@ -184,8 +184,7 @@ class Caretaker:
         """Tell whether the limit held lets the least current flow; one that is not known may."""
         profile = self._live.connector(session.terms.connector).profile
         limit = profile.limit_at(at) if profile else None
-        phases = self._stations.place_of(session).connector.phases
-        return limit is None or limit >= watts_from_current(MIN_CURRENT, phases)
+        return limit is None or limit >= self._stations.place_of(session).connector.least_power
 
     def _is_ghost(self, session: Session, now: datetime) -> bool:
         """Tell whether the station is here and says, for a while, that nothing is plugged or metered."""

@@ -1,7 +1,8 @@
 """Every quarter of an hour, and at every event, a group is planned again and limits go out.
 
 What is left of the present step follows the plan that was newest when it began; what that leaves
-unused is handed on to cars that would else charge later at no lower price. The result is cut into
+unused is handed on to cars that would else charge later at no lower price, or in what others will want
+if as many come as on other days (`newcomers.py`). The result is cut into
 minutes of 0 or 6 A and more (`planning/dispatch.py`), within what the connectors that nobody can
 steer at present leave of the cabinet (`limits.py`).
 """
@@ -42,9 +43,11 @@ from evmesh.services.dues import (
 )
 from evmesh.services.limits import FuseRoom, Limits, Times
 from evmesh.services.live import LiveState, Placed
+from evmesh.services.newcomers import PastStays
 from evmesh.services.plan_in_force import Plan, step_start
 from evmesh.services.plans import Planner
 from evmesh.services.promises import dimmed_flags
+from evmesh.services.sources import Sources
 from evmesh.services.transitions import Transitions
 
 _log = structlog.get_logger(__name__)
@@ -81,8 +84,12 @@ class Control:
         live: LiveState,
         stations: ChargePoint,
         caps: GroupCaps,
+        sources: Sources | None = None,
     ) -> None:
         self._caps = caps
+        self._sources = sources
+        self._counted: dict[str, W] = {}
+        """What other equipment of each group took when limits were last set."""
         self._transitions = transitions
         self._clock = clock
         self._directory = directory
@@ -93,7 +100,8 @@ class Control:
         """Sessions by group whose promise is short at present: logged when they change."""
         self._capacities: dict[str, tuple[object, ...]] = {}
         """What each group could draw from the last cycle on: when that changes it is planned again."""
-        self._limits = Limits(transitions, clock, directory, live, stations, caps)
+        self._limits = Limits(transitions, clock, directory, live, stations, caps, self._others)
+        self._past = PastStays(directory)
 
     async def run(self) -> None:
         """Control every group every 45 seconds of platform time, and whenever a session moves."""
@@ -102,7 +110,7 @@ class Control:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 now = self._clock.now()
-                if moved.is_set() or now >= next_cycle:
+                if moved.is_set() or now >= next_cycle or self._has_less():
                     has_moved = moved.is_set()
                     moved.clear()
                     next_cycle = now + _CYCLE
@@ -117,6 +125,14 @@ class Control:
                 except TimeoutError:
                     pass  # a minute of platform time may have passed
 
+    def _others(self, group: Group) -> W:
+        return group.others if self._sources is None else self._sources.at_present(group).others
+
+    def _has_less(self) -> bool:
+        """Tell whether other equipment takes more than limits were set for: then they go out at once."""
+        groups = self._directory.groups.values()
+        return any(self._others(group) > self._counted.get(group.name, 0) for group in groups)
+
     async def once(self, group: Group, *, has_moved: bool) -> None:
         """Control one group once, and wait until every station has answered."""
         await self._cycle(group, has_moved)
@@ -127,9 +143,14 @@ class Control:
         """Tell whether the cabinet has room for a session to begin now."""
         return self._limits.may_begin(session)
 
+    def carries(self, group: Group, until: datetime) -> bool:
+        """Tell whether a group carries what its charge points may draw until then, beside all else."""
+        return self._limits.carries(group, until)
+
     async def _cycle(self, group: Group, has_moved: bool) -> None:
         async with self._transitions.read() as unit:
             now = self._clock.now()
+            self._counted[group.name] = self._others(group)
             newest = await self._planner.current(unit, group.name)
             capacity = self._caps.course(group, now)
             is_other = capacity.points[0][1:] + capacity.points[1:] != self._capacities.get(group.name)
@@ -140,6 +161,7 @@ class Control:
                     self._at_risk[group.name] = set(short)
                     _log.info("promise.at_risk", group=group.name, at=now.isoformat(), missing_wh=dict(short))
             running = await self._planner.running(unit, group.name, now)
+            await self._past.look(unit, now)
             found = [one for one in await unit.sessions(open_only=True) if self._is_in(group, one)]
             sessions = [await self._tell_hurt(unit, one, newest) for one in found]
         self._limits.look(group, sessions)  # strays that it assumes count from here on
@@ -205,7 +227,8 @@ class Control:
         """Share what there is: by the minute, then the next step's mean, then the safe limit."""
         left_s = max(1, int((times.end - times.now).total_seconds()))
         now = rooms[0].room.now  # the group's own limit comes first
-        spare = self._spare(replace(group, capacity=now, is_capped=False), times, left_s, dues, plans.newest)
+        rest = replace(group, capacity=W(now + group.others), is_capped=False)
+        spare = self._spare(rest, times, left_s, dues, plans.newest)
         cut = cut_into_currents(dues, spare, limit_of(rooms, dues), left_s)
         if is_whole:
             self._live.placed[group.name] = Placed(
@@ -296,6 +319,7 @@ class Control:
             shifted.append(ScheduleRow(due.pseudonym, 0, both))
         cheapest = min((one.price for one in here), default=0)
         schedule = Schedule("", tuple(shifted), (cheapest, *newest.schedule.step_price), 0)  # type: ignore[arg-type]
-        for one in hand_on(Problem(grid, tuple(supply), tuple(requests)), schedule, 0, {}):
+        rest = self._past.foresee(group, Problem(grid, tuple(supply), tuple(requests)))
+        for one in hand_on(rest, schedule, 0, {}):
             found[one.id].more += one.wh
         return found

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from evmesh.domain.chain import Contracts
+from evmesh.domain.equipment import NO_EQUIPMENT, Equipment
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import Address, ConnectorRef
 from evmesh.domain.problem import SupplySegment
@@ -74,6 +75,10 @@ class Group:
     """Its parts, each after the one that it hangs on."""
     other: W = NOTHING
     """What other equipment takes at most on the group itself."""
+    is_crowded: bool = False
+    """Until a day of it is known, newcomers are thought to want all that it has."""
+    equipment: Equipment = NO_EQUIPMENT
+    """What of it tells what it does."""
 
     @property
     def others(self) -> W:

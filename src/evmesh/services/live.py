@@ -12,7 +12,7 @@ from evmesh.domain.ids import ConnectorRef, SessionId, StationId
 from evmesh.domain.sessions import Session, State
 from evmesh.domain.stations import Connector, ConnectorStatus, LimitProfile, MeterSample
 from evmesh.domain.time_grid import STEP_S, TimeGrid
-from evmesh.domain.units import MIN_CURRENT, SECONDS_PER_HOUR, W, Wh, watts_from_current
+from evmesh.domain.units import SECONDS_PER_HOUR, W, Wh, watts_from_current
 from evmesh.services.cars import NEW_CAR, SETTLED_FOR, Car
 
 
@@ -162,6 +162,10 @@ class LiveState:
         """Note how much a car wants in all in its session, by its own word."""
         self._wanted[session] = energy
 
+    def said_wanted(self, session: SessionId) -> Wh | None:
+        """Give how much a car wants in all in its session, by its own word; None where it said nothing."""
+        return self._wanted.get(session)
+
     def wanted(self, session: Session) -> Wh:
         """Give the energy that a session is to have: what was promised, or less where its car wants less."""
         return min(session.terms.energy, self._wanted.get(session.id, session.terms.energy))
@@ -199,7 +203,7 @@ class LiveState:
         if power is None:
             return None
         phases = self.phases(session, connector)
-        return max(power, min(watts_from_current(MIN_CURRENT, phases), connector.rating))
+        return max(power, min(watts_from_current(connector.least_current, phases), connector.rating))
 
     def phases(self, session: Session, connector: Connector) -> int:
         """Give over how many of the outlet's phases the car charges, as far as it has shown it."""
@@ -211,7 +215,7 @@ class LiveState:
         That little is how it can show that it wants more; then it is offered everything again.
         Counted as the outlet's power, so as if all of its phases carried the current.
         """
-        least = min(watts_from_current(MIN_CURRENT, connector.phases), connector.rating)
+        least = min(connector.least_power, connector.rating)
         if session.state is State.SUSPENDED and session.cause == ConnectorStatus.SUSPENDED_EV:
             return least  # it says itself that it wants none
         wanted = self._cars.get(session.id, NEW_CAR).wanted(now)

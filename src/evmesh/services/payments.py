@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from evmesh.domain.chain import SignedRefill
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
-from evmesh.domain.ids import SessionId
+from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.sessions import (
     NO_CAR_TIMEOUT,
     RESERVATION_TTL,
@@ -59,6 +59,10 @@ class Payments:
         self._operator = operator
         self._live = live
         self._streaming = streaming
+
+    async def ways(self, payer: Address) -> tuple[Way, ...]:
+        """Give how this payer may pay for a promise."""
+        return (Way.PREPAID, Way.STREAMING) if await self._streaming.is_trusted(payer) else (Way.PREPAID,)
 
     async def voucher(
         self,

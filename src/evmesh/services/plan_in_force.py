@@ -6,11 +6,12 @@ from datetime import datetime
 
 from evmesh.domain.evidence import StoredPlan
 from evmesh.domain.problem import Problem
-from evmesh.domain.problem_shape import read_answer, read_problem
+from evmesh.domain.problem_shape import TreeShape, read_answer, read_problem
 from evmesh.domain.schedule import Schedule
+from evmesh.domain.schedule_tree import TreePlan, parse_tree_schedule
 from evmesh.domain.sessions import Session
 from evmesh.domain.time_grid import STEP_S, TimeGrid
-from evmesh.domain.units import Wh
+from evmesh.domain.units import W, Wh, watts_from_energy
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,17 @@ class Plan:
             return Wh(0)
         step = grid.index_of(instant)
         return next((row.at(step) for row in self.schedule.rows if row.id == wanted), Wh(0))
+
+    def battery_power(self, instant: datetime) -> W | None:
+        """Give what goes into the group's battery in the step of `instant`; None where none is planned."""
+        grid, shape = self.problem.grid, self.problem.shape
+        if not isinstance(shape, TreeShape) or not shape.batteries or not grid.start <= instant < grid.end:
+            return None
+        answer, step = parse_tree_schedule(self.stored.schedule), grid.index_of(instant)
+        if not isinstance(answer, TreePlan):
+            raise AssertionError("a stored plan is a plan")
+        (row,) = answer.batteries
+        return watts_from_energy(Wh(row.in_wh[step] - row.out_wh[step]), grid.step_s)
 
     @property
     def lacking(self) -> Mapping[str, Wh]:
@@ -55,7 +67,7 @@ def parse_plan(stored: StoredPlan) -> Plan:
     schedule = read_answer(stored.schedule)
     if not isinstance(schedule, Schedule):
         raise ValueError("a stored plan is a schedule")
-    return Plan(stored, read_problem(stored.problem), schedule)
+    return Plan(stored, read_problem(stored.problem, with_batteries=True), schedule)
 
 
 def step_start(instant: datetime) -> datetime:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from evmesh.domain.canonical import MAX_DOCUMENT_INT
 from evmesh.domain.evidence import StoredPlan
 from evmesh.domain.problem import Problem, Request, write_problem
+from evmesh.domain.problem_tree import Battery
 from evmesh.domain.receipt_parts import pseudonym_of
 from evmesh.domain.schedule import write_schedule
 from evmesh.domain.sessions import FUNDED_TIMEOUT, PLUGGED, PROMISED, RESERVATION_TTL, Session
@@ -21,14 +22,17 @@ from evmesh.domain.time_grid import STEP_S, TimeGrid
 from evmesh.domain.typed_data import Keccak, hash_struct
 from evmesh.domain.units import W, Wh, energy_from_watts
 from evmesh.planning.admission import Accepted, RefusedRequest, admit, as_soon_as_possible
+from evmesh.planning.battery import plan_with_battery, with_battery
 from evmesh.planning.reserve import UNSHOWN_POWER_PERCENT
 from evmesh.planning.shortfall import Served, in_full, lacking_wh, serve
 from evmesh.ports import Unit
+from evmesh.services.batteries import stored_in
 from evmesh.services.cabling import has_cables, shapes_of
 from evmesh.services.caps import GroupCaps
 from evmesh.services.directory import Directory, Group, Supply
 from evmesh.services.live import LiveState
 from evmesh.services.plan_in_force import Lack, Plan, parse_plan, step_start
+from evmesh.services.sources import Sources
 from evmesh.services.stream_log import ScheduleLog
 from evmesh.services.supply import promisable
 
@@ -67,7 +71,9 @@ class Planner:
         keccak: Keccak,
         caps: GroupCaps,
         log: ScheduleLog,
+        sources: Sources | None = None,
     ) -> None:
+        self._sources = sources
         self._caps = caps
         self._log = log
         self._directory = directory
@@ -141,8 +147,14 @@ class Planner:
         grid = self._grid(now, [one.session for one in promised], timedelta(0))
         asked = self._problems(self._steered(group), grid, promised, keeps_reserve=True)[0]
         asked = asked.with_requests([self._request(one, grid) for one in promised])
-        posed = await self._log.pose(unit, now, asked, group.name)
+        running = await self.running(unit, group.name, now)
+        battery = self._battery(group, now, grid, running) if promised else None
+        posing = asked if battery is None else with_battery(asked, group.name, battery)
+        posed = await self._log.pose(unit, now, posing, group.name)
         served = self._serve(self._steered(group), now, grid, promised)[0]
+        if battery is not None and served.shortfall is None:  # no promise depends on it
+            better = plan_with_battery(with_battery(served.accepted.problem, group.name, battery))
+            served = served if better is None else Served(better, None)
         stored = self._store_form(group, now, served, promised)
         if (last := await unit.plan(group.name)) is None or last.problem_sha256 != stored.problem_sha256:
             await unit.save_plan(stored)
@@ -159,6 +171,11 @@ class Planner:
             by_cap = self._by_cap(group, now, grid, promised, lacking)
             self._lacks |= {id: Lack(group.name, wh, by_cap.get(id, Wh(0))) for id, wh in lacking.items()}
         return plan, lacking
+
+    def _battery(self, group: Group, now: datetime, grid: TimeGrid, running: Plan | None) -> Battery | None:
+        if self._sources is None:
+            return None
+        return stored_in(group, self._sources, grid.start, running.battery_power(now) if running else None)
 
     def lack(self, session: Session) -> "Lack | None":
         """Give what of a session's promise does not fit by the newest plan."""
@@ -273,7 +290,8 @@ class Planner:
         return TimeGrid(start, STEP_S, steps)
 
     def _steered(self, group: Group) -> Group:
-        return replace(group, taken=self._live.taken(place.connector for place in group.places))
+        counted = group if self._sources is None else self._sources.to_promise(group)
+        return replace(counted, taken=self._live.taken(place.connector for place in group.places))
 
     def _problems(
         self, group: Group, grid: TimeGrid, known: Sequence[Promised], *, keeps_reserve: bool

@@ -1,6 +1,7 @@
 """The receipt of a session that was metered, and the settlement that follows it."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 from evmesh.domain.chain import Contracts
 from evmesh.domain.errors import IntegrityFailure
@@ -20,6 +21,7 @@ from evmesh.domain.receipt_parts import (
     TreeHead,
 )
 from evmesh.domain.receipt_payment import PaidTransfer, TransferPayment
+from evmesh.domain.receipt_shortfall import Shortfall
 from evmesh.domain.sessions import Session
 from evmesh.domain.signed_document import SignedDocument
 from evmesh.domain.signed_meter import SignedMeter, readings_only
@@ -31,8 +33,9 @@ from evmesh.ports import Signatures
 from evmesh.services.directory import Directory, Operator, Place
 from evmesh.services.plan_in_force import parse_plan
 from evmesh.services.plans import request_of
+from evmesh.services.promises import DIMMED
 from evmesh.services.signed_meters import SignedMeters
-from evmesh.services.transfers_payout import standing
+from evmesh.services.transfers_payout import standing, terms_of
 from evmesh.services.transitions import Work
 
 
@@ -88,6 +91,7 @@ class Receipts:
             meter_key=MeterKey(self._operator.gateway.address, "gateway"),
             payment=payment,
             signed_meter=_signed_meter(place, [_entry(one, work.log, head[0]) for one in records]),
+            shortfall=await _shortfall_of(work, session, place),
         )
         raw = self.sign(receipt)
         await work.unit.save_document(session.id, Receipt.FORMAT, raw)
@@ -127,6 +131,24 @@ def plan_row(stored: StoredPlan, session: Session) -> PlanRow:
     )
 
 
+async def _shortfall_of(work: Work, session: Session, place: Place) -> Shortfall | None:
+    """Name the last plan that left out some of a charge which a cap took energy from."""
+    if DIMMED not in session.flags or session.started_at is None or session.stopped_at is None:
+        return None
+    plans = await work.unit.plans(place.connector.group, session.started_at, session.stopped_at)
+    for stored in reversed(plans):
+        missing = parse_plan(stored).lacking.get(session.id.text)
+        if missing and stored.wanted is not None and stored.shortfall is not None:
+            return Shortfall(
+                problem_sha256=bytes.fromhex(stored.problem_sha256),
+                schedule_sha256=bytes.fromhex(stored.schedule_sha256),
+                wanted_sha256=sha256(stored.wanted).digest(),
+                refusal_sha256=sha256(stored.shortfall).digest(),
+                missing_wh=missing,
+            )
+    return None
+
+
 async def _payment_of(work: Work, session: Session, address: Address) -> TransferPayment | None:
     """Give the transfers that a session stands on; those that the chain took back are not among them."""
     deposit = await work.unit.deposit_of(session.id)
@@ -138,6 +160,7 @@ async def _payment_of(work: Work, session: Session, address: Address) -> Transfe
         salt=deposit.salt,
         fee=deposit.fee,
         transfers=paid_transfers(standing(await work.unit.transfers_of(deposit.ref))),
+        terms=await terms_of(work.unit, deposit.terms),
     )
 
 

@@ -26,7 +26,7 @@ from evmesh.domain.station_code import ALPHABET
 from evmesh.domain.stations import ConnectorStatus
 from evmesh.domain.time_grid import STEP_S
 from evmesh.domain.typed_data import digest, hash_struct
-from evmesh.domain.units import MIN_CURRENT, Wh, watts_from_current
+from evmesh.domain.units import Wh
 from evmesh.planning.admission import RefusedRequest
 from evmesh.ports import Randomness, Signatures
 from evmesh.services.directory import Directory, Operator, Place
@@ -322,7 +322,7 @@ class Requests:
         """Refuse where charges that nobody can steer leave the cabinet not even the least current."""
         group = self._directory.groups[place.connector.group]
         taken = self._live.taken(one.connector for one in group.places)
-        least = watts_from_current(MIN_CURRENT, place.connector.phases)
+        least = place.connector.least_power
         if taken and taken + least > group.capacity:
             raise Refused(
                 NO_ROOM,

@@ -10,7 +10,7 @@ from evmesh.domain.settlement import Settlement, SettlementKind, TransactionRef
 from evmesh.domain.transfers import Aside
 from evmesh.services.directory import Operator
 from evmesh.services.receipts import Receipts, chain_ref, paid_transfers
-from evmesh.services.transfers_payout import Settled, received_of, standing
+from evmesh.services.transfers_payout import Settled, received_of, standing, terms_of
 from evmesh.services.transitions import Work
 
 
@@ -63,6 +63,7 @@ class Settlements:
                 returned=parts.returned,
                 fee=parts.fee,
                 kept=parts.kept,
+                terms=await terms_of(work.unit, settled.deposit.terms),
                 transfers=paid_transfers(standing(all_of_it)) if known else (),
                 lost=paid_transfers(lost) if known else (),
             ),

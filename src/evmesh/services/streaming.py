@@ -69,15 +69,19 @@ class Streaming:
             )
         return Way.PREPAID if cumulative == terms.base + terms.budget else Way.STREAMING
 
-    async def require_trust(self, payer: Address) -> None:
-        """Raise Refused `voucher.prepaid_only` where the payer let a session fall short lately.
+    async def is_trusted(self, payer: Address) -> bool:
+        """Tell whether a payer may pay as energy flows: none that let a session fall short lately.
 
         What flows beyond the last voucher is small once; a wallet that never sends the second would get
         most of its energy for nothing.
         """
-        async with self._transitions.begin() as work:
-            fell_short = await work.unit.has_flagged(payer, SHORT, work.now - TRUST_AGAIN)
-        if fell_short:
+        since = self._transitions.clock.now() - TRUST_AGAIN
+        async with self._transitions.read() as unit:
+            return not await unit.has_flagged(payer, SHORT, since)
+
+    async def require_trust(self, payer: Address) -> None:
+        """Raise Refused `voucher.prepaid_only` where the payer is not trusted."""
+        if not await self.is_trusted(payer):
             raise Refused(
                 "voucher.prepaid_only",
                 "a charge of this wallet took more than its vouchers paid for, so it pays before it charges",

@@ -7,15 +7,21 @@ from datetime import datetime
 from evmesh.domain.money import Price
 from evmesh.domain.problem import SupplySegment
 from evmesh.domain.time_grid import STEP_S, TimeGrid
-from evmesh.domain.units import MIN_CURRENT, W, Wh, energy_from_watts, watts_from_current, watts_from_energy
+from evmesh.domain.units import W, Wh, energy_from_watts, watts_from_energy
 from evmesh.planning.reserve import reserve_wh
 from evmesh.services.caps import GroupCaps
 from evmesh.services.courses import steady
 from evmesh.services.directory import Group, Supply
+from evmesh.services.sources import Sources
 
 
-def flat_tariff_supply(price_at: Callable[[datetime], int], caps: GroupCaps | None = None) -> Supply:
-    """Give the supply of groups that draw all from the grid at one price a step.
+def flat_tariff_supply(
+    price_at: Callable[[datetime], int], caps: GroupCaps | None = None, sources: Sources | None = None
+) -> Supply:
+    """Give the supply of groups that draw from the grid at one price a step, and from PV where they have it.
+
+    PV's surplus is a cheaper part of what the group's cable carries, at what it would earn if it was fed in;
+    the whole is what it is without it, for nobody promises the sun.
 
     A step that a cap touches has no more than the cap throughout: what a car can take before or after it
     in the same step is handed out when it comes, but nothing is promised of it.
@@ -30,7 +36,12 @@ def flat_tariff_supply(price_at: Callable[[datetime], int], caps: GroupCaps | No
             begin, end = grid.bounds(step)
             power = W(max(0, course.least(begin, end) - group.taken - group.others))
             price = Price(price_at(begin))
-            found.append(SupplySegment(step, energy_from_watts(power, grid.step_s), price))
+            whole = energy_from_watts(power, grid.step_s)
+            sun = None if sources is None else sources.surplus(group, begin)
+            if sun is not None and sun[1] < price and (cheap := min(sun[0], whole)):
+                found.append(SupplySegment(step, cheap, sun[1]))
+                whole = Wh(whole - cheap)
+            found.append(SupplySegment(step, whole, price))
         return tuple(found)
 
     return supply
@@ -38,7 +49,7 @@ def flat_tariff_supply(price_at: Callable[[datetime], int], caps: GroupCaps | No
 
 def promisable(group: Group, supply: Sequence[SupplySegment], steps: int) -> tuple[SupplySegment, ...]:
     """Take the reserve out of each step, from its dearest segments."""
-    least = max(watts_from_current(MIN_CURRENT, place.connector.phases) for place in group.places)
+    least = max(place.connector.least_power for place in group.places)
     ratings = [place.connector.rating for place in group.places]
     whole = [0] * steps
     for one in supply:

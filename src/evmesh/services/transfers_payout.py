@@ -12,9 +12,10 @@ from typing import Final
 
 import structlog
 
-from evmesh.domain.errors import EvmeshError, Refused, Unavailable
+from evmesh.domain.errors import EvmeshError, IntegrityFailure, Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.domain.sessions import Session
+from evmesh.domain.transfer_terms import TransferTerms
 from evmesh.domain.transfers import (
     Aside,
     Deposit,
@@ -26,7 +27,7 @@ from evmesh.domain.transfers import (
     payout_nonce,
     split,
 )
-from evmesh.ports import DepositChain, Signatures
+from evmesh.ports import DepositChain, Signatures, Unit
 from evmesh.services.directory import Directory, Operator
 from evmesh.services.transitions import Transitions, Work
 
@@ -151,6 +152,14 @@ def received_of(transfers: Sequence[Transfer]) -> int:
 def standing(transfers: Sequence[Transfer]) -> list[Transfer]:
     """Give the transfers that the chain still has."""
     return [one for one in transfers if one.aside is Aside.NOTHING]
+
+
+async def terms_of(unit: Unit, sha256: str) -> TransferTerms:
+    """Give the terms that a deposit names; raises IntegrityFailure where the store has lost them."""
+    raw = await unit.transfer_terms(sha256)
+    if raw is None:
+        raise IntegrityFailure("transfer.no_terms", f"there are no terms {sha256}")
+    return TransferTerms.parse(raw)
 
 
 class DepositReturns:

@@ -208,7 +208,7 @@ class TransferWatch:
         deposit = await work.unit.deposit(known.deposit) if known.deposit else None
         session = await work.unit.session(deposit.session) if deposit and deposit.session else None
         if deposit is not None and deposit.settled:
-            await self._transfers.give_back(work, back, deposit.fee)
+            await self._transfers.give_back(work, back, deposit)
         elif deposit is not None and session is not None and session.due is None:
             await self._transfers.rebudget(work, session, deposit)
 

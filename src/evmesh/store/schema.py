@@ -366,6 +366,8 @@ deposits = Table(
     Column("returned_tx", LargeBinary(32)),
     Column("returned_block", BigInteger),
     Column("settled", Boolean, nullable=False, index=True),
+    Column("terms", String(64), nullable=False),
+    Column("word", LargeBinary, nullable=False),
 )
 
 deposit_addresses = Table(

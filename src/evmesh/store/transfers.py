@@ -210,6 +210,8 @@ def _row_of_deposit(deposit: Deposit) -> dict[str, Any]:
         "session": deposit.session.text if deposit.session else None,
         "reason": deposit.reason,
         "settled": deposit.settled,
+        "terms": deposit.terms,
+        "word": deposit.word,
         **_row_of_payout("due", deposit.due),
         **_row_of_payout("returned", deposit.returned),
     }
@@ -228,6 +230,8 @@ def _deposit_of(row: RowMapping) -> Deposit:
         due=_payout_of("due", row),
         returned=_payout_of("returned", row),
         settled=row["settled"],
+        terms=row["terms"],
+        word=bytes(row["word"]),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import CursorResult, Executable
 
 from evmesh.store.caps import CapRows
+from evmesh.store.equipment import EquipmentRows
 from evmesh.store.invoices import InvoiceRows
 from evmesh.store.proofs import ProofRows
 from evmesh.store.refusals import RefusalRows
@@ -14,6 +15,7 @@ from evmesh.store.stations import StationRows
 from evmesh.store.steady import SteadyConnection
 from evmesh.store.streams import StreamRows
 from evmesh.store.tabs import TabRows
+from evmesh.store.transfer_terms import TransferTermsRows
 from evmesh.store.transfers import TransferRows
 
 
@@ -23,11 +25,13 @@ class SqlUnit(
     ProofRows,
     RefusalRows,
     CapRows,
+    EquipmentRows,
     RewardRows,
     InvoiceRows,
     StreamRows,
     TabRows,
     TransferRows,
+    TransferTermsRows,
 ):
     """Implements the port `Unit` on one open database transaction."""
 

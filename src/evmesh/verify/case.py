@@ -23,6 +23,16 @@ class PlanFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class ShortfallFiles:
+    """A plan that left something out and its proof, as the bytes of their files: `verify/shortfall.py`."""
+
+    problem: bytes
+    schedule: bytes
+    wanted: bytes
+    refusal: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PlanCommitment:
     """An `evmesh.stream-proof/1` file of the session's plan, and what a node says on its heads."""
 
@@ -43,6 +53,7 @@ class Case:
     stop: Reading | None = None
     commitment: PlanCommitment | None = None
     meter_signatures: MeterSignatures | None = None
+    shortfall_files: ShortfallFiles | None = None
 
     @classmethod
     def open(
@@ -54,10 +65,22 @@ class Case:
         chain: ChainFacts | None,
         commitment: PlanCommitment | None = None,
         meter_signatures: MeterSignatures | None = None,
+        shortfall_files: ShortfallFiles | None = None,
     ) -> "Case":
         """Put together what is at hand."""
         start, stop = _readable(receipt.start.payload), _readable(receipt.stop.payload)
-        return cls(receipt, signatures, trust, plan_files, chain, start, stop, commitment, meter_signatures)
+        return cls(
+            receipt,
+            signatures,
+            trust,
+            plan_files,
+            chain,
+            start,
+            stop,
+            commitment,
+            meter_signatures,
+            shortfall_files,
+        )
 
     def request_hash(self) -> bytes:
         """Give the struct hash by which offer and pseudonym name the request."""

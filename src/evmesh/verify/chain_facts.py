@@ -71,7 +71,8 @@ class DepositFacts:
     `transfers` are those that the receipt names, in order: None where the node does not have the
     transaction, or has it in another block or place, and `NO_TRANSFER` where it brought no such. Whether the
     two payments out of the deposit address were made stands in a slot of the token, for ever; what they
-    were in logs, so None where the node has pruned them.
+    were in logs, so None where the node has pruned them. `made_at` are the times of the transfers' blocks,
+    in seconds since 1970, None where the node does not tell.
     """
 
     transfers: tuple[TransferLog | None, ...]
@@ -79,6 +80,7 @@ class DepositFacts:
     return_made: bool
     due: TransferLog | None = None
     returned: TransferLog | None = None
+    made_at: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,14 @@ class SettlementFacts:
     epoch: int = 0
     transfers: tuple[TransferLog | None, ...] = ()
     lost: tuple[TransferLog | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnFacts:
+    """What the chain says on a promised return; None where another chain, or no such token, answers."""
+
+    chain_id: int
+    deposit: DepositFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

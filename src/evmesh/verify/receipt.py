@@ -19,12 +19,13 @@ from evmesh.verify import (
     receipt_money,
     receipt_plan,
     receipt_registry,
+    receipt_shortfall,
     receipt_signed,
     receipt_tab,
     receipt_terms,
     receipt_transfer,
 )
-from evmesh.verify.case import Case, PlanCommitment, PlanFiles
+from evmesh.verify.case import Case, PlanCommitment, PlanFiles, ShortfallFiles
 from evmesh.verify.chain_facts import ChainFacts
 from evmesh.verify.report import Check, Finding, Report, Status, failed, run
 
@@ -59,8 +60,16 @@ CHECKS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (
     ("plan commitment", receipt_plan.plan_commitment),
 )
 
-OF_TRANSFERS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (("fee", receipt_transfer.fee),)
+OF_TRANSFERS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (
+    ("fee", receipt_transfer.fee),
+    ("terms", receipt_transfer.terms),
+)
 """What is checked besides of a charge by transfer."""
+
+OF_SHORTFALLS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (
+    ("shortfall", receipt_shortfall.shortfall),
+)
+"""What is checked besides of a charge that a cap took energy from."""
 
 
 def verify_receipt(
@@ -71,6 +80,7 @@ def verify_receipt(
     chain: ChainFacts | None = None,
     commitment: PlanCommitment | None = None,
     meter_signatures: MeterSignatures | None = None,
+    shortfall_files: ShortfallFiles | None = None,
 ) -> Report:
     """Check the bytes of an `evmesh.receipt/1` file; never raises for what is in them.
 
@@ -80,8 +90,11 @@ def verify_receipt(
     if receipt is None:
         unread = form[-1].what if form[-1].status is Status.NOT_CHECKED else "the receipt cannot be read"
         return Report(form + tuple(Check(name, Status.NOT_CHECKED, unread) for name, _ in CHECKS))
-    case = Case.open(receipt, signatures, trust, plan_files, chain, commitment, meter_signatures)
+    case = Case.open(
+        receipt, signatures, trust, plan_files, chain, commitment, meter_signatures, shortfall_files
+    )
     checks = CHECKS if receipt.payment is None else CHECKS + OF_TRANSFERS
+    checks += () if receipt.shortfall is None else OF_SHORTFALLS
     return Report(form + tuple(run(name, partial(check, case)) for name, check in checks))
 
 

@@ -6,10 +6,12 @@ the transfers that it names. That they were made, and that the remainder went ba
 
 from evmesh.domain.ids import Address
 from evmesh.domain.receipt_payment import TransferPayment
+from evmesh.domain.strict import unix_seconds
 from evmesh.domain.transfers import request_nonce, split
 from evmesh.verify.case import Case, require_contracts
 from evmesh.verify.chain_facts import NO_TRANSFER, DepositFacts, TransferLog
 from evmesh.verify.report import OFFLINE, Finding, NotChecked, require
+from evmesh.verify.transfer_terms import in_force, require_same, require_terms
 
 
 def request(case: Case, payment: TransferPayment) -> Finding:
@@ -113,23 +115,49 @@ def settlement(case: Case, payment: TransferPayment) -> Finding:
 
 
 def fee(case: Case) -> Finding:
-    """Check that a charge can have begun with this fee; that it was told before, nothing shows."""
+    """Check that the fee is the one of terms that the operator signed for this charge point."""
     receipt = case.receipt
     payment, budget = receipt.payment, receipt.offer.budget
     if payment is None:
         return "no fee: nothing was transferred"
+    terms, path = payment.terms, "payment.terms"
+    require_terms(
+        case.signatures,
+        terms,
+        path,
+        chain=receipt.chain,
+        payee=receipt.payee,
+        deposit_address=payment.deposit_address,
+    )
+    require_same("station", terms.station, receipt.station, path)
+    require_same("price", terms.price, receipt.price, path)
+    require_same("fee", terms.fee, payment.fee, path)
     require(
         2 * payment.fee <= budget,
         "transfer.fee_too_high",
         f"no charge begins with a budget of {budget}, less than two fees of {payment.fee}",
         "payment.fee",
     )
-    if budget + payment.fee > payment.received:
-        return NotChecked(
-            f"the offer's budget of {budget} and the fee of {payment.fee} are more than the transfers "
-            f"brought, {payment.received}: the chain took others back, or the fee is not the offer's"
-        )
-    return NotChecked(f"{payment.fee}, at most half the budget; that it was stated before, no document shows")
+    require(
+        unix_seconds(terms.valid_from) <= receipt.request.deadline,
+        "transfer.terms_too_late",
+        "the terms begin after the charge",
+        "payment.terms.valid_from",
+    )
+    return f"{payment.fee}, and the price, as the terms say that the operator signed"
+
+
+def terms(case: Case) -> Finding:
+    """Check that the terms were in force when one of the transfers was made, as their blocks tell."""
+    payment = case.receipt.payment
+    if payment is None:
+        return "no terms: nothing was transferred"
+    if case.chain is None:
+        return OFFLINE
+    require_contracts(case)
+    if case.chain.deposit is None:
+        return NotChecked("the node does not tell of the deposit address")
+    return in_force(payment.terms, case.chain.deposit.made_at)
 
 
 def _require_payment(

@@ -9,6 +9,7 @@ from evmesh.domain.transfers import split
 from evmesh.verify.chain_facts import NO_TRANSFER, SettlementFacts
 from evmesh.verify.followup_case import FollowUp
 from evmesh.verify.report import Finding, NotChecked, require
+from evmesh.verify.transfer_terms import require_terms
 
 _OTHER_TRANSFERS: Final = (
     "settlement.other_transfers",
@@ -147,10 +148,35 @@ def transactions(case: FollowUp[Settlement], facts: SettlementFacts, deposit: De
 
 
 def fee(case: FollowUp[Settlement]) -> Finding:
-    """Check that no more was taken or kept than a return may cost; that it was told before, nothing shows."""
-    deposit = case.document.deposit
+    """Check that what was taken or kept is what the terms say that the operator signed."""
+    document, deposit = case.document, case.document.deposit
     if deposit is None:
         return "no fee: it is of no transfer"
+    terms = deposit.terms
+    require_terms(
+        case.signatures,
+        terms,
+        "deposit.terms",
+        chain=document.chain,
+        payee=document.payee,
+        deposit_address=deposit.address,
+    )
+    receipt = case.receipt()
+    if receipt is not None and receipt.payment is not None:
+        require(
+            receipt.payment.terms == terms,
+            "settlement.other_terms",
+            "the receipt has others",
+            "deposit.terms",
+        )
+    gone = deposit.received - (document.amount if document.kind == "claim" else 0)
+    parts = split(max(0, gone), 0, terms.fee) if document.kind != "loss" else split(0, 0, terms.fee)
+    require(
+        (deposit.fee, deposit.kept) == (parts.fee, parts.kept),
+        "settlement.fee_differs",
+        f"by the terms {parts.fee} is the fee, and {parts.kept} is kept",
+        "deposit.fee",
+    )
     most = max(deposit.fee, deposit.kept)
     sent = deposit.received + sum(one.amount for one in deposit.lost)
     require(
@@ -159,9 +185,7 @@ def fee(case: FollowUp[Settlement]) -> Finding:
         f"{most} of {sent} did not go back: no deposit is opened with less than three fees",
         "deposit",
     )
-    return NotChecked(
-        f"{most} did not go back, of {sent}; that this was the stated fee, only a receipt can say"
-    )
+    return f"{most} did not go back, as the terms say that the operator signed"
 
 
 def _unknown_of_received(facts: SettlementFacts, deposit: DepositSplit) -> str:

@@ -10,6 +10,7 @@ ARTEFACTS = ROOT / "artefacts"
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
+TABLET: ViewportSize = {"width": 768, "height": 1024}
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 
 

@@ -207,12 +207,13 @@ def test_the_plan_begins_with_the_running_step_beside_what_was_metered_in_it(
 ) -> None:
     snapshot = recorded("busy")
     group = snapshot["groups"][0]
-    group["metered"] = {"since": group["plan"]["start"], "until": snapshot["now"], "wh": 1_000}
+    since = {"since": group["plan"]["start"], "until": snapshot["now"]}
+    group["metered"] = {**since, "wh": 1_000, "power_w": 6_000}
     group["plan"]["step_price"][0] = None
     site.publish(snapshot)
     open_live(page, site.url)
     figure = region(page, "Car park A").get_by_role("figure")
-    expect(figure).to_contain_text(spaced_like("Metered 6.0 kW"))  # 1 kWh since 09:15, ten minutes ago
+    expect(figure).to_contain_text(spaced_like("Metered 6.0 kW"))
     expect(figure).to_contain_text(spaced_like("Until 09:30: 1.00 kWh metered so far, 4.40 kWh planned."))
     region(page, "Car park A").get_by_text("As a table").click()
     running = region(page, "Car park A").get_by_role("row").nth(1)
@@ -257,7 +258,7 @@ def test_a_platform_that_has_nothing_newer_is_shown_as_old_until_it_has(page: Pa
     site.interrupt(STARTING)
     expect(status(page)).to_have_text("Not up to date")
     banner = region(page, "Not up to date")
-    expect(banner).to_contain_text("The platform is starting What you see is from 09:25.")
+    expect(banner).to_contain_text("The platform is starting. What you see is from 09:25.")
     assert axe_violations(page) == []
     keep_screenshot(page, "page-stale")
     site.publish(recorded("later"))
@@ -358,6 +359,29 @@ def test_a_snapshot_that_the_page_cannot_read_is_named_and_not_half_shown(
     expect(page.get_by_role("main")).to_contain_text(
         "“sessions[1].cost” should be decimal digits in a string"
     )
+
+
+def test_a_charger_that_is_only_looked_at_is_shown_beside_those_that_are_paid(
+    page: Page, site: SiteServer
+) -> None:
+    snapshot = recorded("busy")
+    charger = {"name": "amtron", "make": "Mennekes", "model": "Amtron", "rating_w": 11_040, "online": True}
+    charging = {"state": "charging", "power_w": 11_000, "session_wh": 3_820, "measured_at": snapshot["now"]}
+    away = {"state": "unknown", "power_w": None, "session_wh": None, "measured_at": None}
+    snapshot["groups"][0]["observed"] = [
+        charger | charging,
+        charger | away | {"name": "lost", "online": False},
+    ]
+    site.publish(snapshot)
+    for width in (360, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        open_live(page, site.url)
+        tile = page.get_by_role("listitem", name="amtron", exact=True)
+        for words in ("Charging", "not billed here", "in its session", "Mennekes Amtron"):
+            expect(tile).to_contain_text(words)
+        expect(page.get_by_role("listitem", name="lost")).to_contain_text("Offline")
+        assert axe_violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_an_empty_site_says_what_will_appear_where(page: Page, site: SiteServer) -> None:

@@ -16,6 +16,7 @@ from evmesh.domain.ids import Address
 from evmesh.domain.readings import METER_STREAM
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.receipt_parts import ChainRef
+from evmesh.domain.sessions import Way
 from evmesh.domain.trust import Trust
 from evmesh.ledger.abi import decode_values, event_topic
 from evmesh.ledger.deploy import load_deployment
@@ -47,6 +48,16 @@ class Closing:
     returned: int
 
 
+@dataclass(frozen=True)
+class Moved:
+    """Tokens that came to a deposit address, or left it."""
+
+    tx_hash: bytes
+    sender: str
+    receiver: str
+    amount: int
+
+
 @dataclass(repr=False)
 class Books:
     """Everything, by who says it."""
@@ -58,6 +69,10 @@ class Books:
     heads: dict[str, Row] = field(default_factory=dict)
     documents: dict[tuple[str, str], bytes] = field(default_factory=dict)
     owed: list[Row] = field(default_factory=list)
+    transfers: list[Row] = field(default_factory=list)
+    deposits: list[Row] = field(default_factory=list)
+    deposit_addresses: dict[int, str] = field(default_factory=dict)
+    """By asset."""
 
     registers_ws: dict[tuple[str, int], int] = field(default_factory=dict)
     """What the simulated meters counted, in watt-seconds, by station and connector."""
@@ -70,6 +85,7 @@ class Books:
     tabs: dict[str, Tab] = field(default_factory=dict)
     earned: int = 0
     paid_out: int = 0
+    moved: list[Moved] = field(default_factory=list)
     claims: list[tuple[str, int]] = field(default_factory=list)
     """(transaction, amount) of every claim on chain."""
     claimed_rows: int = 0
@@ -90,6 +106,10 @@ class Books:
     def ended(self, *states: str) -> list[Row]:
         """Give the sessions that ended so, oldest first."""
         return [row for row in self.sessions if row["state"] in states]
+
+    def in_tabs(self, *states: str) -> list[Row]:
+        """Give those of them whose money was in the escrow."""
+        return [row for row in self.ended(*states) if row["way"] != Way.TRANSFER]
 
 
 async def read_books(world: World, wallets: list[str]) -> Books:
@@ -114,6 +134,10 @@ def _read_state(world: World, books: Books) -> None:
         (row["session"], row["format"]): row["raw"] for row in world.rows("SELECT * FROM documents")
     }
     books.owed = world.rows("SELECT * FROM effects WHERE done = 0")
+    books.transfers = world.rows("SELECT * FROM transfers")
+    books.deposits = world.rows("SELECT * FROM deposits")
+    places = world.rows("SELECT asset, deposit_address FROM places")
+    books.deposit_addresses = {row["asset"]: row["deposit_address"] for row in places}
 
 
 def _read_hardware(world: World, books: Books) -> None:
@@ -135,7 +159,10 @@ async def _read_chain(world: World, books: Books, rpc: JsonRpc, wallets: list[st
         KeySigner(bytes.fromhex(path.read_text().strip())).address.text
         for path in (world.data / "sim" / "wallets").glob("*.key")
     ]
-    known = {*wallets, *simulated, books.operator, contracts.charge_tab.text}
+    ours = set(books.deposit_addresses.values())
+    known = {*wallets, *simulated, *ours, books.operator, contracts.charge_tab.text}
+    moved = [_moved(log) for log in transfers]
+    books.moved = [one for one in moved if ours & {one.sender, one.receiver}]
     for account in sorted(known | received):
         books.balances[account] = await token.balance(Address.parse(account))
     assert received <= known, f"tokens went to strangers: {received - known}"
@@ -158,6 +185,11 @@ async def _read_chain(world: World, books: Books, rpc: JsonRpc, wallets: list[st
         books.streams[stream] = world.rows(  # after the chain: these go on as long as the platform runs
             'SELECT * FROM stream_leaves WHERE stream = ? ORDER BY "index"', stream.value
         )
+
+
+def _moved(log: dict[str, Any]) -> Moved:
+    sender, receiver = ("0x" + topic[-40:] for topic in log["topics"][1:])
+    return Moved(from_hex(log["transactionHash"]), sender, receiver, int(log["data"], 16))
 
 
 async def _logs(rpc: JsonRpc, contract: Address, topic: str) -> list[dict[str, Any]]:

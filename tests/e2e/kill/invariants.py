@@ -1,7 +1,7 @@
 """What has to hold of the books after any number of kills. Each gives the breaches that it finds."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import pairwise
@@ -13,8 +13,10 @@ from evmesh.domain.money import Price, cost_of
 from evmesh.domain.readings import NO_LEAF, Reading
 from evmesh.domain.receipt import Receipt, receipt_hash
 from evmesh.domain.session_record import Record
-from evmesh.domain.sessions import TABLE, TERMINAL, Event
+from evmesh.domain.sessions import TABLE, TERMINAL, Event, Way
 from evmesh.domain.settlement import Settlement
+from evmesh.domain.transfer_return import TransferReturn
+from evmesh.domain.transfers import split
 from evmesh.domain.units import Wh
 from evmesh.services.promises import SHORT
 from evmesh.services.starts import UNHEARD, WITHDRAWN
@@ -72,7 +74,7 @@ def time_never_goes_back(books: Books) -> Iterator[str]:
 def the_escrow_counts_each_claim_exactly_once(books: Books) -> Iterator[str]:
     """Per tab and epoch: what is spent is what the settled sessions owe, and sessions stand end to end."""
     due: dict[tuple[str, int], int] = defaultdict(int)
-    for session in books.ended("settled", "refunded", "expired"):
+    for session in books.in_tabs("settled", "refunded", "expired"):
         tab = session["payer"], session["epoch"]
         if int(session["base"]) != due[tab]:
             yield f"{session['id']} begins at {session['base']}, before it {due[tab]} were due"
@@ -86,7 +88,7 @@ def the_escrow_counts_each_claim_exactly_once(books: Books) -> Iterator[str]:
             yield f"{payer} in epoch {epoch}: {amount} were due, the escrow counted {spent}"
     if books.earned != sum(due.values()) or books.earned != sum(amount for _, amount in books.claims):
         yield f"due {sum(due.values())}, earned {books.earned}, claims {books.claims}"
-    owing = [one for one in books.ended("settled") if int(one["due"])]
+    owing = [one for one in books.in_tabs("settled") if int(one["due"])]
     if books.claimed_rows != len(owing) or books.skipped:
         yield f"{len(owing)} sessions owed money, {books.claimed_rows} rows claimed, {books.skipped} skipped"
 
@@ -103,7 +105,9 @@ def no_token_is_made_or_lost(books: Books) -> Iterator[str]:
 
 
 def every_refund_is_on_chain_once(books: Books) -> Iterator[str]:
-    refunds = sorted((one["payer"], one["epoch"], int(one["refund"] or 0)) for one in books.ended("refunded"))
+    refunds = sorted(
+        (one["payer"], one["epoch"], int(one["refund"] or 0)) for one in books.in_tabs("refunded")
+    )
     closings = sorted((one.payer, one.epoch, one.returned) for one in books.closings)
     if refunds != closings:
         yield f"refunds {refunds}, closings on chain {closings}"
@@ -121,6 +125,8 @@ def every_charge_has_one_receipt_and_it_verifies(books: Books) -> Iterator[str]:
                 continue
             if check.name == "plan commitment" and check.status is Status.NOT_CHECKED:
                 continue  # its proof is not at hand here; the streams are looked at below
+            if check.name == "terms" and check.status is Status.NOT_CHECKED:
+                continue  # at this speed they hold for 90 s, and the platform may be dead so long
             payer, epoch = epochs[session]
             if check.name == "settlement" and books.tabs[payer].epoch > epoch:
                 continue  # the tab was closed since; the closing's own total is compared above
@@ -136,7 +142,7 @@ def drivers_hold_the_very_receipts(books: Books) -> Iterator[str]:
 
 
 def every_end_has_its_settlement(books: Books) -> Iterator[str]:
-    for one in books.ended("settled", "refunded"):
+    for one in books.in_tabs("settled", "refunded"):
         raw = books.documents.get((one["id"], Settlement.FORMAT))
         if raw is None:
             yield f"{one['id']} has no settlement"
@@ -149,6 +155,60 @@ def every_end_has_its_settlement(books: Books) -> Iterator[str]:
         for tx in settlement.transactions:
             if one["state"] == "settled" and "0x" + tx.hash.hex() not in claimed:
                 yield f"{one['id']}: its settlement names a transaction that claimed nothing"
+
+
+def every_transfer_is_settled_to_the_unit(books: Books) -> Iterator[str]:
+    """What came is what was counted; of each deposit what is due left it, and the remainder, each once."""
+    ours = set(books.deposit_addresses.values())
+    came = Counter((one.tx_hash, one.sender, one.amount) for one in books.moved if one.receiver in ours)
+    told = Counter((one["tx_hash"], one["sender"], int(one["amount"])) for one in books.transfers)
+    if came != told:
+        yield f"not counted: {came - told}; counted and never there: {told - came}"
+    dues = {one["id"]: int(one["due"] or 0) for one in books.sessions}
+    wanted = Counter[tuple[str, str, int]]()
+    kept: dict[str, int] = defaultdict(int)
+    for deposit in books.deposits:
+        mine = [one for one in books.transfers if one["deposit"] == deposit["ref"]]
+        if not deposit["settled"] or any(one["aside"] for one in mine):
+            yield f"{deposit['ref']} is not settled, or lost something"
+        address = books.deposit_addresses[deposit["asset"]]
+        parts = split(
+            sum(int(one["amount"]) for one in mine), dues.get(deposit["session"], 0), int(deposit["fee"])
+        )
+        if parts.due:
+            wanted[address, books.operator, parts.received - parts.returned] += 1
+        else:
+            kept[address] += parts.fee + parts.kept
+        if parts.returned:
+            wanted[address, deposit["sender"], parts.returned] += 1
+    left = Counter((one.sender, one.receiver, one.amount) for one in books.moved if one.sender in ours)
+    if left != wanted:
+        yield f"never paid: {wanted - left}; paid and not owed, or twice: {left - wanted}"
+    for address in ours:
+        if books.balances.get(address, 0) != kept[address]:
+            yield f"{address} holds {books.balances.get(address, 0)}, {kept[address]} were kept there"
+
+
+def every_deposit_has_its_document(books: Books) -> Iterator[str]:
+    """A session's has a settlement, what stands for no session the signed word on it; each has its terms."""
+    ways = {
+        one["id"]: one["state"] for one in books.ended("settled", "refunded") if one["way"] == Way.TRANSFER
+    }
+    if not ways or not any(state == "settled" for state in ways.values()):
+        yield "no charge by transfer came to its end"
+    for deposit in books.deposits:
+        session = deposit["session"]
+        if session is None:
+            word = TransferReturn.parse(deposit["word"])
+            if word.deposit.returned != int(deposit["returned"] or 0):
+                yield f"{deposit['ref']}: {word.deposit.returned} promised, {deposit['returned']} paid"
+            continue
+        raw = books.documents.get((session, Settlement.FORMAT))
+        split_of = None if raw is None else Settlement.parse(raw).deposit
+        if ways.pop(session, None) is None or split_of is None or split_of.fee > split_of.terms.fee:
+            yield f"{session} has no settlement of its deposit, or one that its terms do not bear"
+    if ways:
+        yield f"charges that stand on no deposit: {ways}"
 
 
 def the_meter_is_billed_without_gap_or_overlap(books: Books) -> Iterator[str]:
@@ -270,6 +330,8 @@ INVARIANTS: Final[tuple[Callable[[Books], Iterator[str]], ...]] = (
     every_charge_has_one_receipt_and_it_verifies,
     drivers_hold_the_very_receipts,
     every_end_has_its_settlement,
+    every_transfer_is_settled_to_the_unit,
+    every_deposit_has_its_document,
     the_meter_is_billed_without_gap_or_overlap,
     every_charge_is_one_transaction,
     registers_only_grow_and_are_chained,

@@ -1,4 +1,4 @@
-"""The site of the kill tests: one cabinet for simulated cars, one for drivers that only have a wallet.
+"""The site of the kill tests: cabinets for simulated cars, for wallets without a car, for strangers with one.
 
 Cars come to every place in turn, all day, with all that ends a charge: energy delivered, battery
 full, departure, unplugged early. The cabinet is small and the price changes every hour, so cars
@@ -12,11 +12,14 @@ from pathlib import Path
 
 DAY = datetime(2026, 6, 1, tzinfo=UTC)
 CAR_PLACES = tuple(f"KC-{number}" for number in range(1, 9))
+STRANGER_PLACES = ("KT-1", "KT-2")
+"""Whoever charges here sends tokens to the deposit address, from a wallet that nobody has seen before."""
 WALLET_PLACES = tuple(f"KW-{number}" for number in range(1, 5))
 PRICE = 350_000
 _EVERY = timedelta(minutes=36)
 _STATED_STAY = timedelta(minutes=70)
-_HEADER = "driver,connector,arrival,stated_departure,departure,requested_wh,delivered_wh"
+_STRANGER_EVERY, _STRANGER_STAY = timedelta(minutes=12), timedelta(minutes=9)
+_HEADER = "driver,connector,arrival,stated_departure,departure,requested_wh,delivered_wh,way"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def write_site(directory: Path) -> Path:
     let_nobody_come(directory)
     site = directory / "site.toml"
     groups = [*_group("cars", 16_000, CAR_PLACES), *_group("wallets", 60_000, WALLET_PLACES)]
+    groups += _group("strangers", 16_000, STRANGER_PLACES)
     site.write_text("\n".join([_HEAD, *groups]))
     return site
 
@@ -68,8 +72,21 @@ def _visits() -> Iterator[str]:
             times = (arrival, arrival + _STATED_STAY, arrival + wish.stay)
             written = ",".join(f"{time:%Y-%m-%dT%H:%M:%S}" for time in times)
             # Three drivers take turns at a place: each comes again when the last session is long settled.
-            yield f"driver-{name}-{number % 3},{name},{written},{wish.requested_wh},{wish.need_wh}"
+            who = f"driver-{name}-{number % 3}"
+            yield f"{who},{name},{written},{wish.requested_wh},{wish.need_wh},prepaid"
             arrival, number = arrival + _EVERY, number + 1
+    yield from _strangers()
+
+
+def _strangers() -> Iterator[str]:
+    """Every few minutes somebody who pays for more than the car takes, so that a remainder goes back."""
+    for place, name in enumerate(STRANGER_PLACES):
+        arrival = DAY + place * _STRANGER_EVERY / len(STRANGER_PLACES)
+        while arrival < DAY + timedelta(days=3):
+            times = (arrival, arrival + _STATED_STAY, arrival + _STRANGER_STAY)
+            written = ",".join(f"{time:%Y-%m-%dT%H:%M:%S}" for time in times)
+            yield f"stranger-{name},{name},{written},1400,500,transfer"
+            arrival += _STRANGER_EVERY
 
 
 _HEAD = """name = "Crash yard"

@@ -22,8 +22,7 @@ AFTER_COMMITS = tuple(f"{event}:after_commit" for event in EVENTS)
 SENDS = tuple(
     f"{kind}:{side}_send"
     for kind in EffectKind
-    if kind
-    is not EffectKind.PAY_OUT  # no car here pays by transfer: tests/unit/services/test_transfer_crashes.py
+    if kind is not EffectKind.PAY_OUT  # it is two payments: TRANSFERS
     for side in ("before", "after")
 )
 RELAYER = ("relayer.signed", "relayer.written", "relayer.sent", "relayer.mined")
@@ -31,10 +30,20 @@ STREAMS = ("streams:before_send", "streams:after_send")
 UNDER_WAY = tuple(state for state in State if state not in TERMINAL)
 VOUCHERS = ("voucher:before_commit", "voucher:after_commit", "claim:fixed")
 """Further vouchers of a session that is paid as energy flows, and the rows of a claim."""
+TRANSFERS = (
+    "transfers:before_commit",
+    "transfers:after_commit",
+    "deposit.due:after_send",
+    "deposit.noted",
+    "deposit.return:after_send",
+    "pay_out:after_send",
+)
+"""From a transfer that is seen in a block to the two payments that settle it: once in each state of
+database and chain that a crash can leave. What lies between two of these points changes neither."""
 _SEVERAL = "three sessions are under way"
 
 
-@pytest.mark.parametrize("point", BEFORE_COMMITS + SENDS + RELAYER + STREAMS + VOUCHERS)
+@pytest.mark.parametrize("point", BEFORE_COMMITS + SENDS + RELAYER + STREAMS + VOUCHERS + TRANSFERS)
 async def test_the_platform_dies_at(point: str, stage: Stage) -> None:
     await _dies_at(point, stage)
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from evmesh.app.run_file import RunFile
 from evmesh.domain.errors import Refused, Unavailable
+from evmesh.domain.ids import Address
 from evmesh.domain.sessions import TERMINAL, State
 from evmesh.domain.units import Wh
 from evmesh.ledger.deploy import load_deployment
@@ -33,9 +34,9 @@ _BUSY = frozenset(
         "payer.session_open",
         "station.out_of_service",
         "reservation.too_many_unpaid",
-        "reservation.unpaid_before",
     }
 )
+_DEPOSIT_FIRST = "reservation.unpaid_before"
 _TOO_LATE = frozenset({"reservation.ended", "session.wrong_state", "voucher.too_late"})
 _RETRY_S = 0.25
 _PATIENCE_S = 200.0
@@ -102,12 +103,21 @@ class WalletDriver:
                 ask = self._ask(page)
             terms = Terms.of_station(wallet, self._signatures, page)
             answer = await api.request(terms.request_document(ask, self._code()))
-            if isinstance(answer, Denied) and answer.code in _BUSY:
+            if isinstance(answer, Denied) and answer.code == _DEPOSIT_FIRST:
+                await self._deposit(api, wallet, page, ask.max_cost)
+            if isinstance(answer, Denied) and answer.code in {_DEPOSIT_FIRST, *_BUSY}:
                 ask = None
                 return None
             return terms.check_offer(ask, page, _granted(answer))
 
         return await self._insist(once)
+
+    async def _deposit(self, api: ApiClient, wallet: LocalWallet, page: Document, ceiling: int) -> None:
+        """Put in what a charge may cost: too many promises have ended unpaid to be given another one."""
+        payee, deadline = Address.parse(str(page["payee"])), _unix(page["now"]) + 3600
+        order = await wallet.deposit_order(payee, ceiling, deadline)
+        if order is not None:
+            _granted(await api.relay(deposit_document(order)))
 
     async def pay(self, accepted: Accepted, *, vouchers: int = 1) -> str:
         """Deposit, and send so many vouchers up to the budget; give the state that the last one met."""

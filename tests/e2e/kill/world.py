@@ -242,7 +242,9 @@ class World:
         owed = self.rows("SELECT number FROM effects WHERE done = 0")
         unsent = self.rows("SELECT seq FROM message", database="sim/sim.db")
         visits = self.rows("SELECT key FROM visit WHERE ended = 0", database="sim/sim.db")
-        return not (self.open_sessions() or owed or unsent or visits)
+        transfers = self.rows("SELECT ref FROM deposits WHERE settled = 0")
+        transfers += self.rows("SELECT tx_hash FROM transfers WHERE deposit IS NULL")
+        return not (self.open_sessions() or owed or unsent or visits or transfers)
 
     def _tail(self, log: str) -> str:
         path = self.data / log

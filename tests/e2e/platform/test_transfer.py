@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from evmesh.app.clock import SharedClock
+from evmesh.app.deposit_facts import read_return_facts
 from evmesh.app.receipt_facts import read_chain_facts, read_settlement_facts
 from evmesh.app.run_file import RunFile
 from evmesh.app.up import UpOptions, running
@@ -24,6 +25,7 @@ from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.signed_types import StopRequest
+from evmesh.domain.transfer_return import TransferReturn
 from evmesh.domain.typed_data import Domain, digest
 from evmesh.ledger.abi import encode_call
 from evmesh.ledger.child_process import ChildRecord
@@ -37,6 +39,7 @@ from evmesh.store.chain import ChainJournal
 from evmesh.store.database import Database
 from evmesh.verify.followups import verify_settlement
 from evmesh.verify.receipt import verify_receipt
+from evmesh.verify.returns import verify_return
 from tests.drivers.ocpp_library_station import LibraryStation
 from tests.e2e.platform.test_library_station import SITE
 
@@ -184,11 +187,17 @@ async def test_a_transfer_from_an_unknown_wallet_charges_a_car_and_the_remainder
         report = verify_receipt(raw, EthereumSignatures(), chain=await read_chain_facts(run.rpc_url, receipt))
         assert report.ok, report.failed()
         by_name = {check.name: check.status.value for check in report.checks}
-        assert (by_name["vouchers"], by_name["settlement"]) == ("ok", "ok"), report
+        assert {by_name[name] for name in ("vouchers", "settlement", "fee", "terms")} == {"ok"}, report
+        assert receipt.payment is not None
+        assert receipt.payment.terms.to_json() == shown["transfer"]["terms"]
         facts = await read_settlement_facts(run.rpc_url, settlement)
         after = verify_settlement(settled, EthereumSignatures(), raw, None, facts)
         assert after.ok, after
-        assert {one.name: one.status.value for one in after.checks}["transactions"] == "ok"
+        assert {
+            one.name: one.status.value for one in after.checks if one.name != "trusted payee"
+        } == dict.fromkeys(
+            ("form", "payee signature", "receipt", "stated amount", "transactions", "fee"), "ok"
+        )
 
         # With no car the next transfer comes back by itself, in five minutes of the platform's time.
         async with PacedStation.at(run.ocpp_url, "LIB-1", now=clock.now) as station:
@@ -199,4 +208,19 @@ async def test_a_transfer_from_an_unknown_wallet_charges_a_car_and_the_remainder
                 f"/v1/transfers/{second}",
                 lambda one: (one["transfers"][0]["returned"] or {}).get("tx_hash"),
             )
-        assert await stranger.balance(stranger.key.address) >= 50 * EURO - due - 3 * fee
+        # Of what comes while the station is away no charge comes; that it goes back is promised at once.
+        third = await stranger.send(deposit, 2 * EURO, "pay once more")
+        await until(
+            run.http_url, f"/v1/transfers/{third}", lambda one: one["transfers"][0]["status"] == "return"
+        )
+        async with httpx.AsyncClient(base_url=run.http_url, trust_env=False) as api:
+            word = (await api.get(f"/v1/transfers/{third}/return")).content
+        await until(
+            run.http_url,
+            f"/v1/transfers/{third}",
+            lambda one: (one["transfers"][0]["returned"] or {}).get("tx_hash"),
+        )
+        kept = await read_return_facts(run.rpc_url, TransferReturn.parse(word))
+        checks = verify_return(word, EthereumSignatures(), None, kept).checks
+        assert {one.name for one in checks if one.status.value != "ok"} == {"trusted payee"}, checks
+        assert await stranger.balance(stranger.key.address) >= 50 * EURO - due - 4 * fee

@@ -1,6 +1,7 @@
 """A driver at the command line charges on the real platform: asks, pays, follows, keeps the proof."""
 
 import asyncio
+import json
 import os
 import pty
 import signal
@@ -46,6 +47,21 @@ async def test_a_driver_without_gas_pays_by_energy_and_keeps_a_checked_receipt(y
     assert [one["session"] for one in shown["sessions"]] == [done["session"]]
     kinds = [(move["kind"], move["amount"]) for move in shown["moves"]]
     assert kinds == [("received", str(100 * EURO)), ("deposit", str(cost(400)))]
+    await history_tells_how_it_stands_now(yard, driver, done["session"])
+
+
+async def history_tells_how_it_stands_now(yard: Yard, driver: WalletDevice, session: str) -> None:
+    """The wallet left the charge when it was metered: that it was settled since, its history finds out."""
+    async with asyncio.timeout(60):
+        while (await yard.session(session))["state"] != "settled":
+            await asyncio.sleep(0.1)
+    [kept] = (driver.home / "charges").glob("*.json")
+    left = {**driver.charges()[0], "state": "metered"}
+    for operator in ("", yard.run.http_url):  # by the node alone, and by the operator's word
+        kept.write_text(json.dumps(left))
+        shown = await driver("history", EVMESH_OPERATOR=operator)
+        assert [one["state"] for one in shown["sessions"]] == ["settled"], shown
+        assert driver.charges()[0] == {**left, "state": "settled"}
 
 
 async def test_money_buys_energy_and_a_deposit_by_authorization_is_enough(yard: Yard) -> None:
@@ -99,13 +115,15 @@ async def test_a_wallet_that_was_killed_goes_on_with_the_same_charge(yard: Yard)
         await until(lambda: _stage(driver) == "paid", "the charge is paid")
         kill(process)
         await process.wait()
-        assert (await driver("messages"))["exit"] == 0  # the station lets this wallet read
+        let_in = await driver("messages")
+        assert let_in["exit"] == 0  # the station lets this wallet read
         done = await driver(*ask)  # the next call goes on with it
         said = await driver("messages")
     assert done["exit"] == 0, done
     assert len(driver.charges()) == 1
     assert said["exit"] == 0, said
-    assert {message["state"] for message in said["messages"]} & {"charging", "stopping", "metered"}
+    heard = {message["state"] for message in [*let_in["messages"], *said["messages"]]}
+    assert heard & {"charging", "stopping", "metered", "settled"}
     tab = await driver.tab()
     assert tab.ceiling == cost(500)
     assert 500 <= done["energy_wh"] < 900
@@ -169,12 +187,43 @@ async def test_a_plain_transfer_with_own_gas_starts_the_charge(yard: Yard) -> No
         ask = ("pay", yard.code(station.id), "--energy", "0.4kWh", "--way", "transfer", "--yes")
         poor = await driver(*ask)
         assert (poor["exit"], poor["code"]) == (3, "chain.no_gas"), poor
+        dated = await driver(*ask, "--until", "18:30")
+        assert (dated["exit"], dated["code"]) == (2, "wish.no_departure"), dated
         await yard.give_gas(driver)
         done = await driver(*ask)
     assert done["exit"] == 0, done
+    assert "asked for  0.4 kWh as fast as possible; no departure is agreed" in done["err"]
     assert (done["way"], done["stage"], done["signed"]) == ("transfer", "ended", "0")
     assert 400 <= done["energy_wh"] < 800
-    assert Receipt.parse(Path(done["receipt"]).read_bytes()).due == int(done["cost"])
+    receipt = Receipt.parse(Path(done["receipt"]).read_bytes())
+    assert receipt.due == int(done["cost"])
+    assert receipt.payment is not None
+    assert receipt.payment.terms.encode().decode() == driver.charges()[0]["terms"]
+    async with lying_operator(yard, ask_for_more) as url:
+        refused = await driver(*ask, EVMESH_OPERATOR=url)
+    assert (refused["exit"], refused["code"]) == (6, "operator.bad_terms"), refused
+
+
+def ask_for_more(path: str, document: dict[str, Any]) -> None:
+    """Show a fee that was not signed."""
+    if path.startswith("/v1/stations/"):
+        document["transfer"]["terms"]["fee"] = "90000"
+
+
+def trust_nobody(path: str, document: dict[str, Any]) -> None:
+    """Take no streaming of a wallet that let a charge fall short."""
+    if path == "/v1/requests":
+        del document["risk"]["streaming"]
+
+
+async def test_a_way_that_the_operator_does_not_offer_is_said_before_money_moves(yard: Yard) -> None:
+    driver = await yard.driver()
+    async with yard.station() as station, lying_operator(yard, trust_nobody) as url:
+        ask = ("pay", yard.code(station.id), "--energy", "1kWh", "--way", "streaming", "--yes")
+        refused = await driver(*ask, EVMESH_OPERATOR=url)
+    assert (refused["exit"], refused["code"]) == (3, "voucher.prepaid_only"), refused
+    assert "--way prepaid" in refused["do"]
+    assert (await driver.tab()).ceiling == 0
 
 
 def lie_about(what: str, value: Any) -> Any:
@@ -233,6 +282,9 @@ async def test_codes_wallets_and_consent_that_are_missing_are_said(yard: Yard) -
     assert (wrong["exit"], wrong["code"]) == (2, "station.mistyped_code")
     poor = await driver("pay", code, "--energy", "1kWh", "--yes")
     assert (poor["exit"], poor["code"]) == (3, "wallet.too_little")
+    for words in ("where      52.000000° N", "price      0.35 per kWh", "worst case 0.35"):
+        assert words in poor["err"]
+    assert poor["do"] == f"send 0.35 to {driver.address}"
     rich = await yard.driver()
     unasked = await rich("pay", code, "--energy", "1kWh")
     assert (unasked["exit"], unasked["code"]) == (2, "wallet.not_confirmed")

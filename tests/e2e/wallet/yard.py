@@ -35,11 +35,12 @@ from evmesh.ledger.token import Faucet
 from evmesh.store.chain import ChainJournal
 from evmesh.store.database import Database
 from tests.drivers.ocpp_library_station import LibraryStation
+from tests.e2e.wallet.light import light_wallet
 
 PASSWORD = "correct horse"
 PRICE = 350_000
 EURO = 1_000_000
-STATIONS = 8
+STATIONS = 9
 SPEED = 60
 NOBODY = Address("0x" + "00" * 20)
 _SITE = """
@@ -148,9 +149,7 @@ class Yard:
     async def driver(self, units: int = 100 * EURO) -> "WalletDevice":
         """Give a device with a fresh wallet that holds so much."""
         device = WalletDevice(self, self.data.parent / f"wallet-{next(self._wallets)}")
-        made = await device("new")
-        assert made["exit"] == 0, made
-        device.address = Address.parse(made["address"])
+        device.address = light_wallet(device.home, PASSWORD)
         if units:
             await self._mint(device.address, units)
         return device

@@ -10,7 +10,7 @@ from evmesh.app.deposit_facts import read_deposit, read_payouts, read_received
 from evmesh.app.node_reads import topic_of
 from evmesh.domain.ids import Address
 from evmesh.domain.receipt_payment import PaidTransfer
-from evmesh.domain.transfers import Purpose, TransferRef, payout_nonce
+from evmesh.domain.transfers import PER_ADDRESS, Purpose, TransferRef, payout_nonce
 from evmesh.ledger.abi import event_topic
 from evmesh.ledger.deposits import TRANSFER
 from evmesh.ledger.rpc import JsonRpc
@@ -18,7 +18,8 @@ from evmesh.ledger.signatures import keccak256
 from evmesh.verify.chain_facts import NO_TRANSFER, TransferLog
 from evmesh.verify.report import Status
 from tests.unit.verify.receipt_factory import DRIVER, OPERATOR, THIEF
-from tests.unit.verify.test_transfer_receipts import (
+from tests.unit.verify.test_transfer_receipts import given_back
+from tests.unit.verify.transfer_factory import (
     DEPOSIT,
     FIRST,
     OTHER,
@@ -26,7 +27,6 @@ from tests.unit.verify.test_transfer_receipts import (
     PAYMENT,
     SECOND,
     checks,
-    given_back,
     made,
 )
 
@@ -59,6 +59,8 @@ class Node:
         self._logs = list(logs)
 
     async def call(self, method: str, *_: object) -> object:
+        if method == "eth_getBlockByNumber":
+            return {"timestamp": "0x64"}
         assert method == "eth_getTransactionReceipt"
         return {"logs": self._logs, "blockNumber": "0x28", "status": "0x1"}
 
@@ -88,6 +90,20 @@ def test_each_transfer_is_read_at_its_rank_among_those_to_the_address() -> None:
     )
     expected = tuple(TransferLog(one.sender, DEPOSIT, one.amount) for one in PAID)
     assert received(*between) == expected
+
+
+def test_a_transfer_that_follows_one_to_another_charge_point_is_read_at_its_rank_too() -> None:
+    named = (PAID[0], replace(PAID[1], ref=TransferRef(FIRST.tx_hash, PER_ADDRESS + 1)))
+    assert received(*BOTH, named=named)[1] == TransferLog(DRIVER.address, DEPOSIT, 2_100_000)
+
+
+def test_the_times_of_the_blocks_are_told_where_the_transfer_is_in_them() -> None:
+    other = replace(PAID[1], ref=SECOND, log_index=9)
+    facts = asyncio.run(
+        read_deposit(rpc(*BOTH), made(payment=replace(PAYMENT, transfers=(PAID[0], other))), 0)
+    )
+    assert facts is not None
+    assert (facts.transfers[1], facts.made_at[0]) == (None, 100)
 
 
 def test_one_event_never_counts_as_two_transfers() -> None:

@@ -23,6 +23,7 @@ from tests.unit.verify.receipt_factory import BASE, START, STOP, THIEF, make_rec
 
 RECEIPT = make_receipt()
 SHORT = make_receipt(due=2_000_000, offer={"budget": 2_000_000}, vouchers=(make_voucher(BASE + 2_000_000),))
+ODD = make_receipt(due=2_345_678, offer={"budget": 2_345_678}, vouchers=(make_voucher(BASE + 2_345_678),))
 SELLER = example("seller.toml").read_text()
 VERA = Path(reportlab_fonts.__file__).parents[1] / "fonts" / "VeraIt.ttf"
 
@@ -32,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
     for name, content in {
         "receipt.json": RECEIPT.encode(),
         "short.json": SHORT.encode(),
+        "odd.json": ODD.encode(),
         "forged.json": resign(RECEIPT, THIEF).encode(),
         "seller.toml": SELLER.encode(),
         "plain.toml": SELLER.replace("vat_percent", "# ").encode(),
@@ -73,7 +75,7 @@ def test_the_page_says_what_the_receipt_says(folder: Path) -> None:
         f"End {STOP.astimezone(zone):%Y-%m-%d %H:%M:%S} (UTC+01:00) {STOP:%Y-%m-%d %H:%M:%S} 49200 Wh",
         f"Energy {receipt.energy} Wh",
         f"Electric energy 8.000 kWh {format_units(receipt.price)} EUR {format_units(receipt.cost)} EUR",
-        f"Total {format_units(receipt.due)} EUR of which net 2.644628 EUR of which VAT 21 % 0.555372 EUR",
+        f"Total {format_units(receipt.due)} EUR of which net 2.64 EUR of which VAT 21 % 0.56 EUR",
         f"{receipt.chain.charge_tab} on chain {receipt.chain.chain_id}.",
         sha256(receipt.encode()).hexdigest(),
         receipt.session.text,
@@ -90,6 +92,17 @@ def test_what_the_budget_did_not_cover_is_not_charged(folder: Path) -> None:
     text = text_of(folder / "out.pdf")
     assert "3.20 EUR Beyond the agreed budget, not charged -1.20 EUR Total 2.00 EUR" in text
     assert "VAT" not in text
+
+
+def test_what_is_no_whole_cents_is_rounded_in_sight(folder: Path) -> None:
+    done = run(folder, "odd.json", "--json")
+    answer = json.loads(done.stdout)
+    paid = (answer["total"], answer["rounded"], answer["net"], answer["vat"])
+    assert paid == ("2345678", "2350000", "1940000", "410000")
+    text = text_of(folder / "out.pdf")
+    exact = "Paid exactly, in token units 2.345678 EUR Rounded to cents 0.004322 EUR Total 2.35 EUR"
+    assert f"{exact} of which net 1.94 EUR of which VAT 21 % 0.41 EUR" in text
+    assert "invoice 2026-0007 over 2.35 EUR" in run(folder, "odd.json").output
 
 
 def test_the_same_input_gives_the_same_bytes_in_another_process_on_another_day(folder: Path) -> None:
@@ -118,8 +131,9 @@ def test_json_says_what_was_written(folder: Path) -> None:
         "number": "2026-0007",
         "issued": "2026-03-05",
         "total": "3200000",
-        "net": "2644628",
-        "vat": "555372",
+        "rounded": "3200000",
+        "net": "2640000",
+        "vat": "560000",
         "receipt_sha256": "0x" + sha256(RECEIPT.encode()).hexdigest(),
         "output": str(folder / "out.pdf"),
     }

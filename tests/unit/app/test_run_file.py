@@ -47,7 +47,8 @@ WHOLE = json.dumps(asdict(RUN))
         WHOLE.replace("8080", '"8080"'),
         WHOLE.replace("60", "60.5"),
         WHOLE.replace("17", "true"),
-        WHOLE.replace('"clock"}', "null}"),
+        WHOLE.replace('"clock",', "null,"),
+        WHOLE.replace('"sim": ""', '"sim": null'),
     ],
 )
 def test_where_nothing_runs_it_says_so(tmp_path: Path, text: str | None) -> None:

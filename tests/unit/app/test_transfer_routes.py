@@ -1,5 +1,6 @@
 """What a driver who paid from a strange wallet, and the operator, see of transfers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 from fastapi import FastAPI
 
 from evmesh.app.problems import install
-from evmesh.app.transfer_routes import TransferViews, add_transfers
+from evmesh.app.transfer_routes import TOO_LITTLE, TransferViews, add_transfers
+from evmesh.domain.canonical import canonical_json
+from evmesh.domain.transfer_return import TransferReturn
+from evmesh.domain.transfer_terms import TransferTerms
 from evmesh.domain.transfers import SeenTransfer, TransferPolicy, TransferRef
 from evmesh.ledger.quota import RelayPolicy, RelayQuota
 from tests.fakes.world import Driver, World, open_world
@@ -85,8 +89,11 @@ async def test_too_little_is_told_with_what_is_missing(served: Served, driver: D
     (shown,) = (await served.of(tx_hash))["transfers"]
     assert (shown["status"], shown["so_far"]) == ("waiting", "5")
     assert int(shown["minimum"]) > 100_000
+    assert int(shown["missing"]) == int(shown["minimum"]) - 5
+    assert (shown["why"], shown["do"]) == ("transfer.too_little", TOO_LITTLE)
     overview = (await served.get("/v1/transfers")).json()
     assert [one["amount"] for one in overview["waiting"]] == ["5"]
+    assert overview["too_little"] == TOO_LITTLE
     assert overview["held"] == {served.world.places[0].code: "5"}
 
 
@@ -100,10 +107,22 @@ async def test_a_return_is_told_with_its_reason_fee_and_transaction(served: Serv
     (before,) = (await served.of(tx_hash))["transfers"]
     assert (before["status"], before["why"]) == ("return", "station.out_of_service")
     assert before["returned"]["tx_hash"] is None
+    promised = TransferReturn.parse((await served.get(f"/v1/transfers/{tx_hash}/return")).content)
+    assert (promised.payer, str(promised.deposit.returned)) == (driver.address, before["returned"]["amount"])
     await served.world.returns.look()
     (after,) = (await served.of(tx_hash))["transfers"]
     assert int(after["returned"]["amount"]) + int(after["fee"]) == 3 * EURO
     assert after["returned"]["tx_hash"].startswith("0x")
+
+
+async def test_what_became_a_charge_or_nothing_has_no_word_of_return(served: Served, driver: Driver) -> None:
+    tx_hash = await served.sent(driver, 3 * EURO)
+    served.world.deposits.mine()
+    await served.seen()
+    for unpromised in (tx_hash, "0x" + 64 * "7", f"{tx_hash[:-1]}g"):
+        answer = await served.get(f"/v1/transfers/{unpromised}/return")
+        assert answer.status_code in (400, 404)
+    assert (await served.get(f"/v1/transfers/{tx_hash}/return?position=-1")).status_code == 400
 
 
 async def test_what_was_set_aside_is_told(served: Served, driver: Driver) -> None:
@@ -123,14 +142,20 @@ async def test_an_unknown_or_malformed_hash_is_said(served: Served, tx_hash: str
 
 
 async def test_a_station_tells_how_transfers_are_taken(served: Served) -> None:
-    terms = (await served.views.terms())["transfer"]
+    terms = (await served.views.terms(served.world.places[0]))["transfer"]
+    signed = TransferTerms.parse(canonical_json(terms["terms"]))
+    assert signed == await served.world.transfers.terms(served.world.places[0])
+    assert (terms["fee"], terms["minimum"]) == (str(signed.fee), str(signed.minimum))
     assert (terms["open"], terms["why"], terms["confirmations"]) == (True, None, 2)
     assert int(terms["minimum"]) - int(terms["fee"]) == int(terms["budget_of_minimum"])
 
 
 async def test_without_a_chain_a_station_says_that_it_cannot_tell(served: Served) -> None:
     served.world.deposits.away = True
-    assert (await served.views.terms())["transfer"] == {"open": False, "why": "chain.away"}
+    assert (await served.views.terms(served.world.places[0]))["transfer"] == {
+        "open": False,
+        "why": "chain.away",
+    }
 
 
 async def test_who_asks_too_often_is_told_to_wait(served: Served, driver: Driver) -> None:
@@ -158,3 +183,14 @@ async def test_of_a_rain_of_dust_a_hundred_grains_are_shown(served: Served, driv
     assert [one["so_far"] for one in shown] == ["150"] * 100
     waiting = (await served.get("/v1/transfers")).json()["waiting"]
     assert [one["position"] for one in waiting] == list(range(50, 150))
+
+
+async def test_what_waits_is_told_also_where_the_terms_have_ended_and_are_signed_anew(
+    served: Served, driver: Driver
+) -> None:
+    tx_hash = await served.sent(driver, 5)
+    served.world.deposits.mine()
+    await served.seen()
+    served.world.clock.move(timedelta(days=1))
+    (shown,) = (await asyncio.wait_for(served.of(tx_hash), 10))["transfers"]
+    assert shown["status"] == "waiting"

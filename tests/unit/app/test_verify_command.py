@@ -9,6 +9,7 @@ from evmesh.domain.canonical import canonical_json
 from evmesh.verify.receipt import CHECKS
 from tests.unit.verify.followup_factory import make_reward, make_settlement
 from tests.unit.verify.receipt_factory import THIEF, make_plan, make_receipt, make_trust, resign
+from tests.unit.verify.test_returns import word
 
 RECEIPT = make_receipt()
 NOBODY = "http://127.0.0.1:1"
@@ -25,6 +26,7 @@ def folder(tmp_path: Path) -> Path:
         "schedule.json": files.schedule,
         "settlement.json": make_settlement(RECEIPT).encode(),
         "reward.json": make_reward(RECEIPT).encode(),
+        "return.json": word().encode(),
         "so-far.json": b'{"day": "2026-03-01", "final": false,\n "rewards": [1.5]}\n',
         "number.json": b'{"format": 1}',
         "list.json": b"[]",
@@ -46,6 +48,23 @@ def test_a_true_receipt_exits_0_and_prints_a_line_for_each_check(folder: Path) -
         result.output
     )
     assert result.output.endswith("nothing in this receipt is false; 12 checks could not be made\n")
+
+
+def test_a_program_that_wants_everything_checked_is_told_that_it_was_not(folder: Path) -> None:
+    words = run(folder, "receipt", "receipt.json", "--strict")
+    assert words.exit_code == 3
+    assert "error verify.not_checked: 12 checks could not be made: " in words.output
+    done = run(folder, "receipt", "receipt.json", "--strict", "--json")
+    answer = json.loads(done.output)
+    assert (done.exit_code, answer["ok"], answer["code"]) == (3, False, "verify.not_checked")
+    assert "registered price" in answer["what"]
+    assert {check["status"] for check in answer["checks"]} == {"ok", "not_checked"}
+    forged = run(folder, "receipt", "forged.json", "--strict", "--json")  # worse is said first
+    assert (forged.exit_code, json.loads(forged.output)["ok"]) == (6, False)
+    away = run(folder, "receipt", "receipt.json", "--strict", "--rpc", NOBODY, "--json")
+    assert (away.exit_code, json.loads(away.output)["code"]) == (4, "chain.away")
+    for followup in ("settlement", "reward"):
+        assert run(folder, followup, f"{followup}.json", "--strict").exit_code == 3
 
 
 def test_what_cannot_be_read_is_said_once(folder: Path) -> None:
@@ -109,6 +128,8 @@ def test_the_plan_files_are_used(folder: Path) -> None:
         (("receipt", "-", "--trust", "-"), 2, "file.stdin_twice"),
         (("receipt", "receipt.json", "--rpc", NOBODY), 4, "chain.away"),
         (("settlement", "settlement.json", "--receipt", "receipt.json", "--rpc", NOBODY), 4, "chain.away"),
+        (("return", "return.json", "--trust", "trust.json", "--rpc", NOBODY), 4, "chain.away"),
+        (("return", "settlement.json"), 2, "document.other_format"),
         (("settlement", "receipt.json"), 2, "document.other_format"),
         (("settlement", "settlement.json", "--receipt", "reward.json"), 2, "document.other_format"),
         (("reward", "so-far.json"), 2, "document.other_format"),
@@ -188,3 +209,11 @@ def test_settlement_and_reward_are_checked_beside_their_receipt(folder: Path) ->
         assert unchecked == UNCHECKED[kind]
         assert run(folder, kind, f"{kind}.json", "--receipt", "forged.json").exit_code == 6
         assert run(folder, kind, "receipt.json").exit_code == 2
+
+
+def test_the_word_that_a_transfer_goes_back_is_checked_and_told_what_a_node_could_add(folder: Path) -> None:
+    result = run(folder, "return", "return.json", "--trust", "trust.json")
+    assert result.exit_code == 0, result.output
+    assert "ok          amounts: 5000000 of 5100000 go back" in result.output
+    assert "not checked terms, transfers, return: no node was asked" in result.output
+    assert run(folder, "return", "return.json", "--strict").exit_code == 3

@@ -42,6 +42,16 @@ def test_both_answers_stand_at_the_end(folder: Path, key: str) -> None:
     ]
 
 
+def test_records_that_are_checked_only_in_part_are_not_enough_for_who_is_strict(folder: Path) -> None:
+    assert run(folder, "charge.ocmf", "--key", "key.hex", "--strict").exit_code == 0
+    assert run(folder, "charge.ocmf").exit_code == 0
+    words = run(folder, "charge.ocmf", "--strict")
+    assert words.exit_code == 3
+    assert "error verify.not_checked" in words.output
+    done = run(folder, "charge.ocmf", "--strict", "--json")
+    assert (done.exit_code, json.loads(done.output)["code"]) == (3, "verify.not_checked")
+
+
 def test_two_records_of_one_charge_are_two_files(folder: Path) -> None:
     result = run(folder, "begin.ocmf", "end.ocmf", "--key", "key.hex")
     assert result.exit_code == 0

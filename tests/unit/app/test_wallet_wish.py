@@ -1,10 +1,12 @@
 """What a driver types for a charge: energy, money or a time, and until when; the rest is refused in words."""
 
+import time
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from evmesh.app.wallet_wish import Wish, parse_duration, parse_energy, parse_wish
+from evmesh.app.wallet_wish import Wish, parse_duration, parse_energy, parse_wish, time_words
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.money import Price, cost_of
 from evmesh.domain.sessions import Way
@@ -13,6 +15,7 @@ from evmesh.domain.units import W, Wh
 NOW = datetime(2026, 6, 1, 8, 7, tzinfo=UTC)
 PRICE = Price(350_000)
 RATING = W(7_360)
+HERE = ZoneInfo("Europe/Amsterdam")
 
 
 def wish(
@@ -75,15 +78,40 @@ def test_money_buys_nothing_where_energy_is_free() -> None:
         wish(money="1").energy_at(Price(0), RATING)
 
 
-def test_a_departure_is_the_next_such_hour_or_an_instant() -> None:
-    here = NOW.astimezone()
-    at = wish(energy="1kWh", until="18:30").departure(NOW, Wh(1_000), RATING)
-    assert (at.astimezone().hour, at.astimezone().minute) == (18, 30)
-    assert NOW < at <= NOW + timedelta(days=1)
-    past = wish(energy="1kWh", until=f"{here.hour:02}:{here.minute:02}").departure(NOW, Wh(1_000), RATING)
-    assert past - NOW == timedelta(days=1)
-    exact = wish(energy="1kWh", until="2026-06-01T18:30:00+02:00").departure(NOW, Wh(1_000), RATING)
+@pytest.mark.parametrize("machine", ["UTC", "America/New_York", "Pacific/Auckland"])
+def test_a_departure_is_the_next_such_hour_on_the_stations_clock(
+    machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """08:07 UTC is 10:07 in Amsterdam, wherever the wallet is."""
+    monkeypatch.setenv("TZ", machine)
+    time.tzset()
+    try:
+        at = wish(energy="1kWh", until="18:30").departure(NOW, Wh(1_000), RATING, HERE)
+        past = wish(energy="1kWh", until="10:07").departure(NOW, Wh(1_000), RATING, HERE)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert at == datetime(2026, 6, 1, 16, 30, tzinfo=UTC)
+    assert past == datetime(2026, 6, 2, 8, 7, tzinfo=UTC)
+    assert time_words(at, HERE) == "Mon 18:30 (Europe/Amsterdam)"
+
+
+def test_a_departure_on_the_day_when_clocks_change_is_the_hour_that_they_show() -> None:
+    evening = datetime(2026, 10, 24, 20, 0, tzinfo=UTC)  # 22:00 in Amsterdam; clocks go back that night
+    at = wish(energy="1kWh", until="21:30").departure(evening, Wh(1_000), RATING, HERE)
+    assert at == datetime(2026, 10, 25, 20, 30, tzinfo=UTC)
+
+
+def test_an_exact_departure_is_taken_as_it_is() -> None:
+    exact = wish(energy="1kWh", until="2026-06-01T18:30:00+02:00").departure(NOW, Wh(1_000), RATING, HERE)
     assert exact == datetime(2026, 6, 1, 16, 30, tzinfo=UTC)
+
+
+def test_a_transfer_carries_no_departure() -> None:
+    with pytest.raises(InvalidInput, match=r"wish\.no_departure"):
+        parse_wish("1kWh", None, None, "18:30", asap=False, way=Way.TRANSFER)
+    plain = parse_wish("1kWh", None, None, None, asap=False, way=Way.TRANSFER)
+    assert plain.departure(NOW, Wh(1_000), RATING, HERE) == NOW + timedelta(days=1)
 
 
 @pytest.mark.parametrize(
@@ -98,12 +126,12 @@ def test_a_departure_is_the_next_such_hour_or_an_instant() -> None:
 )
 def test_a_departure_that_cannot_be_is_refused(until: str, code: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        wish(energy="1kWh", until=until).departure(NOW, Wh(1_000), RATING)
+        wish(energy="1kWh", until=until).departure(NOW, Wh(1_000), RATING, HERE)
     assert refused.value.code == code
 
 
 def test_without_a_word_there_is_time_enough_for_the_energy() -> None:
-    at = wish(energy="20kWh").departure(NOW, Wh(20_000), RATING)
+    at = wish(energy="20kWh").departure(NOW, Wh(20_000), RATING, HERE)
     assert at - NOW >= timedelta(hours=2 * 20_000 / RATING)
     assert at.minute % 15 == 0
-    assert wish(time="90min").departure(NOW, Wh(1), RATING) == NOW + timedelta(minutes=90)
+    assert wish(time="90min").departure(NOW, Wh(1), RATING, HERE) == NOW + timedelta(minutes=90)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -164,3 +165,42 @@ def test_a_lowered_profile_asks_for_no_more_anywhere(world: World) -> None:
         at = now + timedelta(milliseconds=100 * tenth)
         assert (less.limit_at(at) or 0) <= min(old.limit_at(at) or 0, new.limit_at(at) or 0)
     assert less.limit_at(now + half) == 5
+
+
+async def test_before_a_day_is_known_a_crowded_group_uses_at_once_what_is_there(
+    world: World, driver: Driver
+) -> None:
+    world.clock.move(timedelta(hours=2, minutes=46))  # the last quarter of the dearest hour
+    patient = await world.charging(driver, world.places[0], 3_000)
+    await once(world)
+    assert limit_of(world, patient) == 0
+    yard = next(iter(world.directory.groups.values()))
+    await world.control.once(replace(yard, is_crowded=True), has_moved=False)
+    assert (limit_of(world, patient) or 0) > 7_000
+
+
+async def test_who_can_wait_does_not_wait_for_hours_that_were_full_the_day_before(
+    world: World, driver: Driver, neighbour: Driver, thief: Driver
+) -> None:
+    first = await world.charging(Driver("first"), world.places[0])
+    await world.end(first, 1_000)  # from here on the group is known
+    world.clock.move(timedelta(hours=2, minutes=46))
+    dear = world.clock.now()
+    evening = {"departure": int(world.at(minutes=194).timestamp())}
+    world.clock.move(timedelta(minutes=15))
+    guests = [
+        await world.charging(who, world.places[number], 11_000, **evening)
+        for number, who in ((0, driver), (1, neighbour), (2, thief))
+    ]
+    world.clock.move(dear + timedelta(minutes=193) - world.clock.now())
+    for guest in guests:
+        await world.end(guest, 1_000 + 11_000)
+    world.clock.move(dear + timedelta(days=1) - world.clock.now())
+    evening = {"departure": int(world.at(minutes=194).timestamp())}
+    alone = await world.charging(Driver("lone"), world.places[3], 3_000, **evening)
+    await once(world)
+    assert limit_of(world, alone) == 0  # there is room for all of them
+    await world.end(alone, 1_000)
+    hungry = await world.charging(Driver("hungry"), world.places[3], 16_500, **evening)
+    await once(world)
+    assert (limit_of(world, hungry) or 0) > 7_000

@@ -7,14 +7,26 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
 from evmesh.app.snapshot import Snapshots
+from evmesh.app.verify import app
 from evmesh.domain.caps import Cap
+from evmesh.domain.errors import IntegrityFailure
+from evmesh.domain.receipt import Receipt
+from evmesh.domain.receipt_shortfall import Shortfall
 from evmesh.domain.sessions import Session
-from evmesh.domain.units import W
+from evmesh.domain.trust import Trust
+from evmesh.domain.units import W, Wh
 from evmesh.services.promises import DIMMED
+from evmesh.verify.case import Case, ShortfallFiles
+from evmesh.verify.receipt import verify_receipt
+from evmesh.verify.receipt_shortfall import shortfall
+from evmesh.verify.report import Status
 from evmesh.verify.schedule import Verdict
 from evmesh.verify.shortfall import verify_shortfall
-from tests.fakes.world import OPERATOR, World, open_world
+from tests.fakes.world import OPERATOR, SIGNATURES, World, open_world
 from tests.fakes.yard import Car, Yard
 
 MINUTE = timedelta(minutes=1)
@@ -157,3 +169,63 @@ def test_what_a_stray_draws_is_in_no_plan_and_the_page_says_how_good_the_dispatc
     assert first is not None
     assert first["placed_wh"] > 0
     assert 0 <= first["gap_wh"] == max(0, first["bound_wh"] - first["placed_wh"])
+
+
+async def shortfall_files(world: World, shortfall: Shortfall) -> ShortfallFiles:
+    async with world.transitions.read() as unit:
+        stored = await unit.plan_of(shortfall.schedule_sha256.hex())
+    assert stored is not None
+    assert stored.wanted is not None
+    assert stored.shortfall is not None
+    return ShortfallFiles(stored.problem, stored.schedule, stored.wanted, stored.shortfall)
+
+
+def test_the_receipt_names_what_a_cap_took_and_its_proof_and_a_false_word_of_it_is_found_out(
+    tmp_path: Path,
+) -> None:
+    cars = two_cars()
+    receipts: list[tuple[Receipt, ShortfallFiles, Trust]] = []
+
+    async def dimmed(world: World) -> None:
+        await world.caps.put(dim(world, 2_000, 90))
+
+    async def over(world: World) -> None:
+        for session in await world.sessions(open_only=False):
+            receipt = Receipt.parse(await world.document(session, Receipt.FORMAT))
+            assert receipt.shortfall is not None
+            receipts.append((receipt, await shortfall_files(world, receipt.shortfall), world.trust()))
+
+    run_yard(cars, 93, {5: dimmed, 92: over})
+    assert len(receipts) == 2
+    for receipt, files, trust in receipts:
+        assert receipt.shortfall is not None
+        offline = verify_receipt(receipt.encode(), SIGNATURES, trust)
+        assert offline.ok
+        assert offline.checks[-1].status is Status.NOT_CHECKED
+        report = verify_receipt(receipt.encode(), SIGNATURES, trust, shortfall_files=files)
+        assert report.ok, report.failed()
+        assert "no plan could have left out less" in report.checks[-1].what
+        others = replace(files, wanted=files.problem)
+        assert checked(receipt, others) == "shortfall.other_file"
+        more = replace(receipt.shortfall, missing_wh=Wh(receipt.shortfall.missing_wh - 1))
+        assert checked(replace(receipt, shortfall=more), files) == "shortfall.other_energy"
+        all_of_it = replace(receipt.shortfall, missing_wh=Wh(receipt.request.energy_wh + 1))
+        assert checked(replace(receipt, shortfall=all_of_it), None) == "shortfall.above_request"
+
+    receipt, files, _ = receipts[0]
+    names = ("problem", "schedule", "wanted", "shortfall")
+    for name, raw in zip(names, (files.problem, files.schedule, files.wanted, files.refusal), strict=True):
+        (tmp_path / f"{name}.json").write_bytes(raw)
+    (tmp_path / "receipt.json").write_bytes(receipt.encode())
+    arguments = ["receipt", str(tmp_path / "receipt.json"), "--shortfall", str(tmp_path)]
+    found = CliRunner().invoke(app, arguments)
+    assert found.exit_code == 0
+    assert "of this charge had no place" in found.stdout
+
+
+def checked(receipt: Receipt, files: ShortfallFiles | None) -> str:
+    """Give the code of what the check of the shortfall finds."""
+    case = Case.open(receipt, SIGNATURES, None, None, None, shortfall_files=files)
+    with pytest.raises(IntegrityFailure) as caught:
+        shortfall(case)
+    return caught.value.code

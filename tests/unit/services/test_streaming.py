@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from evmesh.app.payment_view import PaymentView
 from evmesh.domain.chain import SignedRefill
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.ids import Address
@@ -193,10 +194,17 @@ async def test_a_wallet_whose_vouchers_fell_short_prepays_until_it_is_trusted_ag
         await world.settled(done)
     world.fund(driver, 5_000_000)
     session = await world.promised(driver, world.places[0])
+    assert await world.payments.ways(driver.address) == (Way.PREPAID,)
+    offered = PaymentView(world.directory).choices(session, (Way.PREPAID,))
+    assert (set(offered["risk"]), offered["first_cumulative"]) == (
+        {"prepaid"},
+        str(session.terms.base + session.terms.budget),
+    )
     with pytest.raises(Refused) as refused:
         await send(world, driver, session, 2 * PER_100_WH)
     assert refused.value.code == "voucher.prepaid_only"
     other = Driver("other")
+    assert await world.payments.ways(other.address) == (Way.PREPAID, Way.STREAMING)
     assert (await streaming(world, other, bay=1)).terms.way is Way.STREAMING
     session = await send(world, driver, session, session.terms.budget)
     assert session.terms.way is Way.PREPAID

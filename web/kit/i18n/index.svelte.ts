@@ -41,7 +41,7 @@ export function t(key: Key, params: Params = {}): string {
 }
 
 /** Give the text of a code that the platform chose, say a status: its words where we have them, else the code made legible. */
-export function tCode(feature: 'status' | 'state' | 'history' | 'reason' | 'cause' | 'flag', code: string): string {
+export function tCode(feature: 'status' | 'state' | 'history' | 'reason' | 'cause' | 'flag' | 'observed_state', code: string): string {
   // A code may hold points of its own, so it is looked up whole.
   const words: Record<string, string> = TEXTS[current.locale][feature]
   return Object.hasOwn(words, code) ? (words[code] ?? code) : code.replaceAll(/[_.]/g, ' ')

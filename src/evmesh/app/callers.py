@@ -1,0 +1,34 @@
+"""Who calls: the address that quotas count by, and whether it is the operator.
+
+The address is the peer's, or whom a proxy that the site file trusts asks for (`app/http_server.py`).
+"""
+
+from ipaddress import ip_address
+from typing import Final
+
+from fastapi import Request
+
+from evmesh.domain.errors import Refused
+
+_PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+
+def address_of(request: Request) -> str:
+    """Give the name by which a caller's network address is counted."""
+    return f"address {request.client.host if request.client else 'unknown'}"
+
+
+def require_operator(request: Request) -> None:
+    """Raise Refused where a call does not come from this machine: there are no roles yet.
+
+    What a proxy on this machine passes on is somebody else's.
+    """
+    host = request.client.host if request.client else ""
+    try:
+        is_local = ip_address(host).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local or any(name in request.headers for name in _PASSED_ON):
+        raise Refused(
+            "api.operator_only", "this is for the operator, on the platform's own machine", do="ask there"
+        )

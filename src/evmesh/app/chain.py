@@ -225,7 +225,7 @@ def _show_status(status: ChainStatus) -> None:
     )
     network = status.network
     typer.echo(
-        f"  network    {network.name}, {network.confirmations} confirmations unless the site file says"
+        f"  network    {network.name}, confirmations {network.confirmations} unless the site file says"
     )
     _show_contracts(status.deployment)
     if status.deployed:

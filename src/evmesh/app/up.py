@@ -22,6 +22,7 @@ import httpx
 from evmesh.app.children import Child, evmesh_argv
 from evmesh.app.clock import ClockMaster
 from evmesh.app.config import SiteConfig
+from evmesh.app.free_port import free_port
 from evmesh.app.inputs import check_databases, load_inputs, open_directory
 from evmesh.app.run_file import RunFile
 from evmesh.app.services import supervise
@@ -90,7 +91,7 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
         say("starting the chain and its contracts")
         await _make_contracts(chain, options.data)
 
-        broker = broker_command(options.data / "broker")
+        broker = broker_command(options.data / "broker", free_port())
         children["broker"] = Child("broker", broker.argv, options.data, broker.port)
         group.start(children["broker"].keep(_at_once, _ignore, say))
         await wait_until_listening(broker.port)
@@ -105,7 +106,7 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
             rpc_url=chain.url,
             clock="clock",
             sim=SOCKET if options.with_sim else "",
-            devices={name: _free_port() for name in simulated_devices(site)},
+            devices={name: free_port() for name in simulated_devices(site)},
         )
         run.save(options.data)
         stack.callback((options.data / "run.json").unlink, missing_ok=True)
@@ -141,7 +142,7 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
 def _chain_config(data: Path, site: SiteConfig) -> EmbeddedConfig:
     """Have as many blocks made as somebody waits for: by itself this chain makes one when it is needed."""
     deepest = max(site.confirmations or 1, site.transfer.confirmations or 1)
-    return EmbeddedConfig(data / "chain", blocks_after=deepest - 1)
+    return EmbeddedConfig(data / "chain", port=free_port(), blocks_after=deepest - 1)
 
 
 def _children(options: UpOptions) -> dict[str, Child]:
@@ -238,7 +239,7 @@ def _refuse_one_port_for_two(options: UpOptions) -> None:
 def _claim_port(port: int, option: str) -> int:
     """Give a port that is free now; raises Refused `port.in_use`."""
     if port == 0:
-        return _free_port()
+        return free_port()
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -250,12 +251,6 @@ def _claim_port(port: int, option: str) -> int:
                 do=f"end the program that uses it, or name another with {option} (0 takes a free one)",
             ) from error
     return port
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -289,6 +289,24 @@ async def test_a_contactor_that_does_not_answer_while_it_should_open_is_a_fault(
         assert stop_of(run, transaction).meter_stop in (70_400, 70_450)
 
 
+async def test_a_contact_that_is_welded_ends_the_charge_and_begins_no_other_until_nothing_flows(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, config(patience_s=0.3)) as run:
+        transaction = await run.charging()
+        run.has.flow(400)
+        await run.until_told(ConnectorStatus.CHARGING)
+        assert await run.station.remote_stop(STATION, transaction)
+        await run.until_stopped(transaction)  # the coil is off, and the meter shows 11 kW all the same
+        await run.until_told(ConnectorStatus.FAULTED)
+        assert not run.has.is_on
+        assert run.has.shows(Colour.RED)
+        assert not await run.station.remote_start(REF, "another tag")
+        run.has.flow(0, power_w=0)
+        await run.until_told(ConnectorStatus.FINISHING)
+        assert await run.station.remote_start(REF, "another tag")
+
+
 async def test_a_lamp_that_is_gone_stops_no_charge_and_is_lit_when_it_is_back(tmp_path: Path) -> None:
     async with bench(tmp_path) as run:
         await until(lambda: run.has.shows(Colour.YELLOW), "yellow")

@@ -92,6 +92,7 @@ def test_energy_given_and_energy_missing_add_up_to_what_was_due(
         missing = max(0, one.due_wh) * UNITS_PER_WH - energy
         assert found.shortfall_wh[one.id] == missing // UNITS_PER_WH
     assert found.placed_wh == placed // UNITS_PER_WH <= found.bound_wh
+    assert found.bound_wh <= found.due_wh + 1 == sum(max(0, one.due_wh) for one in connectors) + 1
 
 
 @given(CONNECTORS, LIMITS, SECONDS, st.randoms(use_true_random=False))

@@ -3,7 +3,7 @@
 The address is the peer's, or whom a proxy that the site file trusts asks for (`app/http_server.py`).
 """
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Final
 
 from fastapi import Request
@@ -11,11 +11,27 @@ from fastapi import Request
 from evmesh.domain.errors import Refused
 
 _PASSED_ON: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+_IPV6_PREFIX: Final = 64
 
 
 def address_of(request: Request) -> str:
-    """Give the name by which a caller's network address is counted."""
-    return f"address {request.client.host if request.client else 'unknown'}"
+    """Give the name by which a caller's network address is counted.
+
+    Of IPv6 it is the network: whoever has one address has the 2^64 of a /64 (RFC 6177).
+    """
+    return f"address {_counted(request.client.host) if request.client else 'unknown'}"
+
+
+def _counted(host: str) -> str:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((int(address), _IPV6_PREFIX), strict=False))
 
 
 def require_operator(request: Request) -> None:

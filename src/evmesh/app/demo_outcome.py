@@ -79,7 +79,7 @@ def outcome(asked_wh: int, got_wh: int, rating_w: int, measures: Sequence[Measur
         )
     last = alone[-1]
     return (
-        f"{said}: the car took less, from {alone[0].at:%H:%M} UTC on by {left:,} Wh;"
+        f"{said}: the car took less; from {alone[0].at:%H:%M} UTC on {left:,} Wh more were to be had;"
         f" at {last.at:%H:%M} UTC its battery was at {last.soc} % and it drew {last.power_w:,} W"
     )
 

@@ -115,7 +115,7 @@ class SimDoor:
         except EvmeshError as error:
             said = {"code": error.code, "what": error.what, "do": error.do, "path": error.path}
             return {"ok": False, "class": type(error).__name__, **said}
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
             what = {"code": "sim.malformed", "what": "this is no order", "do": "", "path": ""}
             return {"ok": False, "class": InvalidInput.__name__, **what}
 

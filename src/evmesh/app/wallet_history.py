@@ -1,7 +1,7 @@
 """Every movement of a wallet's money, as a node's logs show it."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
 from evmesh.app.node_reads import data, logs_of, quantity, time_of, topic_of
@@ -42,10 +42,11 @@ class Move:
             "transaction": self.transaction,
         }
 
-    def line(self) -> str:
-        """Say it to a person."""
-        when = "unknown time" if self.at is None else f"{self.at.astimezone(UTC):%Y-%m-%d %H:%M %Z}"
-        return f"{when:<20}  {self.kind:<9} {shown(str(self.amount)):>12}  {self.counterparty}"
+    def line(self, zone: tzinfo) -> str:
+        """Say it to a person, on a clock of that zone."""
+        when = "unknown time" if self.at is None else f"{self.at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+        who = "newly minted" if int(self.counterparty, 16) == 0 else self.counterparty
+        return f"{when:<20}  {self.kind:<9} {shown(str(self.amount)):>12}  {who}"
 
 
 async def read_moves_of(place: Place, account: Address) -> list[Move] | None:

@@ -1,10 +1,13 @@
 """`evmesh wallet history`: every charge and every movement of money, by own files and by the chain."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from evmesh.app.wallet_options import Json, Purse, looking
 from evmesh.domain.money import format_units
+from evmesh.domain.station_code import spaced
 
 if TYPE_CHECKING:
     from evmesh.app.wallet_book import Charge
@@ -41,7 +44,8 @@ def history_command(purse: Purse) -> None:
     if moves is None:
         lines += ["", "the node keeps no logs of old movements: ask another with --rpc"]
     else:
-        lines += ["", *(one.line() for one in moves)]
+        zone = ZoneInfo(charges[-1].zone) if charges else UTC
+        lines += ["", *(one.line(zone) for one in moves)]
     purse.say({"address": account.text, **found}, lines)
 
 
@@ -49,6 +53,6 @@ def _charge_line(charge: "Charge") -> str:
     """Say it to a person; times are those of the station's clock."""
     how = charge.note or charge.state or charge.stage.value
     return (
-        f"{charge.there(charge.begun):%Y-%m-%d %H:%M %Z}  {charge.code}  {charge.delivered / 1000:8.3f} kWh  "
-        f"{format_units(charge.cost):>9}  {charge.way.value:<9}  {how}"
+        f"{charge.there(charge.begun):%Y-%m-%d %H:%M %Z}  {spaced(charge.code)}  "
+        f"{charge.delivered / 1000:8.3f} kWh  {format_units(charge.cost):>9}  {charge.way.value:<9}  {how}"
     )

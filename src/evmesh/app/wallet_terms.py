@@ -9,6 +9,7 @@ from evmesh.domain.ids import Address
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.transfer_terms import TransferTerms
 from evmesh.ledger.signatures import EthereumSignatures
+from evmesh.verify.report import require
 from evmesh.verify.transfer_terms import require_same, require_terms
 
 
@@ -29,6 +30,12 @@ def keep_terms(place: Place, charge: Charge, page: Json) -> TransferTerms:
         )
         require_same("station", terms.station.asset, charge.asset, "terms")
         require_same("price", terms.price, charge.price, "terms")
+        require(
+            3 * terms.fee <= terms.minimum,
+            "transfer.terms_fee_too_high",
+            f"a fee of {terms.fee} is more than a third of {terms.minimum}, the least that starts a charge",
+            "terms.fee",
+        )
     except (EvmeshError, KeyError, TypeError, ValueError) as error:
         what = error.what if isinstance(error, EvmeshError) else "there are none that can be read"
         raise IntegrityFailure(

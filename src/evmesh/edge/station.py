@@ -149,7 +149,7 @@ class StationFromParts:
         while True:
             self._wake.clear()
             began = loop.time()
-            seen = await self._eyes.look(self._store.record.charge)
+            seen = await self._eyes.look(self._store.record.charge, is_off=self._gate.applied == 0)
             if seen.is_back:
                 self._gate.distrust()
             if self._eyes.sees_all or seen.trouble:

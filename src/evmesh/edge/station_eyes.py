@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -15,10 +15,12 @@ from evmesh.edge.device import Device
 from evmesh.edge.led import Lamp
 from evmesh.edge.pilot import WRONG, Pilot, PilotController
 from evmesh.edge.station_record import Charge
-from evmesh.edge.station_view import Seen
+from evmesh.edge.station_view import FLOWS, Seen
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
+_PARTS: Final = ("controller", "meter", "switch", "contact")
+"""A contact is well while nothing flows that was switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,18 @@ class StationEyes:
 
     def open(self) -> None:
         """Begin to look: nothing has been away yet."""
-        self._well_at = dict.fromkeys(("controller", "meter", "switch"), asyncio.get_running_loop().time())
+        self._well_at = dict.fromkeys(_PARTS, asyncio.get_running_loop().time())
 
     def last_of(self, charge: Charge) -> Wh:
         """Give the highest register that was seen in a charge."""
         return max(charge.last, self._last) if charge.local == self._charge else charge.last
 
-    async def look(self, charge: Charge | None) -> Seen:
-        """Ask the parts. A register lower than one before in the same charge is not known."""
+    async def look(self, charge: Charge | None, *, is_off: bool) -> Seen:
+        """Ask the parts. A register lower than one before in the same charge is not known.
+
+        `is_off` tells that the current was switched off before: what flows all the same comes by a contact
+        that is welded, or a controller that does not do what it says.
+        """
         was_away = "controller" in self._away
         picture = await self._ask("meter", self._parts.meter.read()) or {}
         pilot = await self._ask("controller", self._parts.controller.pilot())
@@ -70,6 +76,8 @@ class StationEyes:
                 self._charge, self._last = charge.local, sure
         if sure is not None:
             self._well("meter")
+        if not (is_off and isinstance(power, int) and power >= FLOWS):
+            self._well("contact")
         is_back = was_away and "controller" not in self._away
         return Seen(
             pilot, sure, W(power) if isinstance(power, int) else None, self._trouble(pilot), is_back=is_back
@@ -105,6 +113,8 @@ class StationEyes:
         latest = asyncio.get_running_loop().time() - self._patience_s
         if self._well_at["switch"] < latest:
             return "PowerSwitchFailure the current cannot be switched"
+        if self._well_at["contact"] < latest:
+            return "PowerSwitchFailure current flows though it is switched off"
         if self._well_at["meter"] < latest:
             return "PowerMeterFailure the meter does not say its register"
         if self._well_at["controller"] < latest:

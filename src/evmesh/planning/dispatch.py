@@ -32,6 +32,7 @@ class Dispatched:
     slot_s: int
     currents: Mapping[str, tuple[Milliamp, ...]]
     shortfall_wh: Mapping[str, Wh]
+    due_wh: Wh
     placed_wh: Wh
     bound_wh: Wh
 
@@ -69,6 +70,7 @@ def dispatch(
         slot_s=slot_s,
         currents={one.id: tuple(Milliamp(ma) for ma in best.currents[one.id]) for one in connectors},
         shortfall_wh={one.id: best.shortfall_wh(one) for one in connectors},
+        due_wh=Wh(sum(max(0, one.due_wh) for one in connectors)),
         placed_wh=best.placed_wh(),
         bound_wh=bound_wh,
     )

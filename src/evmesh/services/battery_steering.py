@@ -20,12 +20,12 @@ from evmesh.services.control import Control
 from evmesh.services.directory import Directory, Group
 from evmesh.services.live import LiveState
 from evmesh.services.plans import Planner
-from evmesh.services.sources import Sources
+from evmesh.services.sources import ASKED_FOR, Sources
 from evmesh.services.transitions import Transitions
 
 _log = structlog.get_logger(__name__)
 _BEAT = timedelta(seconds=15)
-HOLD = timedelta(minutes=3)
+HOLD = ASKED_FOR
 """How long a battery does what it was told. It is told again when a third of that is over."""
 
 _SAME = 20

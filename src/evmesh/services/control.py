@@ -232,7 +232,7 @@ class Control:
         cut = cut_into_currents(dues, spare, limit_of(rooms, dues), left_s)
         if is_whole:
             self._live.placed[group.name] = Placed(
-                times.now, Wh(sum(due.now_wh for due in dues)), cut.placed_wh, cut.bound_wh, cut.gap_wh
+                times.now, cut.due_wh, cut.placed_wh, cut.bound_wh, cut.gap_wh
             )
         means = shared(
             [(one.fuse, one.room.next) for one in rooms],

@@ -97,8 +97,9 @@ class ConnectorLive:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What the newest dispatch of a group made of its plan, for the rest of a quarter-hour.
+    """What the newest dispatch of a group made of what cars were to get in the rest of a quarter-hour.
 
+    All of it as what is kept free on the cable: a car on one phase of three takes the place of three.
     `bound_wh` is what no dispatch could exceed, whatever it did: so `gap_wh` is proven.
     """
 

@@ -34,7 +34,8 @@ class SourceFeed:
         self._is_heard = is_heard
 
     async def load(self) -> None:
-        """Read the quarter-hours of the last days."""
+        """Read the quarter-hours of the last days, and begin where another process may have ended."""
+        self._sources.begin()
         async with self._transitions.read() as unit:
             self._sources.remember(await unit.steps(self._clock.now() - KEPT_FOR))
 

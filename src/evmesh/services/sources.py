@@ -26,6 +26,9 @@ KEPT_FOR = timedelta(days=14)
 HIGHEST_OF = timedelta(days=7)
 """Over how long the highest quarter-hour of other equipment counts for what is promised."""
 
+ASKED_FOR = timedelta(minutes=3)
+"""How long a battery does what it was asked. Then it goes its own way."""
+
 MOST_POWER = W(10_000_000)
 """What is told above that is no power of anything that a site file can describe, and counts as not known."""
 
@@ -64,6 +67,8 @@ class Sources:
         self._offline: set[str] = set()
         self._has_line = True
         self._soc: dict[str, int] = {}
+        self._asked_before = now
+        """Until when a battery may do what the process before this one asked of it."""
         self._asked: dict[str, tuple[W, datetime]] = {}
         """What batteries are asked to take, and until when."""
         self._steps: dict[tuple[str, datetime], MeteredStep] = {}
@@ -77,6 +82,10 @@ class Sources:
     def names(self) -> frozenset[str]:
         """The names that all equipment publishes under."""
         return frozenset(self._values)
+
+    def begin(self) -> None:
+        """Take note that a process before this one may have asked for something that still holds."""
+        self._asked_before = self._clock.now() + ASKED_FOR
 
     def remember(self, steps: Sequence[MeteredStep]) -> None:
         """Take quarter-hours that were metered; forget those that are too old."""
@@ -166,13 +175,18 @@ class Sources:
         return _with_load(group, load, max(measured, may_become))
 
     def _into_battery(self, group: Group) -> int:
-        """Give what a battery takes off the cable: all that it is asked to; else what PV does not cover."""
+        """Give what a battery takes off the cable: all that it is asked to; else what PV does not cover.
+
+        All that it can take where it may still be asked to by a process before us, and does not tell.
+        """
         battery, seen = group.equipment.battery, self.seen(group)
         if battery is None:
             return 0
         asked = self.asked(battery.name)
         if asked is not None:
             return max(0, asked)
+        if seen.battery is None and self._clock.now() < self._asked_before:
+            return battery.max_in
         spare = max(0, (seen.pv or 0) - max(0, seen.other or 0))
         return max(0, (seen.battery or 0) - spare)
 

@@ -19,6 +19,9 @@ GUEST: Final = "guest"
 _ONE_PHASE: Final = watts_from_current(Milliamp(32_000), 1)
 """What an on-board charger takes from one phase at most; a stronger one uses three."""
 
+_MOST_WH: Final = 10_000_000
+_MOST_W: Final = 10_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class GuestCar:
@@ -32,6 +35,8 @@ class GuestCar:
         """Give it as it stands before the outlet; raises InvalidInput for a car that cannot be."""
         if self.room <= 0 or self.max_power <= 0:
             raise InvalidInput("sim.bad_car", "a car takes more than nothing", do="name more energy or power")
+        if max(self.room, self.battery or 0) > _MOST_WH or self.max_power > _MOST_W:
+            raise InvalidInput("sim.bad_car", "no car is so large", do="name less energy or power")
         phases = 1 if self.max_power <= _ONE_PHASE else 3
         if self.battery is None:
             return Car.with_room(GUEST, self.room, self.max_power, phases)

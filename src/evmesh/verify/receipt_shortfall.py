@@ -2,8 +2,11 @@
 
 from hashlib import sha256
 
+from evmesh.domain.canonical import MAX_DOCUMENT_INT
 from evmesh.domain.errors import IntegrityFailure
+from evmesh.domain.money import energy_within
 from evmesh.domain.problem_shape import read_problem
+from evmesh.domain.receipt import Receipt
 from evmesh.verify.case import Case
 from evmesh.verify.report import Finding, NotChecked, require
 from evmesh.verify.shortfall import verify_shortfall
@@ -17,7 +20,7 @@ def shortfall(case: Case) -> Finding:
     stated, files = case.receipt.shortfall, case.shortfall_files
     if stated is None:
         raise IntegrityFailure("shortfall.none", "the receipt says nothing of a shortfall", path="shortfall")
-    asked = case.receipt.request.energy_wh
+    asked = _asked(case.receipt)
     require(
         stated.missing_wh <= asked,
         "shortfall.above_request",
@@ -37,10 +40,14 @@ def shortfall(case: Case) -> Finding:
     verdict = verify_shortfall(files.wanted, files.refusal, files.problem, files.schedule)
     require(verdict.ok, verdict.code, "the files do not prove that no less could be left out", verdict.path)
     pseudonym = case.receipt.plan.id
-    missing = (
-        read_problem(files.wanted).request(pseudonym).energy_wh
-        - read_problem(files.problem).request(pseudonym).energy_wh
+    wanted = read_problem(files.wanted).request(pseudonym).energy_wh
+    require(
+        wanted <= asked,
+        "shortfall.more_than_asked",
+        f"{wanted} Wh are said to be wanted of {asked} Wh that were asked for",
+        "shortfall.wanted_sha256",
     )
+    missing = wanted - read_problem(files.problem).request(pseudonym).energy_wh
     require(
         missing == stated.missing_wh,
         "shortfall.other_energy",
@@ -48,3 +55,12 @@ def shortfall(case: Case) -> Finding:
         "shortfall.missing_wh",
     )
     return f"{missing} Wh of this charge had no place, and no plan could have left out less in all"
+
+
+def _asked(receipt: Receipt) -> int:
+    """Give what was asked for at most: of a transfer, what all that came later pays for too."""
+    asked, payment = receipt.request.energy_wh, receipt.payment
+    if payment is None:
+        return asked
+    paid_for = energy_within(payment.budget, receipt.price)
+    return MAX_DOCUMENT_INT if paid_for is None else max(asked, paid_for)

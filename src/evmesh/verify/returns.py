@@ -93,7 +93,10 @@ def _amounts(case: _Case) -> Finding:
 
 
 def _fee(case: _Case) -> Finding:
-    """Check that the fee is the one of terms that the operator signed for this charge point."""
+    """Check that the fee is the one of terms that the operator signed for this charge point, and no third.
+
+    What the chain brings again after it was settled goes back alone, and may be less than opens a deposit.
+    """
     word, deposit, path = case.word, case.word.deposit, "deposit.terms"
     require_terms(
         case.signatures,
@@ -104,6 +107,18 @@ def _fee(case: _Case) -> Finding:
         deposit_address=deposit.address,
     )
     require_same("station", deposit.terms.station, word.station, path)
+    most = max(deposit.fee, deposit.kept)
+    is_dear = 3 * most > deposit.received
+    if is_dear and deposit.opened_by != deposit.opened_by.of_transaction:
+        return NotChecked(
+            f"{most} of {deposit.received} do not go back: that it came again, nothing here shows"
+        )
+    require(
+        not is_dear,
+        "return.fee_too_high",
+        f"{most} of {deposit.received} do not go back: no deposit is opened with less than three fees",
+        "deposit",
+    )
     return f"{deposit.terms.fee}, as the terms say that the operator signed"
 
 

@@ -86,7 +86,10 @@ def test_a_cars_stated_need_and_the_gap_of_the_dispatch_are_shown(page: Page, si
     expect(card(page, "YCM9-T0EE")).not_to_contain_text("stated need")
     group = region(page, "Car park A")
     expect(group).to_contain_text(
-        spaced_like("3.12 kWh of the 3.20 kWh that are due fit into whole currents. At best 40 Wh more")
+        spaced_like(
+            "3.12 kWh of 3.20 kWh that are to be kept free for cars fit into whole currents. "
+            "At best 40 Wh more"
+        )
     )
     better = dimmed()
     better["groups"][0]["dispatch"] |= {"placed_wh": 3_200, "gap_wh": 0}

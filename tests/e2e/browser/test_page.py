@@ -138,7 +138,8 @@ def test_a_refusal_says_why_in_plain_words_and_what_would_fit(page: Page, site: 
     for words in (
         "Between 09:00 and 12:00, 3.20 kWh more would be needed than the cabinet can give.",
         "In 11 time steps before 12:00, 3.24 kWh more would be needed together than the cabinet can give.",
-        "Until 10:00 the charge point itself can give 12.5 kWh less than was asked for, even at full power.",
+        "In the whole quarter-hours until 10:00, less a small reserve, the charge point can promise "
+        "12.5 kWh less than was asked for.",
         "Nothing would fit there at that time.",
         "21.3 kWh by 12:00 did not fit.",
         "18.0 kWh by 12:00 would fit; 21.3 kWh would be ready by 12:45.",

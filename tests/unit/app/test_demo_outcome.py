@@ -38,7 +38,7 @@ def said(shown: list[Json], got: int = 10_500) -> str:
 
 def test_the_sentence_says_since_when_the_car_took_less_and_how_full_it_was() -> None:
     assert said([*TAPERS, TAPERS[-1]]) == (
-        "asked 12,000 Wh, got 10,500 Wh: the car took less, from 09:10 UTC on by 1,666 Wh;"
+        "asked 12,000 Wh, got 10,500 Wh: the car took less; from 09:10 UTC on 1,666 Wh more were to be had;"
         " at 10:00 UTC its battery was at 98 % and it drew 2,000 W"
     )
 

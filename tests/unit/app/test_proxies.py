@@ -6,7 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
-from evmesh.app.callers import require_operator
+from evmesh.app.callers import address_of, require_operator
 from evmesh.app.http_server import HttpServer
 from evmesh.app.problems import install
 from evmesh.app.proxy_site import proxies_of
@@ -78,6 +78,23 @@ async def test_a_trusted_proxys_last_word_counts_and_nothing_that_stood_there_be
     forwarded: tuple[str, ...], host: str
 ) -> None:
     assert await seen_as(("127.0.0.1", "10.0.0.0/8"), *forwarded) == host
+
+
+@pytest.mark.parametrize(
+    ("host", "counted"),
+    [
+        ("2001:db8:0:7::1", "2001:db8:0:7::/64"),
+        ("2001:db8:0:7:ffff::2", "2001:db8:0:7::/64"),  # the same household
+        ("2001:db8:0:8::1", "2001:db8:0:8::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("203.0.113.7", "203.0.113.7"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("somebody", "somebody"),
+    ],
+)
+def test_a_quota_counts_an_ipv6_network_as_one_caller(host: str, counted: str) -> None:
+    request = Request({"type": "http", "client": (host, 5_000), "headers": []})
+    assert address_of(request) == f"address {counted}"
 
 
 def test_addresses_and_networks_are_read() -> None:

@@ -75,7 +75,14 @@ async def test_what_is_ordered_is_done_and_what_is_refused_keeps_its_words(tmp_p
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"do": "dance"}, {"do": 5}, {"do": "plug"}, {"do": "faucet", "address": 1}]
+    "wrong",
+    [
+        {"do": "dance"},
+        {"do": 5},
+        {"do": "plug"},
+        {"do": "plug", "code": code_of(1), "energy_wh": float("inf"), "power_w": 1},
+        {"do": "faucet", "address": 1},
+    ],
 )
 async def test_an_order_that_is_none_is_refused_and_the_door_stays_open(
     tmp_path: Path, wrong: dict[str, Any]

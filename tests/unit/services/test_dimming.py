@@ -14,6 +14,7 @@ from evmesh.app.snapshot import Snapshots
 from evmesh.app.verify import app
 from evmesh.domain.caps import Cap
 from evmesh.domain.errors import IntegrityFailure
+from evmesh.domain.problem_shape import read_problem
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.receipt_shortfall import Shortfall
 from evmesh.domain.sessions import Session
@@ -169,6 +170,7 @@ def test_what_a_stray_draws_is_in_no_plan_and_the_page_says_how_good_the_dispatc
     assert first is not None
     assert first["placed_wh"] > 0
     assert 0 <= first["gap_wh"] == max(0, first["bound_wh"] - first["placed_wh"])
+    assert first["bound_wh"] <= first["due_wh"] + 1
 
 
 async def shortfall_files(world: World, shortfall: Shortfall) -> ShortfallFiles:
@@ -212,6 +214,9 @@ def test_the_receipt_names_what_a_cap_took_and_its_proof_and_a_false_word_of_it_
         all_of_it = replace(receipt.shortfall, missing_wh=Wh(receipt.request.energy_wh + 1))
         assert checked(replace(receipt, shortfall=all_of_it), None) == "shortfall.above_request"
 
+    found_out = {checked(small_asker(receipt, files), files) for receipt, files, _ in receipts}
+    assert "shortfall.more_than_asked" in found_out
+
     receipt, files, _ = receipts[0]
     names = ("problem", "schedule", "wanted", "shortfall")
     for name, raw in zip(names, (files.problem, files.schedule, files.wanted, files.refusal), strict=True):
@@ -229,3 +234,9 @@ def checked(receipt: Receipt, files: ShortfallFiles | None) -> str:
     with pytest.raises(IntegrityFailure) as caught:
         shortfall(case)
     return caught.value.code
+
+
+def small_asker(receipt: Receipt, files: ShortfallFiles) -> Receipt:
+    """Give the receipt of one who asked for a Wh less than the files say was wanted."""
+    wanted = read_problem(files.wanted).request(receipt.plan.id).energy_wh
+    return replace(receipt, request=replace(receipt.request, energy_wh=Wh(wanted - 1)))

@@ -182,6 +182,27 @@ def test_limits_keep_free_what_other_equipment_may_take_before_they_could_follow
         assert one.sources.at_present(one.group).other == 6_400
 
 
+def test_after_a_restart_a_battery_that_is_not_heard_counts_with_all_that_it_may_still_be_asked_to_take(
+    bench: Bench,
+) -> None:
+    again = Sources(Directory((bench.group,)), bench.clock)
+    again.begin()
+    assert again.at_present(bench.group).other == 6_000 + 5_000
+    again.heard(TelemetryValue(CELLAR, ValueName.BATTERY_POWER, bench.clock.now(), 1_200))
+    assert again.at_present(bench.group).other == 6_000 + 1_200
+    again.line(is_up=False)
+    assert again.at_present(bench.group).other == 6_000 + 5_000
+    bench.clock.move(timedelta(minutes=3))
+    assert again.at_present(bench.group).other == 6_000  # it goes its own way now
+
+
+async def test_the_feed_of_a_new_process_counts_with_what_the_last_one_may_have_asked(tmp_path: Path) -> None:
+    async with open_world(tmp_path, wired=group_with()) as world:
+        again = Sources(world.directory, world.clock)
+        await SourceFeed(world.transitions, world.clock, Microphone(), again, lambda: True).load()
+        assert again.at_present(world.directory.groups["yard"]).other == 6_000 + 5_000
+
+
 def test_the_surplus_is_what_pv_has_left_after_other_equipment(bench: Bench) -> None:
     begin = bench.clock.now()
     bench.sun(8_000)

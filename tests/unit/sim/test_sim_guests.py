@@ -107,3 +107,14 @@ def test_a_car_that_cannot_be_leaves_the_place_free(yard: Yard, wrong: GuestCar)
 def test_a_code_that_is_elsewhere_is_said_to(yard: Yard) -> None:
     with pytest.raises(InvalidInput, match=r"sim\.unknown_code"):
         yard.guests.plug(code_of(99), SMALL)
+
+
+@pytest.mark.parametrize(
+    "huge", [GuestCar(Wh(10**30), W(7_360)), GuestCar(Wh(1), W(10**30)), GuestCar(Wh(1), W(1), Wh(10**30))]
+)
+def test_a_car_that_the_disk_could_not_hold_is_refused_and_the_place_stays_free(
+    yard: Yard, huge: GuestCar
+) -> None:
+    with pytest.raises(InvalidInput, match=r"sim\.bad_car"):
+        yard.guests.plug(ONE, huge)
+    assert yard.who() == ["free", "free"]

@@ -7,7 +7,7 @@ import pytest
 
 from evmesh.domain.receipt_payment import DepositSplit
 from evmesh.domain.transfer_return import TransferReturn
-from evmesh.domain.transfers import named_again
+from evmesh.domain.transfers import named_again, split
 from evmesh.verify.chain_facts import NO_TRANSFER, DepositFacts, ReturnFacts, TransferLog
 from evmesh.verify.report import Check, Status
 from evmesh.verify.returns import verify_return
@@ -82,6 +82,37 @@ def test_offline_it_says_that_only_a_node_can_tell_whether_it_was_kept() -> None
 
 def test_what_came_again_after_it_was_settled_goes_back_under_the_same_transfer() -> None:
     assert checks(word(split_of={"opened_by": named_again(FIRST, 3)}))["amounts"].status is Status.OK
+
+
+def test_what_came_again_is_not_called_ok_where_the_fee_eats_it() -> None:
+    fee = ALL // 2
+    eaten = word(
+        split_of={
+            "opened_by": named_again(FIRST, 1),
+            "returned": ALL - fee,
+            "fee": fee,
+            "terms": signed_terms(fee=fee, minimum=3 * fee),
+        }
+    )
+    assert {name: checks(eaten)[name].status for name in ("amounts", "fee")} == {
+        "amounts": Status.OK,
+        "fee": Status.NOT_CHECKED,
+    }
+
+
+@pytest.mark.parametrize("fee", [ALL // 3 + 1, ALL, 100 * ALL])
+def test_terms_that_nobody_saw_do_not_make_a_fee_that_eats_the_return_true(fee: int) -> None:
+    parts = split(ALL, 0, fee)
+    greedy = word(
+        split_of={
+            "returned": parts.returned,
+            "fee": parts.fee,
+            "kept": parts.kept,
+            "terms": signed_terms(fee=fee, minimum=3 * fee),
+        }
+    )
+    assert checks(greedy)["amounts"].status is Status.OK
+    assert checks(greedy)["fee"].code == "return.fee_too_high"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import pytest
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.receipt import Receipt, receipt_hash
 from evmesh.domain.receipt_payment import DepositSplit, TransferPayment
+from evmesh.domain.receipt_shortfall import Shortfall
 from evmesh.domain.settlement import Settlement, TransactionRef
+from evmesh.domain.units import Wh
 from evmesh.verify.chain_facts import (
     NO_TRANSFER,
     MinedCall,
@@ -353,3 +355,10 @@ def test_a_return_of_less_than_came_is_found(deposit: DepositSplit, check: str, 
 def test_a_return_that_does_not_name_its_transfers_is_not_called_ok() -> None:
     found = settlement_checks(given_back(replace(BACK, transfers=())), BACK_CALL, receipt=None, transfers=())
     assert found["transactions"].status is Status.NOT_CHECKED
+
+
+@pytest.mark.parametrize(("missing", "status"), [(12_500, Status.NOT_CHECKED), (12_501, Status.FAILED)])
+def test_what_later_transfers_paid_for_may_be_missing_too_and_no_more(missing: int, status: Status) -> None:
+    """5.00 pay for 12.5 kWh, where 8 kWh were offered."""
+    stated = Shortfall(bytes(32), bytes(32), bytes(32), bytes(32), Wh(missing))
+    assert checks(made(shortfall=stated))["shortfall"].status is status

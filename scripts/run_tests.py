@@ -1,4 +1,4 @@
-"""Run all tests, in three lanes side by side: what computes, what speaks with servers, and whole platforms.
+"""Run all tests, in lanes side by side: what computes, what speaks with servers, and whole platforms.
 
     python scripts/run_tests.py                 all of them
     python scripts/run_tests.py tests/unit …    pytest with these arguments, as it is
@@ -14,7 +14,12 @@ import tempfile
 from typing import IO
 
 PYTEST = [sys.executable, "-m", "pytest"]
-LANES = ((10, "tests/unit", "tests/property"), (5, "tests/contract"), (0, "tests/e2e"))
+LANES = (
+    (10, "tests/unit", "tests/property"),
+    (5, "tests/contract"),
+    (0, "tests/e2e/kill"),
+    (0, "tests/e2e", "--ignore=tests/e2e/kill"),
+)
 """How much each gives way to the others, and its folders."""
 
 

@@ -163,7 +163,8 @@ class CentralServer:
         try:
             await system.start()
         except Exception:  # noqa: BLE001  the library lets the closing of a connection through
-            self._connected.pop(station, None)
+            if self._connected.get(station) is system:  # else it is back on another connection already
+                del self._connected[station]
 
 
 @asynccontextmanager

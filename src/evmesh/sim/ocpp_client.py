@@ -54,6 +54,7 @@ class OcppLink:
         self._clock = clock
         self._timing = timing
         self._calling = asyncio.Lock()
+        self._reboot = asyncio.Event()
         self._pending: dict[str, tuple[asyncio.Future[CallResult | CallError], Outgoing | None]] = {}
         self._calls = 0
         self._kept_sent = 0
@@ -91,11 +92,18 @@ class OcppLink:
         ) as socket:
             if socket.subprotocol != SUBPROTOCOL:
                 raise _Lost
-            self._calling = asyncio.Lock()
+            self._calling, self._reboot = asyncio.Lock(), asyncio.Event()
             station.outbox.forget_news()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(socket))
                 group.create_task(self._work(socket))
+                group.create_task(self._go_down(socket))
+
+    async def _go_down(self, socket: ClientConnection) -> None:
+        """Reboot after a reset, and not while a call is under way: who answers it is to hear ours first."""
+        await self._reboot.wait()
+        async with self._calling:
+            await socket.close(1000)
 
     async def _work(self, socket: ClientConnection) -> None:
         await self._register(socket)
@@ -241,7 +249,7 @@ class OcppLink:
             case Answer(payload, reboot):
                 await socket.send(write_frame(CallResult(call.message_id, payload)))
                 if reboot:
-                    await socket.close(1000)
+                    self._reboot.set()
 
     async def _pause(self, seconds: int) -> None:
         await self._clock.sleep_until(self._clock.now() + timedelta(seconds=seconds))

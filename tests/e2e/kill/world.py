@@ -28,7 +28,7 @@ SPEED = 240
 POINT_WITHIN_S = 120.0
 """How long a crash point may take to be reached before the test fails."""
 BACK_WITHIN_S = 120.0
-_LOOK_S = 0.01
+_LOOK_S = 0.02
 
 Row = dict[str, Any]
 
@@ -80,14 +80,15 @@ class World:
         async def ready() -> bool:
             if self._supervisor is None or self._supervisor.poll() is not None:
                 raise AssertionError(f"evmesh up has ended: {self._tail('up.log')}")
+            if not (self.is_alive("platform") and self.is_alive("sim")):
+                return False
             with contextlib.suppress(Unavailable, httpx.TransportError):
-                run = RunFile.load(self.data)
-                async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-                    answer = await client.get(f"{run.http_url}/readyz")
-                return answer.status_code == 200 and self.is_alive("platform") and self.is_alive("sim")
+                answer = await client.get(f"{RunFile.load(self.data).http_url}/readyz")
+                return answer.status_code == 200
             return False
 
-        await self.until(ready, "the platform and the simulation run again", BACK_WITHIN_S)
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            await self.until(ready, "the platform and the simulation run again", BACK_WITHIN_S)
 
     def stop(self) -> None:
         """End it as Ctrl-C does, and make sure that nothing is left."""

@@ -9,11 +9,12 @@ from evmesh.domain.errors import InvalidInput
 from evmesh.domain.stations import BootInfo
 from evmesh.domain.units import W, Wh
 from evmesh.edge.modbus import LineAddress, ModbusLine
+from evmesh.edge.parts_config import PartAt, PartsConfig
 from evmesh.edge.pilot import Pilot, SmartEvse2Pilot, SmartEvse3Pilot
 from evmesh.edge.smartevse2 import SmartEvse2
 from evmesh.edge.station import StationFromParts
 from evmesh.edge.station_gate import CurrentGate
-from evmesh.edge.station_parts import PartAt, PartsConfig, open_parts
+from evmesh.edge.station_parts import open_parts
 from evmesh.edge.station_store import StationStore
 from evmesh.edge.template import load_template
 from evmesh.sim.car import Car

@@ -10,8 +10,9 @@ from evmesh.domain.ids import ConnectorRef, StationId
 from evmesh.domain.stations import BootInfo, ConnectorStatus
 from evmesh.domain.units import Milliamp, W
 from evmesh.edge.led import Colour
+from evmesh.edge.parts_config import CoilAt, PartAt, PartsConfig
 from evmesh.edge.station import StationFromParts
-from evmesh.edge.station_parts import CoilAt, PartAt, PartsConfig, open_parts
+from evmesh.edge.station_parts import open_parts
 from evmesh.edge.station_record import StationConfig
 from evmesh.edge.station_store import StationStore
 from evmesh.ports import ChargePointEvents, Checkpoint, Clock

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from evmesh.app.clock import SharedClock, WallClock
 from evmesh.app.run_file import RunFile
+from evmesh.domain.broker_address import BrokerAddress
 from evmesh.domain.errors import InvalidInput
 from evmesh.ledger.channels_desk import ChannelDesk
 from evmesh.ledger.channels_identity import ChannelIdentity
@@ -56,15 +56,12 @@ async def open_voice(home: Path, mqtt: str | None, data: Path | None) -> AsyncIt
 
 def broker_at(url: str) -> MqttConfig:
     """Read mqtt://HOST:PORT; raises InvalidInput `broker.bad_address`."""
-    try:
-        parts = urlsplit(url)
-        if parts.scheme == "mqtt" and parts.hostname:
-            return MqttConfig(parts.hostname, parts.port or 1883)
-    except ValueError:
-        pass
-    raise InvalidInput(
-        "broker.bad_address", f"{url[:60]!r} is no broker's address", do="write it like mqtt://127.0.0.1:1883"
-    )
+    broker = BrokerAddress.parse(url, "broker.bad_address")
+    if broker.is_secure:
+        raise InvalidInput(
+            "broker.bad_address", "channels are carried without TLS", do="write mqtt://HOST:PORT"
+        )
+    return MqttConfig(broker.host, broker.port)
 
 
 def _around(mqtt: str | None, data: Path | None) -> tuple[Clock, MqttConfig]:

@@ -4,9 +4,9 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from evmesh.app.telemetry_db import Readings, readings_at
+from evmesh.domain.broker_address import BrokerAddress
 from evmesh.domain.errors import InvalidInput
 from evmesh.ports import Clock
 from evmesh.telemetry.connection import MqttConfig, TlsFiles
@@ -46,27 +46,15 @@ def broker_at(
     url: str, authority: Path | None = None, certificate: Path | None = None, key: Path | None = None
 ) -> MqttConfig:
     """Read a broker's URL. Raises InvalidInput, also for files that are no keys."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path not in ("", "/"):
-        raise InvalidInput(
-            "ingest.bad_broker",
-            f"{url!r} is no broker",
-            do="write mqtts://broker.example:8883",
-            path="broker",
-        )
-    is_secure = parts.scheme == "mqtts"
+    broker = BrokerAddress.parse(url, "ingest.bad_broker", "broker")
     files = [one for one in (authority, certificate, key) if one is not None]
-    if len(files) != (3 if is_secure else 0):
+    if len(files) != (3 if broker.is_secure else 0):
         raise InvalidInput(
             "ingest.bad_broker",
             "mqtts:// needs --authority, --certificate and --key, and mqtt:// has none of them",
             path="broker",
         )
-    tls = TlsFiles(files[0], files[1], files[2]) if is_secure else None
+    tls = TlsFiles(files[0], files[1], files[2]) if broker.is_secure else None
     if tls is not None:
         tls.context()
-    return MqttConfig(parts.hostname, port or (8883 if is_secure else 1883), tls=tls)
+    return MqttConfig(broker.host, broker.port, tls=tls)

@@ -10,10 +10,11 @@ from evmesh.app.charge_points import ChargePoints
 from evmesh.app.config import SiteConfig
 from evmesh.app.config import StationConfig as SiteStation
 from evmesh.app.sim_hardware import bus_of, controller_line_of, lamp_of
-from evmesh.app.site_parts import MadeOf, Part, unit_of
+from evmesh.app.site_parts import MadeOf, unit_of
 from evmesh.domain.ids import StationId
+from evmesh.edge.parts_config import CoilAt, PartAt, PartsConfig
 from evmesh.edge.station import StationFromParts
-from evmesh.edge.station_parts import CoilAt, PartAt, PartsConfig, open_parts
+from evmesh.edge.station_parts import open_parts
 from evmesh.edge.station_record import StationConfig
 from evmesh.edge.station_store import StationStore
 from evmesh.ports import ChargePoint, ChargePointEvents, Checkpoint, Clock
@@ -96,5 +97,5 @@ def parts_config(data: Path, station: StationId, made_of: MadeOf) -> PartsConfig
     )
 
 
-def _part(part: Part, bus: str) -> PartAt:
+def _part(part: PartAt, bus: str) -> PartAt:
     return PartAt(part.driver, part.line or bus, unit_of(part))

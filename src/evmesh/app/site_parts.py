@@ -36,6 +36,7 @@ from evmesh.app.site_groups import Wiring, part_of
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.stations import BootInfo
 from evmesh.domain.units import MIN_CURRENT, Milliamp, W
+from evmesh.edge.parts_config import CoilAt, PartAt
 from evmesh.edge.template import load_template
 
 OCPP: Final = "ocpp"
@@ -60,30 +61,12 @@ _ONLY_REAL: Final = ("line", "lamp", "host", "port", "key_file")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One part: its driver, its line (empty where it is simulated), its Modbus unit."""
-
-    driver: str
-    line: str
-    unit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Coil:
-    """A contactor: a coil of a Modbus unit."""
-
-    line: str
-    unit: int
-    coil: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class MadeOf:
-    """What a station is built from."""
+    """What a station is built from; lines are empty where it is simulated."""
 
-    controller: Part
-    meter: Part
-    contactor: Coil | None = None
+    controller: PartAt
+    meter: PartAt
+    contactor: CoilAt | None = None
     lamp: str = ""
     """A directory of Linux's multicolor class; empty without a lamp."""
     simulated: bool = False
@@ -202,14 +185,14 @@ def _is_simulated(reader: PartsReader) -> bool:
     return True
 
 
-def _part(reader: PartsReader, simulated: bool) -> Part:
+def _part(reader: PartsReader, simulated: bool) -> PartAt:
     unit = reader.number("unit", 0, _MOST_UNIT) if reader.has("unit") else None
-    return Part(reader.text("driver"), _line(reader, simulated), unit)
+    return PartAt(reader.text("driver"), _line(reader, simulated), unit)
 
 
-def _coil(reader: PartsReader, simulated: bool) -> Coil:
+def _coil(reader: PartsReader, simulated: bool) -> CoilAt:
     coil = reader.number("coil", 0, _MOST_COIL) if reader.has("coil") else 0
-    return Coil(_line(reader, simulated), reader.number("unit", 0, _MOST_UNIT), coil)
+    return CoilAt(_line(reader, simulated), reader.number("unit", 0, _MOST_UNIT), coil)
 
 
 def _line(reader: PartsReader, simulated: bool) -> str:
@@ -231,12 +214,12 @@ def _check_units(reader: PartsReader, made: MadeOf) -> None:
             raise reader.bad(f"{name}.unit", f"two parts on one line have the unit {place[1]}")
 
 
-def unit_of(part: Part) -> int:
+def unit_of(part: PartAt) -> int:
     """Give a part's Modbus unit, its template's where the site file does not say it."""
     return load_template(part.driver).line.unit if part.unit is None else part.unit
 
 
-def _check_meter(reader: PartsReader, meter: Part, simulated: bool) -> None:
+def _check_meter(reader: PartsReader, meter: PartAt, simulated: bool) -> None:
     try:
         kind = load_template(meter.driver).kind
     except InvalidInput as error:

@@ -4,10 +4,10 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
+from evmesh.domain.broker_address import BrokerAddress
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.telemetry import ValueName
 from evmesh.domain.units import MIN_CURRENT, Milliamp
@@ -103,9 +103,9 @@ def parse_gateway(raw: dict[str, Any], beside: Path) -> GatewayConfig:
         what, _, where = str(error).partition(" - at `$")
         raise InvalidInput("edge.bad_site", what, path=where.strip(".`") or "the file") from error
     one = site.gateway
-    host, port, is_secure = _broker(one.broker)
+    broker = BrokerAddress.parse(one.broker, "edge.bad_site", "gateway.broker")
     files = (one.authority, one.certificate, one.key)
-    if is_secure != all(files) or any(files) != all(files):
+    if broker.is_secure != all(files) or any(files) != all(files):
         raise InvalidInput(
             "edge.bad_site",
             "mqtts:// needs authority, certificate and key, and mqtt:// has none of them",
@@ -117,11 +117,11 @@ def parse_gateway(raw: dict[str, Any], beside: Path) -> GatewayConfig:
             raise InvalidInput("edge.bad_site", f"{name} is there twice", path=f"device[{number}].name")
     return GatewayConfig(
         one.name,
-        host,
-        port,
+        broker.host,
+        broker.port,
         beside / one.outbox,
         one.most_mib * 2**20,
-        (beside / one.authority, beside / one.certificate, beside / one.key) if is_secure else None,
+        (beside / one.authority, beside / one.certificate, beside / one.key) if broker.is_secure else None,
         tuple(_device(device, f"device[{number}]", beside) for number, device in enumerate(site.device)),
         beside / one.clock if one.clock else None,
     )
@@ -167,20 +167,3 @@ def _dead_bands(device: _Device, path: str) -> dict[ValueName, int]:
         if name not in tuple(ValueName):
             raise InvalidInput("edge.bad_site", f"{name} is no value", path=f"{path}.dead_bands.{name}")
     return {**DEAD_BANDS, **{ValueName(name): band for name, band in device.dead_bands.items()}}
-
-
-def _broker(url: str) -> tuple[str, int, bool]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path not in ("", "/"):
-        raise InvalidInput(
-            "edge.bad_site",
-            f"{url!r} is no broker",
-            do="write mqtts://broker.example:8883",
-            path="gateway.broker",
-        )
-    is_secure = parts.scheme == "mqtts"
-    return parts.hostname, port or (8883 if is_secure else 1883), is_secure

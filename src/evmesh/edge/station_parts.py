@@ -2,8 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from evmesh.domain.errors import InvalidInput
@@ -11,6 +9,7 @@ from evmesh.edge.config import SMARTEVSE2
 from evmesh.edge.contactor import CoilContactor
 from evmesh.edge.led import SysfsLed
 from evmesh.edge.modbus import TIMEOUT_S, LineAddress, ModbusLine
+from evmesh.edge.parts_config import PartsConfig
 from evmesh.edge.pilot import PilotController, SmartEvse2Pilot, SmartEvse3Pilot
 from evmesh.edge.register_device import RegisterDevice
 from evmesh.edge.smartevse2 import SmartEvse2
@@ -19,34 +18,6 @@ from evmesh.edge.template import LineRule, load_template
 
 SMARTEVSE3: Final = "smartevse-3"
 _METER: Final = "meter"
-
-
-@dataclass(frozen=True, slots=True)
-class PartAt:
-    """One part: its driver, its line (`/dev/ttyUSB0`, `tcp://host:port`), its Modbus unit."""
-
-    driver: str
-    line: str
-    unit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CoilAt:
-    """A contactor: a coil, counted from 0, of a Modbus unit; at the speed of the meter's line."""
-
-    line: str
-    unit: int
-    coil: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PartsConfig:
-    """What a station is made of. `lamp` is a directory of Linux's multicolor class."""
-
-    controller: PartAt
-    meter: PartAt
-    contactor: CoilAt | None = None
-    lamp: Path | None = None
 
 
 @asynccontextmanager

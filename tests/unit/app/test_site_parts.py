@@ -8,11 +8,11 @@ from evmesh.app.config import SiteConfig, load_site
 from evmesh.app.platform_parts import parts_config
 from evmesh.app.registration import directory_of
 from evmesh.app.sim_hardware import visited
-from evmesh.app.site_parts import Coil, MadeOf, Part
+from evmesh.app.site_parts import MadeOf
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import Address, StationId
 from evmesh.domain.stations import Connector
-from evmesh.edge.station_parts import CoilAt, PartAt
+from evmesh.edge.parts_config import CoilAt, PartAt
 
 SITE = """
 name = "Yard"
@@ -81,9 +81,9 @@ def load(directory: Path, text: str = SITE) -> SiteConfig:
 def test_a_station_from_parts_is_read_with_its_lines(tmp_path: Path) -> None:
     [station] = load(tmp_path).groups[0].stations
     assert station.made_of == MadeOf(
-        Part("smartevse-2", "/dev/ttyUSB0"),
-        Part("abb-b23", "tcp://10.0.0.5:502"),
-        Coil("tcp://10.0.0.5:502", 3, 2),
+        PartAt("smartevse-2", "/dev/ttyUSB0"),
+        PartAt("abb-b23", "tcp://10.0.0.5:502"),
+        CoilAt("tcp://10.0.0.5:502", 3, 2),
         "/sys/class/leds/rgb:status",
     )
     [(name, connector)] = station.connectors

@@ -80,7 +80,7 @@ def command(id: str, value: object = 10_000, expires_at: str = "2026-06-01T09:00
 
 
 async def answer_to(client: Client, id: str) -> dict[str, object]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for message in client.messages:
             said: dict[str, object] = json.loads(message.payload)
             if said["id"] == id:
@@ -210,7 +210,7 @@ async def test_what_an_ingest_stored_and_never_said_leaves_the_outbox_though_oth
                 await made.put([TelemetryValue("cp-1", ValueName.POWER_OUTPUT, NOON, number)])
             await until(lambda: silent.counts.stored >= 7)
         unsaid = (await outbox.take(0, 100))[-1].number
-        async with running(Ingest(broker.config, store, clock, ack_every_s=0.02)), asyncio.timeout(30):
+        async with running(Ingest(broker.config, store, clock, ack_every_s=0.02)), asyncio.timeout(60):
             for number in range(10**6):  # no silence: a reading every few milliseconds
                 at = NOON + timedelta(seconds=number)
                 await made.put([TelemetryValue("cp-1", ValueName.POWER_OUTPUT, at, number)])

@@ -16,7 +16,7 @@ from evmesh.sim.mhcp import Amtron, Upset, serve_amtron
 async def opened(charger: Amtron, key: str = "4711") -> AsyncIterator[MhcpCharger]:
     async with (
         serve_amtron(charger) as port,
-        MhcpCharger("127.0.0.1", key, port=port, timeout_s=0.3, pause_s=0) as driver,
+        MhcpCharger("127.0.0.1", key, port=port, timeout_s=0.8, pause_s=0) as driver,
     ):
         yield driver
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 
@@ -24,7 +25,11 @@ METERS: dict[str, Callable[[Quantities], Registers]] = {
     "abb-b23": B23,
     "gavazzi-em340": EM340,
 }
-FAST_S = 0.15
+PATIENT_S = 10.0
+"""For answers that come: how soon says nothing about the driver."""
+
+FAST_S = 0.5
+"""For those that do not come."""
 
 
 def measured() -> Quantities:
@@ -33,18 +38,18 @@ def measured() -> Quantities:
 
 @asynccontextmanager
 async def opened(
-    template: str, device: Registers, *, wire: str = "tcp", unit: int = 1
+    template: str, device: Registers, *, wire: str = "tcp", unit: int = 1, timeout_s: float = PATIENT_S
 ) -> AsyncIterator[tuple[RegisterDevice, ModbusUnits]]:
     units = ModbusUnits({unit: device})
     if wire == "tcp":
         async with (
             serve_tcp(units) as port,
-            ModbusLine(LineAddress(host="127.0.0.1", port=port), LineRule(), timeout_s=FAST_S) as line,
+            ModbusLine(LineAddress(host="127.0.0.1", port=port), LineRule(), timeout_s=timeout_s) as line,
         ):
             yield RegisterDevice(load_template(template), line, unit), units
     else:
         with serve_serial(units) as path:
-            async with ModbusLine(LineAddress(serial=path), LineRule(), timeout_s=FAST_S) as line:
+            async with ModbusLine(LineAddress(serial=path), LineRule(), timeout_s=timeout_s) as line:
                 yield RegisterDevice(load_template(template), line, unit), units
 
 
@@ -102,7 +107,7 @@ async def test_a_power_that_no_such_meter_can_carry_is_not_known() -> None:
     "trouble", [Trouble.SILENT, Trouble.TRUNCATED, Trouble.OTHER_UNIT, Trouble.SHORT, Trouble.EXCEPTION]
 )
 async def test_no_trouble_on_the_line_becomes_a_number(trouble: Trouble, wire: str) -> None:
-    async with opened("eastron-sdm630", SDM630(measured()), wire=wire) as (device, units):
+    async with opened("eastron-sdm630", SDM630(measured()), wire=wire, timeout_s=FAST_S) as (device, units):
         await device.read()
         units.trouble = trouble
         with pytest.raises((Unavailable, ProtocolViolation), match=r"device\."):
@@ -112,7 +117,7 @@ async def test_no_trouble_on_the_line_becomes_a_number(trouble: Trouble, wire: s
 
 
 async def test_a_false_checksum_is_no_answer() -> None:
-    async with opened("abb-b23", B23(measured()), wire="serial") as (device, units):
+    async with opened("abb-b23", B23(measured()), wire="serial", timeout_s=FAST_S) as (device, units):
         units.trouble = Trouble.CHECKSUM
         with pytest.raises(Unavailable, match=r"device\.away"):
             await device.read()
@@ -129,7 +134,9 @@ async def test_nobody_at_the_address_is_said() -> None:
 async def test_values_that_lie_near_each_other_are_read_at_once() -> None:
     async with opened("eastron-sdm630", SDM630(measured())) as (device, units):
         await device.read()
-        assert units.asked == 2  # the currents, then power and energy
+        asked = units.asked  # the first time the serial number too
+        await device.read()
+        assert units.asked == asked + 2  # the currents, then power and energy
 
 
 @pytest.mark.parametrize(("state", "word"), [(0, "idle"), (1, "idle"), (2, "charging"), (4, "unknown")])
@@ -198,3 +205,69 @@ async def test_a_device_that_is_no_sunspec_device_is_said() -> None:
     async with opened("sunspec-inverter", B23(measured())) as (device, _):
         with pytest.raises(ProtocolViolation, match=r"device\.exception"):
             await device.read()
+
+
+async def swap(device: RegisterDevice, units: ModbusUnits, has: Quantities, serial: int | None) -> None:
+    """Take the meter out, and put one in that has counted less."""
+    units.trouble = Trouble.SILENT
+    with pytest.raises(Unavailable):
+        await device.read()
+    units.trouble = Trouble.NONE
+    has.energy_wh, has.serial = 70, serial
+
+
+@pytest.mark.parametrize("template", ["eastron-sdm630", "abb-b23"])
+async def test_a_meter_that_was_swapped_is_known_by_its_serial_number(template: str) -> None:
+    has = measured()
+    has.serial = 4_711
+    async with opened(template, METERS[template](has), timeout_s=FAST_S) as (device, units):
+        assert (await device.read())[ENERGY] == 12_345_600
+        assert device.meter_id == "serial 4711"
+        assert (await device.identify()).serial == "4711"
+        await swap(device, units, has, 4_712)
+        assert (await device.read())[ENERGY] == 70
+        assert device.meter_id == "serial 4712"
+        has.energy_wh = 60
+        assert (await device.read())[ENERGY] is None, "of the same meter it went back"
+
+
+async def test_an_inverter_that_was_swapped_is_known_by_its_serial_number() -> None:
+    inverter = SunSpecDevice(power_w=0, energy_wh=9_000, serial="A")
+    async with opened("sunspec-inverter", inverter) as (device, _):
+        assert (await device.read())[ValueName.GENERATED_ENERGY] == 9_000
+        inverter.serial, inverter.energy_wh = "B", 12
+        assert (await device.read())[ValueName.GENERATED_ENERGY] == 12
+        assert device.meter_id == "serial B"
+
+
+@pytest.mark.parametrize("serial", [None, 4_711])
+async def test_a_register_that_went_back_is_withheld_until_a_person_says_that_the_meter_is_another(
+    serial: int | None,
+) -> None:
+    has = measured()
+    has.serial = serial
+    async with opened("eastron-sdm630", SDM630(has), timeout_s=FAST_S) as (device, units):
+        await device.read()
+        await swap(device, units, has, serial)
+        assert (await device.read())[ENERGY] is None
+        device.take_new_meter(datetime(2026, 6, 1, 8, tzinfo=UTC))
+        assert device.meter_id == "another since 2026-06-01T08:00:00.000Z"
+        assert (await device.read())[ENERGY] == 70
+        has.energy_wh = 69
+        assert (await device.read())[ENERGY] is None
+
+
+async def test_a_meter_that_hangs_when_it_is_asked_for_its_serial_number_is_read_all_the_same() -> None:
+    class Old(ModbusUnits):
+        def answer(self, unit: int, pdu: bytes) -> bytes | None:
+            return None if pdu[0] == 3 else super().answer(unit, pdu)
+
+    async with (
+        serve_tcp(Old({1: SDM630(measured())})) as port,
+        ModbusLine(LineAddress(host="127.0.0.1", port=port), LineRule(), timeout_s=FAST_S) as line,
+    ):
+        device = RegisterDevice(load_template("eastron-sdm630"), line)
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await device.read()
+        assert (await device.read())[ENERGY] == 12_345_600

@@ -19,12 +19,12 @@ LIMIT = ValueName.MAXIMUM_OUTPUT_CURRENT
 @asynccontextmanager
 async def opened(controller: ControllerV2) -> AsyncIterator[tuple[SmartEvse2, SerialEnd]]:
     with serve_controller(controller) as end:
-        async with SmartEvse2(end.path, timeout_s=0.3) as driver:
+        async with SmartEvse2(end.path, timeout_s=0.6) as driver:
             yield driver, end
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -148,6 +148,79 @@ async def test_while_the_meter_is_not_sure_nothing_is_billed_and_then_the_charge
         assert not run.has.is_on
 
 
+async def swap_meter(run: Bench, energy_wh: int, serial: int | None) -> None:
+    """Put another meter in; meanwhile nobody answers on its line."""
+    run.has.meter_line.trouble = Trouble.SILENT
+    asked = run.has.meter_line.asked
+    await until(lambda: run.has.meter_line.asked > asked, "a look without a meter")
+    run.has.meter.energy_wh, run.has.meter.serial, run.has.meter.power_w = energy_wh, serial, 0
+    run.has.meter_line.trouble = Trouble.NONE
+
+
+@pytest.mark.parametrize("register", [120, 9_000_000])
+async def test_a_meter_that_is_swapped_in_a_charge_ends_it_at_its_last_register_and_the_next_begins_anew(
+    tmp_path: Path, register: int
+) -> None:
+    async with bench(tmp_path, config(patience_s=20)) as run:
+        run.has.meter.serial = 4_711
+        run.has.meter_line.trouble = Trouble.SILENT  # so that it is asked who it is
+        asked = run.has.meter_line.asked
+        await until(lambda: run.has.meter_line.asked > asked)
+        run.has.meter_line.trouble = Trouble.NONE
+        transaction = await run.charging()
+        run.has.flow(300)
+        await run.until_told(ConnectorStatus.CHARGING)
+        await swap_meter(run, register, 4_712)
+        await run.until_stopped(transaction)
+        assert (stop_of(run, transaction).meter_stop, stop_of(run, transaction).reason) == (70_300, "Other")
+        assert not run.has.is_on
+        run.has.pilot.change("A")
+        await run.until_told(ConnectorStatus.AVAILABLE)
+        await run.charging()
+        assert list(run.events.transactions)[-1].meter_start == register
+
+
+async def test_a_meter_that_is_swapped_while_nobody_drives_the_station_ends_its_charge_as_it_was_kept(
+    tmp_path: Path,
+) -> None:
+    events, clock = RecordingEvents(), HandClock()
+    async with hardware(tmp_path) as has:
+        where = Where(
+            has.pilot.path, has.meter_port, has.relay_port, has.lamp.directory, tmp_path / "station.db"
+        )
+        has.meter.serial = 4_711
+        async with station(where, config(), events, clock) as one, running(one):
+            run = Bench(has, one, events, clock)
+            await run.until_told(ConnectorStatus.UNAVAILABLE)
+            has.pilot.change("A")
+            await run.until_told(ConnectorStatus.AVAILABLE)
+            transaction = await run.charging()
+            has.flow(300)
+            await run.until_told(ConnectorStatus.CHARGING)
+            clock.move(timedelta(minutes=1))
+            await until(lambda: any(sample.register == 70_300 for _, _, sample in events.samples), "a sample")
+        has.meter.energy_wh, has.meter.serial, has.meter.power_w = 9_000_000, 4_712, 0
+        async with station(where, config(), events, clock) as again, running(again):
+            await until(lambda: transaction in events.stops, "the end")
+    assert events.stops[transaction].meter_stop == 70_300
+
+
+async def test_without_a_serial_number_a_person_says_that_the_meter_is_another_one(tmp_path: Path) -> None:
+    async with bench(tmp_path, config(patience_s=20)) as run:
+        transaction = await run.charging()
+        run.has.flow(300)
+        await run.until_told(ConnectorStatus.CHARGING)
+        await swap_meter(run, 120, None)
+        assert await run.station.take_new_meter()
+        await run.until_stopped(transaction)
+        assert stop_of(run, transaction).meter_stop == 70_300
+        assert not await run.station.take_new_meter(), "no charge ends by that any more"
+        run.has.pilot.change("A")
+        await run.until_told(ConnectorStatus.AVAILABLE)
+        await run.charging()
+        assert list(run.events.transactions)[-1].meter_start == 120
+
+
 @pytest.mark.parametrize("nuisance", [Nuisance.SILENT, Nuisance.CUT, Nuisance.NOISE])
 async def test_a_controller_that_is_lost_ends_the_charge_by_the_contactor(
     tmp_path: Path, nuisance: Nuisance

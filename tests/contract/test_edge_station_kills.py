@@ -54,7 +54,7 @@ def say(one: subprocess.Popen[bytes], *lines: str) -> None:
 async def until_dead(one: subprocess.Popen[bytes], directory: Path) -> None:
     log = directory / "station.log"
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(80):
             while one.poll() is None:
                 await asyncio.sleep(0.01)
     except TimeoutError:

@@ -29,7 +29,7 @@ def half_full(most: W = MOST) -> StorageDevice:
 async def driven(device: StorageDevice) -> AsyncIterator[Driver]:
     async with (
         serve_tcp(ModbusUnits({1: device})) as port,
-        ModbusLine(LineAddress(host="127.0.0.1", port=port), LineRule(), timeout_s=0.3) as line,
+        ModbusLine(LineAddress(host="127.0.0.1", port=port), LineRule(), timeout_s=10) as line,
     ):
         yield Driver(load_template("sunspec-storage"), line)
 

@@ -190,6 +190,7 @@ async def test_the_same_is_told_over_http(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
+        ((), "name it with --broker mqtt://HOST:1883"),
         (("--broker", "http://x"), "no broker"),
         (("--broker", "mqtt://x:port"), "no broker"),
         (("--broker", "mqtts://x"), "needs --authority"),

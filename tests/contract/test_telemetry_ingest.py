@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from evmesh.app.telemetry_reads import last_values
 from evmesh.domain.errors import InvalidInput, Unavailable
 from evmesh.domain.telemetry import Ack, TelemetryValue
 from evmesh.telemetry.bus import MqttBus
@@ -54,7 +55,7 @@ async def stored(
 async def until_stored(store: SqliteReadings, count: int) -> None:
     there = 0
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (there := await store.count()) < count:
                 await asyncio.sleep(0.02)
     except TimeoutError:
@@ -79,13 +80,32 @@ async def test_what_is_published_is_stored(broker: Broker, store: SqliteReadings
     }
 
 
+async def test_two_publishers_of_one_name_are_told_of_with_what_to_do(
+    broker: Broker, store: SqliteReadings
+) -> None:
+    ingest = ingest_of(broker, store)
+    two = [MqttBus(broker.config, StepClock(), publisher="gw-1") for _ in range(2)]
+    async with running(ingest):
+        await until(lambda: ingest.connected)
+        async with running(two[0]):
+            await until(lambda: two[0].connected)
+        async with running(two[1]):  # as after a restart, which is none of anybody's business
+            await until(lambda: two[1].connected)
+            assert (await last_values(store, "gw-1"))["warnings"] == []
+            async with running(two[0]), asyncio.timeout(60):
+                while not (warnings := (await last_values(store, "gw-1"))["warnings"]):
+                    await asyncio.sleep(0.02)
+    assert "two programs of the name gw-1 push each other off the broker" in warnings[0]
+    assert "stop one, or give it another name" in warnings[0]
+
+
 async def test_what_is_stored_is_acknowledged_to_the_publisher(broker: Broker, store: SqliteReadings) -> None:
     bus = MqttBus(broker.config, StepClock())
     said: list[Ack] = []
     async with broker.client() as gateway:
         await gateway.subscribe(ACK_FILTER, qos=1)
         ingest = ingest_of(broker, store)
-        async with running(bus, ingest), asyncio.timeout(20):
+        async with running(bus, ingest), asyncio.timeout(60):
             await until(lambda: ingest.connected)
             for number in range(50):
                 await bus.publish(reading(number, chargers=2))
@@ -334,7 +354,7 @@ async def test_it_ends_when_it_is_told_to_in_the_instant_that_the_broker_dies(
 ) -> None:
     for _ in range(5):
         bus = MqttBus(broker.config, StepClock())
-        async with asyncio.timeout(10), running(bus, ingest_of(broker, store)):
+        async with asyncio.timeout(60), running(bus, ingest_of(broker, store)):
             for number in range(200):
                 await bus.publish(reading(number))
             await until_stored(store, 1)

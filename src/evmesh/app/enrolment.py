@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from evmesh.app.clock import WallClock
+from evmesh.domain.nouns import counted
 from evmesh.edge.config import load_gateway
 from evmesh.telemetry.broker_access import (
     OWN_USERS,
@@ -64,7 +65,7 @@ def enrol(
     files.data.mkdir(exist_ok=True)
     (directory / "mosquitto.conf").write_text(configuration(files, port=port))
     _hand_over(authority.directory, files.key, access, files.data)
-    yield f"Mosquitto's configuration for {len(gateways)} gateways: {directory / 'mosquitto.conf'}"
+    yield f"Mosquitto's configuration for {counted(len(gateways), 'gateway')}: {directory / 'mosquitto.conf'}"
 
 
 def _hand_over(*paths: Path) -> None:

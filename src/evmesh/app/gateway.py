@@ -6,6 +6,7 @@ from pathlib import Path
 from evmesh.app.clock import SharedClock, WallClock
 from evmesh.app.running import run_until_signal
 from evmesh.domain.errors import EvmeshError, Unavailable
+from evmesh.domain.nouns import counted
 from evmesh.edge.config import load_gateway
 from evmesh.edge.devices import open_devices
 from evmesh.edge.gateway import Gateway
@@ -47,7 +48,7 @@ async def serve(site: Path) -> None:
         ]
         gateway = Gateway(config.name, pollers, outbox, MqttUplink(mqtt, config.name, boot, clock), clock)
         where = f"{config.host}:{config.port}"
-        sys.stdout.write(f"gateway {config.name} reads {len(devices)} devices for {where}\n")
+        sys.stdout.write(f"gateway {config.name} reads {counted(len(devices), 'device')} for {where}\n")
         sys.stdout.flush()
         await gateway.run()
 

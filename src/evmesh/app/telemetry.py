@@ -11,6 +11,7 @@ import typer
 from evmesh.app.errors import exit_on_error
 from evmesh.app.telemetry_words import between, value_of, width_of, zone_of
 from evmesh.domain.errors import InvalidInput
+from evmesh.domain.nouns import counted
 from evmesh.domain.telemetry import ValueName
 from evmesh.domain.telemetry_summary import Period
 from evmesh.ports import TelemetryHistory
@@ -30,6 +31,7 @@ FromOption = Annotated[str, typer.Option("--from", help="an instant or a date, U
 ToOption = Annotated[str, typer.Option("--to", help="not included")]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
 DEFAULT_DB = "sqlite:///data/telemetry.db"
+_NOTHING = "`evmesh ingest --broker URL` or `evmesh up` fills the database, --db names another"
 
 
 @app.command("last")
@@ -46,6 +48,10 @@ def last_command(
         else:
             for name, one in found["values"].items():
                 typer.echo(f"{name:<24}{one['value']!s:<20}{one['at']}")
+            for warning in found["warnings"]:
+                typer.echo(f"warning: {warning}", err=True)
+            if not found["values"]:
+                typer.echo(f"nothing was stored under {charger}; {_NOTHING}", err=True)
 
 
 @app.command("range")
@@ -117,9 +123,8 @@ def export_command(
 
         count = _read(db, export)
         file = str(csv or parquet)
-        typer.echo(
-            json.dumps({"file": file, "readings": count}) if json_output else f"{count} readings: {file}"
-        )
+        said = f"{counted(count, 'reading')}: {file}"
+        typer.echo(json.dumps({"file": file, "readings": count}) if json_output else said)
 
 
 def _read(db: str, work: Callable[[TelemetryHistory], Awaitable[T]]) -> T:

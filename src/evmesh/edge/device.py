@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -51,6 +52,22 @@ class Device(Protocol):
         """Ask for everything once."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class MeteringDevice(Device, Protocol):
+    """A device with a lifetime register, which is another one's when its meter was swapped.
+
+    Until that is known, by the meter's serial number or by a person's word, a register that is lower than
+    one before is withheld.
+    """
+
+    @property
+    def meter_id(self) -> str:
+        """Which meter was read last: another text for another meter; empty where nothing says so."""
+
+    def take_new_meter(self, at: datetime) -> None:
+        """Take a person's word that the meter is another one from now on, whatever its register says."""
 
 
 @runtime_checkable

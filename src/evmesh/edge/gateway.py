@@ -10,7 +10,7 @@ import structlog
 
 from evmesh.domain.errors import Unavailable
 from evmesh.domain.telemetry import Command, CommandResult, NumberedValue, TelemetryValue, ValueName
-from evmesh.edge.outbox import Outbox
+from evmesh.edge.outbox import Outbox, Waiting
 from evmesh.edge.poller import Poller
 from evmesh.ports import Clock, Uplink, UplinkLine
 
@@ -40,6 +40,9 @@ MOST_COMMANDS: Final = 20
 
 FIRST_DELAY_S: Final = 0.2
 LONGEST_DELAY_S: Final = 15.0
+
+_Newest = dict[tuple[str, str], Waiting]
+"""By charger and value, what was sent last."""
 
 
 class Gateway:
@@ -71,6 +74,7 @@ class Gateway:
         self._again_after_s = again_after_s
         self._skew: timedelta | None = None
         self._refused: dict[str, float] = {}
+        self._shown: _Newest = {}
         self._ask_again_s = ask_again_s
         self._sending: str | None = None
         self._is_careful = False
@@ -123,8 +127,12 @@ class Gateway:
 
         After a while, since an ingest may die between its commit and its word: what flows meanwhile is no
         silence, and what is still here is little, unless something is wrong.
+
+        At the end of a connection's first round the newest of each value goes out again that was sent on an
+        earlier one, since the broker may have forgotten it; and later, where an older one was sent again.
         """
         after = 0
+        stale = dict(self._shown)
         self._unheard = 0
         began = asyncio.get_running_loop().time()
         while True:
@@ -136,8 +144,13 @@ class Gateway:
             found = await self._outbox.take(after, BATCH) if self._unheard < MOST_UNHEARD else []
             if found:
                 await self._send_some(line, [one.reading for one in found])
+                self._note_shown(found, stale)
                 after = found[-1].number
                 continue
+            if stale:
+                again = [one.reading for one in stale.values()]
+                stale.clear()
+                await self._send_some(line, again, are_new=False)
             try:
                 async with asyncio.timeout(self._again_after_s):
                     await self._something()
@@ -152,20 +165,36 @@ class Gateway:
             del self._refused[name]
         return bool(over)
 
-    async def _send_some(self, line: UplinkLine, readings: Sequence[NumberedValue]) -> None:
-        """Send what nobody refuses; charger by charger where it is not known yet whose it was."""
+    def _note_shown(self, sent: Sequence[Waiting], stale: "_Newest") -> None:
+        """Note the newest of each value; `stale` gets those of which the broker has an older one last."""
+        for one in sent:
+            key = one.reading.value.charger, one.reading.value.name
+            newest = self._shown.get(key, one)
+            if one.number >= newest.number:
+                self._shown[key] = one
+                stale.pop(key, None)
+            else:
+                stale[key] = newest
+
+    async def _send_some(
+        self, line: UplinkLine, readings: Sequence[NumberedValue], *, are_new: bool = True
+    ) -> None:
+        """Send what nobody refuses; charger by charger where it is not known yet whose it was.
+
+        What is not new is not waited for: the database may have it.
+        """
         allowed = [one for one in readings if one.value.charger not in self._refused]
         if not self._is_careful:
-            await self._send_all(line, allowed)
+            await self._send_all(line, allowed, are_new=are_new)
             return
         for charger, group in groupby(allowed, key=lambda one: one.value.charger):
             if charger not in self._refused:
                 self._sending = charger
-                await self._send_all(line, list(group))
+                await self._send_all(line, list(group), are_new=are_new)
 
-    async def _send_all(self, line: UplinkLine, readings: list[NumberedValue]) -> None:
+    async def _send_all(self, line: UplinkLine, readings: list[NumberedValue], *, are_new: bool) -> None:
         # Counted before: the first may be acknowledged before the last has gone.
-        self._unheard += len(readings)
+        self._unheard += len(readings) if are_new else 0
         if readings:
             await line.send(readings)
 

@@ -123,6 +123,7 @@ class ModbusLine:
                 answer = await call
         except (ModbusException, TimeoutError, OSError) as error:
             await self.close()
+            _end_if_told(cancels)
             raise Unavailable(
                 "device.away",
                 f"unit {unit} at {self._where()} does not answer",
@@ -136,10 +137,7 @@ class ModbusLine:
             loop = asyncio.get_running_loop()
             is_late = self._client is None and self.address.serial is not None
             self._free_at = loop.time() + max(self._rule.pause_ms / 1000, LATE_S if is_late else 0.0)
-        if _cancels() > cancels:
-            # The client waits with asyncio.wait_for, which on Python 3.11 swallows a cancellation that
-            # comes at the same moment as the answer (python/cpython#86296).
-            raise asyncio.CancelledError
+        _end_if_told(cancels)
         if answer.isError():
             code = getattr(answer, "exception_code", 0)
             raise ProtocolViolation(
@@ -154,11 +152,15 @@ class ModbusLine:
             return self._client
         await self.close()
         client = self._make()
+        cancels = _cancels()
         try:
             async with asyncio.timeout(self._timeout_s):
                 is_open = await client.connect()
         except (ModbusException, TimeoutError, OSError, termios.error):  # the last: a port without parity
             is_open = False
+        if _cancels() > cancels:
+            client.close()
+        _end_if_told(cancels)
         if not is_open:
             client.close()
             raise Unavailable("device.away", f"nothing answers at {self._where()}", do="look at the line")
@@ -201,6 +203,16 @@ class ModbusLine:
 
     def _where(self) -> str:
         return self.address.serial or f"{self.address.host}:{self.address.port}"
+
+
+def _end_if_told(cancels: int) -> None:
+    """Raise the cancellation that came since there were `cancels` of them.
+
+    The client waits with asyncio.wait_for, which on Python 3.11 swallows a cancellation that comes at the
+    same moment as what it waits for (python/cpython#86296).
+    """
+    if _cancels() > cancels:
+        raise asyncio.CancelledError
 
 
 def _cancels() -> int:

@@ -42,11 +42,12 @@ PRECIOUS: Final = frozenset(
         ValueName.SESSION_ENERGY,
         ValueName.OPERATION_STATE,
         ValueName.CONNECTED_VEHICLE,
+        ValueName.METER_ID,
         ValueName.READINGS_LOST,
     }
 )
-"""Values that give way last: of whose session it was, when, and how much. What a meter signs takes another
-way, which loses nothing (docs/adr/0023)."""
+"""Values that give way last: of whose session it was, when, how much, and by which meter. What a
+meter signs takes another way, which loses nothing (docs/adr/0023)."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TABLES: Final = """

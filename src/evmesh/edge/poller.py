@@ -24,12 +24,14 @@ from evmesh.domain.telemetry import (
 )
 from evmesh.domain.units import MIN_CURRENT, Milliamp
 from evmesh.edge.changes import DEAD_BANDS, Changes
-from evmesh.edge.device import Device, LimitedDevice, Picture, SteeredDevice, Value
+from evmesh.edge.device import Device, LimitedDevice, MeteringDevice, Picture, SteeredDevice, Value
 from evmesh.edge.steering import Steering
 from evmesh.ports import Clock
 
 _log = structlog.get_logger(__name__)
 _ANSWERS_KEPT: Final = 100
+METER_SWAPPED: Final = "MeterSwapped"
+"""The command by which a person says that a device's meter is another one now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +119,27 @@ class Poller:
             async with self._turn:
                 await self._steering.obey(command, now)
             return
-        if command.what != ValueName.MAXIMUM_OUTPUT_CURRENT:
+        if command.what not in (ValueName.MAXIMUM_OUTPUT_CURRENT, METER_SWAPPED):
             raise Refused("command.unknown", f"{command.what} cannot be set")
         if command.expires_at <= now:
             raise Refused("command.expired", f"it was to be done by {command.expires_at:%H:%M:%S} UTC")
+        if command.what == METER_SWAPPED:
+            await self._take_new_meter()
+            return
         if command.value < 0:
             raise Refused("command.bad_value", "a current is not negative")
         await self._limit(Milliamp(command.value))
         self._told = Milliamp(command.value)
         self._spoken_at = asyncio.get_running_loop().time()
+
+    async def _take_new_meter(self) -> None:
+        """Count from the new meter's register on; its word is on the disk before this is answered."""
+        device = self._device
+        if not isinstance(device, MeteringDevice):
+            raise Refused("command.no_meter", f"{self.name} has no meter that could be swapped")
+        async with self._turn:
+            device.take_new_meter(self._clock.now())
+            await self._tell({ValueName.METER_ID: device.meter_id})
 
     async def _limit(self, current: Milliamp) -> None:
         device = self._device
@@ -169,7 +183,10 @@ class Poller:
             _log.info("edge.back", charger=self.name)
         self._is_away = False
         self._shown = picture.get(ValueName.MAXIMUM_OUTPUT_CURRENT)
-        await self._tell({ValueName.AVAILABILITY: Availability.ONLINE, **picture})
+        known: dict[ValueName, Value] = {ValueName.AVAILABILITY: Availability.ONLINE, **picture}
+        if isinstance(self._device, MeteringDevice) and self._device.meter_id:
+            known[ValueName.METER_ID] = self._device.meter_id
+        await self._tell(known)
 
     async def _away(self, error: Exception) -> None:
         if not self._is_away:

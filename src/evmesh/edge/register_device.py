@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 from typing import Final
 
@@ -9,6 +10,7 @@ from evmesh.domain.errors import ProtocolViolation, Refused
 from evmesh.domain.telemetry import OperationState, ValueName
 from evmesh.domain.units import Milliamp
 from evmesh.edge.device import Identity, Picture, Value
+from evmesh.edge.meter_identity import MeterIdentity
 from evmesh.edge.modbus import ModbusLine
 from evmesh.edge.sunspec import Models, walk
 from evmesh.edge.template import HOLDING, MOST_ADDRESS, MOST_REGISTERS, Place, Point, Template, WriteRule
@@ -38,30 +40,73 @@ class RegisterDevice:
         self._unit = template.line.unit if unit is None else unit
         self._models: Models = {}
         self._highest: dict[ValueName, int] = {}
+        self._meter = MeterIdentity(template.model)
 
     @property
     def values(self) -> frozenset[ValueName]:
         """Which values this device can tell at all."""
         return frozenset(point.name for point in self.template.points)
 
+    @property
+    def meter_id(self) -> str:
+        """Which meter was read last; empty where nothing says so."""
+        return self._meter.id
+
+    def take_new_meter(self, at: datetime) -> None:
+        """Take a person's word that the meter is another one from now on, whatever its register says."""
+        self._meter.say_new(at)
+        self._highest.clear()
+
     async def identify(self) -> Identity:
-        """Give what the template says, and the serial number of a SunSpec device."""
+        """Give what the template says, and the serial number of a device that tells it."""
         if self.template.base is None:
             await self.read()
-            return Identity(self.template.make, self.template.model)
+            return Identity(self.template.make, self.template.model, await self._serial())
         await self._walk()
         return await self._common()
 
     async def read(self) -> Picture:
         """Ask for everything once; a value that is undefined, or cannot be true, is None."""
-        if self.template.base is not None and not self._models:
-            await self._walk()
         try:
+            if self.template.base is not None and not self._models:
+                await self._walk()
             image = await self._image()
-        except ProtocolViolation:
-            self._models = {}  # another firmware may have moved them
+        except BaseException as error:  # also where time was over: what was silent may have been swapped
+            self._meter.doubt()
+            if isinstance(error, ProtocolViolation):
+                self._models = {}  # another firmware may have moved them
             raise
-        return {point.name: self._value(point, image) for point in self.template.points}
+        picture = {point.name: self._value(point, image) for point in self.template.points}
+        registers = {
+            name: value
+            for name, value in picture.items()
+            if name in REGISTERS_THAT_GROW and isinstance(value, int)
+        }
+        return picture | await self._sure(registers)
+
+    async def _sure(self, registers: Mapping[ValueName, int]) -> dict[ValueName, Value]:
+        """Withhold a register that went back, unless the meter is another: it is wrong now, or was before."""
+        back = {name for name, value in registers.items() if value < self._highest.get(name, 0)}
+        if registers and await self._meter.is_another(self._serial, went_back=bool(back)):
+            self._highest.clear()
+            back = set()
+        sure: dict[ValueName, Value] = {}
+        for name, value in registers.items():
+            sure[name] = None if name in back else value
+            self._highest[name] = max(value, self._highest.get(name, 0))
+        return sure
+
+    async def _serial(self) -> str:
+        """Give the meter's serial number; empty where it does not tell. Raises as `ModbusLine.read` does."""
+        if self.template.base is not None:
+            return (await self._common()).serial
+        rule = self.template.serial
+        if rule is None:
+            return ""
+        words = await self._line.read(self._unit, rule.function, rule.address, WIDTH[rule.kind])
+        raw = raw_word(words, rule.order)
+        is_none = raw in (0, (1 << (16 * len(words))) - 1)
+        return "" if is_none else str(decode(words, rule.kind, rule.order))
 
     async def limit(self, current: Milliamp) -> None:
         """Let at most so much flow on each phase; read back before it counts."""
@@ -172,7 +217,7 @@ class RegisterDevice:
         value = round(total)  # to the nearest: a binary32 is a little beside what the meter shows
         if not point.least <= value <= point.most:
             return None
-        return self._plausible(point.name, value)
+        return value
 
     def _word(self, point: Point, image: Mapping[tuple[int, int], int]) -> str:
         addresses = self._addresses(point)
@@ -196,15 +241,6 @@ class RegisterDevice:
             return decode(registers, point.kind, point.order) * scale
         except ProtocolViolation:
             return None  # a NaN: the meter's own word for "not measured"
-
-    def _plausible(self, name: ValueName, value: int) -> int | None:
-        """Withhold a register that went back: it is wrong now, or was before."""
-        if name not in REGISTERS_THAT_GROW:
-            return value
-        if value < self._highest.get(name, 0):
-            return None
-        self._highest[name] = value
-        return value
 
 
 def _registers(point: Point, address: int, image: Mapping[tuple[int, int], int]) -> list[int]:

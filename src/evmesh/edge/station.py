@@ -119,6 +119,32 @@ class StationFromParts:
         self._wake.set()
         return True
 
+    async def take_new_meter(self) -> bool:
+        """Take a person's word that the meter is another one now; True where a charge ends by that.
+
+        It ends at the register that was read last. On the disk when this returns.
+        """
+        async with self._turn:
+            charge = self._store.record.charge
+            if charge is not None:
+                await self._lose_meter(charge)
+            self._parts.meter.take_new_meter(self._clock.now())
+        self._wake.set()
+        return charge is not None
+
+    async def _lose_meter(self, charge: Charge) -> None:
+        if charge.is_meter_gone:
+            return
+        _log.warning("station.meter_swapped", station=self.name, last=self._eyes.last_of(charge))
+        gone = replace(
+            charge,
+            last=self._eyes.last_of(charge),
+            is_meter_gone=True,
+            stopping=charge.stopping or "Other",
+        )
+        await self._store.keep(replace(self._store.record, charge=gone))
+        self._checkpoint("station.meter_gone")
+
     def _expect(self, station: StationId) -> None:
         if not self.is_connected(station):
             raise Unavailable("station.offline", f"{station} is not connected")
@@ -196,14 +222,17 @@ class StationFromParts:
         local = record.charges + 1
         at = now.replace(microsecond=0)  # as stations tell it, and as receipts count
         start = StartedTransaction(self._config.connector, who.id_tag, at, register)
-        charge = Charge(local, start, register, now)
+        charge = Charge(local, start, register, now, meter=self._parts.meter.meter_id)
         begun = replace(record, charges=local, authorisation=None, charge=charge, is_over=False)
         await self._store.keep(begun, [Begun(local, start)])
         self._checkpoint("station.start_kept")
         self._teller.wake()
 
     async def _go_on(self, charge: Charge, seen: Seen, now: datetime, looked_at: float) -> None:
-        last = self._eyes.last_of(charge)
+        if seen.is_other_meter and not charge.is_meter_gone:
+            await self._lose_meter(charge)
+            return
+        last = charge.last if charge.is_meter_gone else self._eyes.last_of(charge)
         if charge.stopping:
             if self._is_still(seen, looked_at):
                 await self._end(charge, last, seen, now)
@@ -239,7 +268,9 @@ class StationFromParts:
             self._stopping_at = looked_at
         if looked_at - self._stopping_at > self._config.patience_s + self._config.settle_s:
             return True
-        if self._gate.applied != 0 or looked_at < self._gate.closed_at or seen.register is None:
+        if self._gate.applied != 0 or looked_at < self._gate.closed_at:
+            return False
+        if seen.register is None and not seen.is_other_meter:
             return False
         is_quiet = seen.power is not None and seen.power < FLOWS
         return is_quiet or looked_at - self._gate.closed_at >= self._config.settle_s

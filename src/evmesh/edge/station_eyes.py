@@ -11,7 +11,7 @@ from evmesh.domain.errors import EvmeshError
 from evmesh.domain.telemetry import ValueName
 from evmesh.domain.units import W, Wh
 from evmesh.edge.contactor import Contactor
-from evmesh.edge.device import Device
+from evmesh.edge.device import MeteringDevice
 from evmesh.edge.led import Lamp
 from evmesh.edge.pilot import WRONG, Pilot, PilotController
 from evmesh.edge.station_record import Charge
@@ -28,7 +28,7 @@ class Parts:
     """What a station is made of. `contactor` may be None where the controller can pause."""
 
     controller: PilotController
-    meter: Device
+    meter: MeteringDevice
     contactor: Contactor | None = None
     lamp: Lamp | None = None
 
@@ -58,7 +58,7 @@ class StationEyes:
         return max(charge.last, self._last) if charge.local == self._charge else charge.last
 
     async def look(self, charge: Charge | None, *, is_off: bool) -> Seen:
-        """Ask the parts. A register lower than one before in the same charge is not known.
+        """Ask the parts. A register lower than one before in the same charge is not known, nor is another's.
 
         `is_off` tells that the current was switched off before: what flows all the same comes by a contact
         that is welded, or a controller that does not do what it says.
@@ -68,7 +68,11 @@ class StationEyes:
         pilot = await self._ask("controller", self._parts.controller.pilot())
         register, power = picture.get(ValueName.TOTAL_ENERGY_CONSUMPTION), picture.get(ValueName.POWER_OUTPUT)
         sure = Wh(register) if isinstance(register, int) else None
-        if sure is not None and charge is not None:
+        is_other = charge is not None and self._is_other(charge)
+        if sure is not None and is_other:
+            self._well("meter")  # it speaks, though not of this charge
+            sure = None
+        elif sure is not None and charge is not None:
             if sure < self.last_of(charge):
                 _log.warning("station.register_went_back", register=register, last=self.last_of(charge))
                 sure = None
@@ -80,8 +84,18 @@ class StationEyes:
             self._well("contact")
         is_back = was_away and "controller" not in self._away
         return Seen(
-            pilot, sure, W(power) if isinstance(power, int) else None, self._trouble(pilot), is_back=is_back
+            pilot,
+            sure,
+            W(power) if isinstance(power, int) else None,
+            self._trouble(pilot),
+            is_back=is_back,
+            is_other_meter=is_other,
         )
+
+    def _is_other(self, charge: Charge) -> bool:
+        """Tell whether the meter is not the one that a charge began with."""
+        meter = self._parts.meter.meter_id
+        return charge.is_meter_gone or bool(charge.meter and meter and meter != charge.meter)
 
     def switched(self, why_not: str) -> None:
         """Note whether the current could be set; `why_not` is empty where it could."""

@@ -48,6 +48,10 @@ class Charge:
     profile: LimitProfile | None = None
     stopping: str = ""
     """Why it is being ended, in OCPP's words; empty while it is not."""
+    meter: str = ""
+    """Which meter it began with; empty where that was not known."""
+    is_meter_gone: bool = False
+    """That meter was swapped for another: `last` is its last word, and the charge ends with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
     [layout]   base and models, for a SunSpec device, whose registers are found by walking its models
     [read.Value]    address (or model and offset), function, type, order, scale, exponent, none, least,
                     most, combine (sum | max of several addresses), words
+    [serial]        address, function, type, order of the number that tells this meter from another
     [control]       model, for a SunSpec battery that takes a power (124: storage controls)
     [write.Value]   address, function, type, order, scale, least, most, pause, resume
 
@@ -89,6 +90,16 @@ class WriteRule:
 
 
 @dataclass(frozen=True, slots=True)
+class SerialRule:
+    """Where a meter has its serial number."""
+
+    address: int
+    function: int
+    kind: Kind
+    order: WordOrder
+
+
+@dataclass(frozen=True, slots=True)
 class LineRule:
     """What the wires need."""
 
@@ -119,6 +130,8 @@ class Template:
     """Where a SunSpec device begins its list of models."""
     control: int | None = None
     """The SunSpec model by which its power is set."""
+    serial: SerialRule | None = None
+    """None for a meter that does not tell; SunSpec has its own place for it."""
 
     def point(self, name: ValueName) -> Point | None:
         """Give how a value is read; None where the device does not have it."""
@@ -146,7 +159,7 @@ def parse_template(id: str, text: str) -> Template:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput("template.bad", f"{id} is not TOML: {error}") from error
-    _only(raw, {"device", "line", "layout", "read", "write", "control"}, "")
+    _only(raw, {"device", "line", "layout", "read", "write", "control", "serial"}, "")
     device = _table(raw, "device")
     _only(device, {"make", "model", "kind", "grade", "source"}, "device")
     base = None
@@ -175,6 +188,18 @@ def parse_template(id: str, text: str) -> Template:
         },
         base,
         control,
+        _serial(_table(raw, "serial")) if "serial" in raw else None,
+    )
+
+
+def _serial(raw: dict[str, Any]) -> SerialRule:
+    _only(raw, {"address", "function", "type", "order"}, "serial")
+    kind = Kind(_choice(raw, "type", "serial", tuple(Kind)))
+    return SerialRule(
+        _whole(raw, "address", "serial", 0, MOST_ADDRESS + 1 - WIDTH[kind]),
+        _choice_of(raw, "function", "serial", (HOLDING, INPUT), HOLDING),
+        kind,
+        WordOrder(_choice(raw, "order", "serial", tuple(WordOrder), "big")),
     )
 
 

@@ -27,7 +27,7 @@ from evmesh.telemetry.connection import (
     subscribe,
 )
 from evmesh.telemetry.outgoing import Outgoing, TopicQueues
-from evmesh.telemetry.presence import Presence
+from evmesh.telemetry.presence import BEAT_S, SILENT_S, Presence
 from evmesh.telemetry.topics import (
     PUBLISHER_FILTER,
     VALUE_FILTER,
@@ -65,7 +65,12 @@ class MqttBus:
         publisher: str = "platform",
         boot: str = "",
         queue_per_topic: int = QUEUE_PER_TOPIC,
+        beat_s: float = BEAT_S,
+        silent_s: float = SILENT_S,
     ) -> None:
+        """Its word is repeated every `beat_s`; who is silent for `silent_s` is not there for `values`."""
+        self._beat_s = beat_s
+        self._silent_s = silent_s
         self._config = config
         self._clock = clock
         self._publisher = publisher
@@ -121,7 +126,7 @@ class MqttBus:
         A reader that falls behind by more than FOLLOW_AT_MOST messages loses the oldest. Malformed
         messages are left out here: the ingest sets them aside.
         """
-        follower = _Follower(self._config, self._clock)
+        follower = _Follower(self._config, self._clock, self._silent_s)
         delay = self._config.first_delay_s
         while True:
             try:
@@ -144,6 +149,7 @@ class MqttBus:
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_notice_the_cut(client))
+                    group.create_task(self._repeat(client, topic))
                     group.create_task(self._send(client, (topic, birth)))
             except asyncio.CancelledError:
                 await self._say_goodbye(client, topic)
@@ -170,6 +176,13 @@ class MqttBus:
             self._something_to_send.clear()
             self._all_sent.set()
             await self._something_to_send.wait()
+
+    async def _repeat(self, client: Client, topic: str) -> None:
+        """Say online again and again: a broker may have kept an old word."""
+        while True:
+            await asyncio.sleep(self._beat_s)
+            word = self._own(Availability.ONLINE, self._next_word(), self._clock.now())
+            await publish_all(client, [(topic, word)], retain=True)
 
     async def _say_goodbye(self, client: Client, topic: str) -> None:
         """Say offline before a clean disconnect, after which the broker keeps the will to itself."""
@@ -198,19 +211,34 @@ async def _notice_the_cut(client: Client) -> None:
 class _Follower:
     """One reader's view: what it has seen survives its connections."""
 
-    def __init__(self, config: MqttConfig, clock: Clock) -> None:
+    def __init__(self, config: MqttConfig, clock: Clock, silent_s: float) -> None:
         self._config = config
         self._clock = clock
+        self._silent_s = silent_s
         self._seen: dict[str, str] = {}
         self._presence = Presence()
+        self._heard_at: dict[str, float] = {}
+        """When a new word of each publisher came, by the loop's clock; one that comes again is an old one."""
 
     async def connected(self) -> AsyncGenerator[TelemetryValue]:
         """Give changes for as long as one connection lasts."""
         async with connected(open_client(self._config, inbox=Inbox(FOLLOW_AT_MOST))) as client:
             await subscribe(client, self._config, PUBLISHER_FILTER, VALUE_FILTER)
+            for change in self._doubt(list(self._heard_at)):  # who is there says so again, or anew
+                yield change
             async for message in client.messages:
-                for change in self._changes(message.topic.value, message.payload):
+                for change in [*self._silent(), *self._changes(message.topic.value, message.payload)]:
                     yield change
+
+    def _silent(self) -> list[TelemetryValue]:
+        """Doubt who has been silent for too long; our own publisher's words make sure that this is asked."""
+        latest = asyncio.get_running_loop().time() - self._silent_s
+        return self._doubt([name for name, at in self._heard_at.items() if at < latest])
+
+    def _doubt(self, publishers: list[str]) -> list[TelemetryValue]:
+        for name in publishers:
+            del self._heard_at[name]
+        return [one.value for one in self._presence.doubt(publishers, self._clock.now())]
 
     def _changes(self, topic: str, payload: bytes) -> list[TelemetryValue]:
         try:
@@ -223,6 +251,7 @@ class _Follower:
         self._seen[topic] = reading.identity
         now = self._clock.now()
         if is_publisher_topic(topic):
+            self._heard_at[reading.value.charger] = asyncio.get_running_loop().time()
             return [change.value for change in self._presence.publisher_said(reading, now)]
         besides = self._presence.charger_said(reading, now)
         return [received(reading, now).value, *(change.value for change in besides)]

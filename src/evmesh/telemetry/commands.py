@@ -50,12 +50,17 @@ class MqttCommands:
         self._config = config
         self._answer_within_s = answer_within_s
         self._client: Client | None = None
+        self._up = asyncio.Event()
         self._waiting: dict[str, tuple[Command, asyncio.Future[CommandResult]]] = {}
 
     @property
     def connected(self) -> bool:
         """Tell whether there is a line."""
         return self._client is not None
+
+    async def until_connected(self) -> None:
+        """Return once there is a line."""
+        await self._up.wait()
 
     async def run(self) -> None:
         """Hold a line, for ever; comes back by itself when the broker does."""
@@ -85,12 +90,14 @@ class MqttCommands:
         async with connected(open_client(self._config, inbox=Inbox(INBOX))) as client:
             await subscribe(client, self._config, RESULTS)
             self._client = client
+            self._up.set()
             log.info("mqtt.connected", service=self.name, port=self._config.port)
             try:
                 async for message in client.messages:
                     self._hear(message)
             finally:
                 self._client = None
+                self._up.clear()
 
     def _hear(self, message: Message) -> None:
         try:

@@ -152,7 +152,14 @@ async def stay_connected(name: str, config: MqttConfig, connection: Callable[[],
                 attempt = group.create_task(_until_cut(connection))
         except ExceptionGroup as errors:
             raise _alone(errors) from None
-        log.warning("mqtt.away", service=name, port=config.port, error=attempt.result(), retry_s=delay)
+        log.warning(
+            "mqtt.away",
+            service=name,
+            port=config.port,
+            error=attempt.result(),
+            retry_s=delay,
+            do=f"look whether a broker listens at {config.host}:{config.port}, and lets us in",
+        )
         if loop.time() - started > config.longest_delay_s:
             delay = config.first_delay_s
         await asyncio.sleep(delay)

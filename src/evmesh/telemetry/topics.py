@@ -39,6 +39,7 @@ _WORDS: Final[dict[str, frozenset[str]]] = {
     ValueName.OPERATION_STATE: frozenset(OperationState),
     ValueName.AVAILABILITY: frozenset(Availability),
 }
+_TEXTS: Final = frozenset({ValueName.CONNECTED_VEHICLE, ValueName.METER_ID})
 _KNOWN: Final = frozenset(ValueName)
 
 
@@ -173,7 +174,7 @@ def _why_not(name: str, value: int | str | None) -> str:
         return "" if value in words else f"{_show(value)} is none of {', '.join(sorted(words))}"
     if value is None:
         return ""
-    if name == ValueName.CONNECTED_VEHICLE:
+    if name in _TEXTS:
         fits = isinstance(value, str) and 0 < len(value) <= MAX_TEXT and value.isprintable()
         return "" if fits else f"{_show(value)} is not a text of 1 to {MAX_TEXT} printable characters"
     if not isinstance(value, int) or isinstance(value, bool):

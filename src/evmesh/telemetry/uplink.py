@@ -35,6 +35,7 @@ from evmesh.telemetry.connection import (
     publish_all,
     subscribe,
 )
+from evmesh.telemetry.presence import BEAT_S
 from evmesh.telemetry.ranges import ack_topic, decode_ack
 from evmesh.telemetry.topics import (
     MAX_PAYLOAD_BYTES,
@@ -170,7 +171,11 @@ class MqttLine:
 class MqttUplink:
     """The `Uplink` port on one broker, for one run of one gateway."""
 
-    def __init__(self, config: MqttConfig, publisher: str, boot: str, clock: Clock) -> None:
+    def __init__(
+        self, config: MqttConfig, publisher: str, boot: str, clock: Clock, *, beat_s: float = BEAT_S
+    ) -> None:
+        """The gateway's word is repeated every `beat_s`: a broker may have kept an old one."""
+        self._beat_s = beat_s
         self._config = config
         self._publisher = publisher
         self._boot = boot
@@ -193,19 +198,29 @@ class MqttUplink:
             async with connected(client), asyncio.TaskGroup() as group:
                 line = MqttLine(client)
                 await _listen_for(client, self._config, filters)
-                self._words += 1
-                await publish_all(
-                    client, [(topic, self._word(Availability.ONLINE, self._words))], retain=True
+                await self._say_online(client, topic)
+                working = (
+                    group.create_task(line.listen()),
+                    group.create_task(self._repeat(client, topic)),
                 )
-                listening = group.create_task(line.listen())
                 try:
                     yield line
                 except asyncio.CancelledError:
                     await self._say_goodbye(client, topic)
                     raise
-                listening.cancel()
+                for task in working:
+                    task.cancel()
         except* MqttError as errors:
             raise _away(errors.exceptions[0]) from None
+
+    async def _say_online(self, client: Client, topic: str) -> None:
+        self._words += 1
+        await publish_all(client, [(topic, self._word(Availability.ONLINE, self._words))], retain=True)
+
+    async def _repeat(self, client: Client, topic: str) -> None:
+        while True:
+            await asyncio.sleep(self._beat_s)
+            await self._say_online(client, topic)
 
     async def _say_goodbye(self, client: Client, topic: str) -> None:
         """Say offline before a clean disconnect, after which the broker keeps the will to itself."""
@@ -231,4 +246,6 @@ async def _listen_for(client: Client, config: MqttConfig, filters: Sequence[str]
 
 
 def _away(error: BaseException | None) -> Unavailable:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     return Unavailable("broker.away", f"the broker is away: {error}", do="look at the uplink")

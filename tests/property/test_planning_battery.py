@@ -1,5 +1,6 @@
 """A battery beside cars: never dearer than without it, within its limits, and no promise depends on it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hypothesis import assume, event, given, settings
@@ -7,13 +8,13 @@ from hypothesis import strategies as st
 
 from evmesh.domain.money import Price
 from evmesh.domain.problem import Problem, Request, SupplySegment, write_problem
-from evmesh.domain.problem_shape import read_answer, read_problem
-from evmesh.domain.problem_tree import Battery
+from evmesh.domain.problem_shape import TreeShape, read_answer, read_problem
+from evmesh.domain.problem_tree_groups import Group
 from evmesh.domain.schedule import Schedule, write_schedule
 from evmesh.domain.schedule_tree import TreePlan, parse_tree_schedule
 from evmesh.domain.time_grid import TimeGrid
 from evmesh.domain.units import W, Wh
-from evmesh.planning.battery import above, plan_with_battery, with_battery
+from evmesh.planning.battery import Storage, plan_with_batteries
 from evmesh.planning.optimiser import solve
 from evmesh.sim.sunspec_storage import StorageDevice
 from evmesh.verify.answer import verify_answer
@@ -46,34 +47,34 @@ def problems(draw: st.DrawFn) -> Problem:
 
 
 @st.composite
-def batteries(draw: st.DrawFn) -> Battery:
+def batteries(draw: st.DrawFn) -> Storage:
     capacity = draw(st.integers(500, 8_000))
     stored = draw(st.integers(0, capacity))
-    return Battery(
-        id="cellar",
-        group=above("yard"),
-        capacity_wh=Wh(capacity),
-        max_in_wh=Wh(draw(st.integers(0, 2_000))),
-        max_out_wh=Wh(draw(st.integers(0, 2_000))),
+    return Storage(
+        place="yard",
+        name="cellar",
+        capacity=Wh(capacity),
+        max_in=Wh(draw(st.integers(0, 2_000))),
+        max_out=Wh(draw(st.integers(0, 2_000))),
         efficiency=draw(st.sampled_from([1_000, 900, 917])),
-        stored_wh=Wh(stored),
-        final_wh=Wh(draw(st.integers(0, stored))),
+        stored=Wh(stored),
+        final=Wh(draw(st.integers(0, stored))),
     )
 
 
 @settings(max_examples=60, deadline=None)
 @given(problems(), batteries())
 def test_a_battery_saves_or_does_nothing_and_the_cars_could_do_without_it(
-    problem: Problem, battery: Battery
+    problem: Problem, battery: Storage
 ) -> None:
     plain = solve(problem)
     assume(isinstance(plain, Schedule))
     assert isinstance(plain, Schedule)
-    asked = with_battery(problem, "yard", battery)
-    planned = plan_with_battery(asked)
+    planned = plan_with_batteries(problem, "yard", [battery])
     if planned is None:
         event("not in whole Wh")
         return
+    asked = planned.problem
     written = write_problem(asked), write_schedule(planned.schedule)
     assert verify_answer(*written).ok
     assert read_problem(written[0], with_batteries=True) == asked
@@ -86,15 +87,81 @@ def test_a_battery_saves_or_does_nothing_and_the_cars_could_do_without_it(
     _check_level(battery, plan)
 
 
-def _check_level(battery: Battery, plan: TreePlan) -> None:
+@st.composite
+def trees(draw: st.DrawFn) -> tuple[Problem, list[Storage]]:
+    """Draw cars at two parts of a yard, a battery at one or both of them, and perhaps one at the yard."""
+    plain = draw(problems())
+    steps = plain.steps
+    whole = plain.capacities()
+    groups = [Group("yard", None, tuple(whole), (0,) * steps)]
+    for name in ("north", "south"):
+        other = draw(st.integers(0, 200))
+        carried = tuple(draw(st.integers(200, 2_000)) + other for _ in range(steps))
+        groups.append(Group(name, "yard", carried, (other,) * steps))
+    root = tuple(a + sum(one.other_wh[0] for one in groups[1:]) for a in whole)
+    groups[0] = replace(groups[0], capacity_wh=root)
+    of = {one.id: draw(st.sampled_from(["north", "south"])) for one in plain.requests}
+    places = draw(st.lists(st.sampled_from(["yard", "north", "south"]), min_size=1, max_size=3, unique=True))
+    standing = [replace(draw(batteries()), place=one, name=f"cellar {one}") for one in places]
+    return replace(plain, shape=TreeShape(tuple(groups), of)), standing
+
+
+@settings(max_examples=60, deadline=None)
+@given(trees())
+def test_cars_could_do_without_the_batteries_of_parts_on_every_cable(
+    case: tuple[Problem, list[Storage]],
+) -> None:
+    problem, standing = case
+    plain = solve(problem)
+    assume(isinstance(plain, Schedule))
+    assert isinstance(plain, Schedule)
+    planned = plan_with_batteries(problem, "yard", standing)
+    if planned is None:
+        event("none planned")
+        return
+    written = write_problem(planned.problem), write_schedule(planned.schedule)
+    assert verify_answer(*written).ok
+    assert isinstance(problem.shape, TreeShape)
+    for one in problem.shape.groups:
+        here = {"north", "south"} if one.parent is None else {one.id}
+        rows = [row for row in planned.schedule.rows if problem.shape.of[row.id] in here]
+        others = [sum(o.other_wh[0] for o in problem.shape.groups if o.id in here)] * problem.steps
+        for step in range(problem.steps):
+            assert sum(row.at(step) for row in rows) <= one.capacity_wh[step] - others[step]
+    plan = parse_tree_schedule(written[1])
+    assert isinstance(plan, TreePlan)
+    assert 1_000 * (plan.objective - plain.objective) <= plan.gap_thousandths
+
+
+def test_a_battery_of_a_part_is_closed_in_steps_in_which_it_would_stand_in_for_the_cable_above() -> None:
+    """The yard's cable is full in the cheap step; what the battery gives there would let more cars in."""
+    grid = TimeGrid(START, 900, 2)
+    supply = (SupplySegment(0, Wh(1_000), Price(10_000)), SupplySegment(1, Wh(1_000), Price(900_000)))
+    groups = (
+        Group("yard", None, (1_000, 1_000), (0, 0)),
+        Group("north", "yard", (5_000, 5_000), (0, 0)),
+        Group("south", "yard", (5_000, 5_000), (0, 0)),
+    )
+    cars = (Request("one", 0, 1, Wh(600), Wh(2_000)), Request("two", 0, 2, Wh(900), Wh(2_000)))
+    shape = TreeShape(groups, {"one": "north", "two": "south"})
+    battery = Storage("south", "cellar", Wh(5_000), Wh(0), Wh(400), 1_000, Wh(400), Wh(0))
+    planned = plan_with_batteries(Problem(grid, supply, cars, shape), "yard", [battery])
+    assert planned is not None
+    assert planned.schedule.loads() == [1_000, 500]
+    plan = parse_tree_schedule(write_schedule(planned.schedule))
+    assert isinstance(plan, TreePlan)
+    assert plan.batteries[0].out_wh == (0, 400)
+
+
+def _check_level(battery: Storage, plan: TreePlan) -> None:
     (row,) = plan.batteries
-    level = battery.efficiency * battery.stored_wh
+    level = battery.efficiency * battery.stored
     for into, out in zip(row.in_wh, row.out_wh, strict=True):
-        assert 0 <= into <= battery.max_in_wh
-        assert 0 <= out <= battery.max_out_wh
+        assert 0 <= into <= battery.max_in
+        assert 0 <= out <= battery.max_out
         level += battery.efficiency * into - 1_000 * out
-        assert 0 <= level <= battery.efficiency * battery.capacity_wh
-    assert level >= battery.efficiency * battery.final_wh
+        assert 0 <= level <= battery.efficiency * battery.capacity
+    assert level >= battery.efficiency * battery.final
 
 
 @settings(max_examples=30, deadline=None)

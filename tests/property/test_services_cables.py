@@ -76,7 +76,9 @@ def fused_yards(draw: st.DrawFn) -> Case:
     places = tuple(outlet(number, phases, line=line) for number, (phases, line) in enumerate(kinds, 1))
     fuse = Milliamp(draw(st.sampled_from([20_000, 32_000, 50_000, 63_000])))
     power = W(draw(st.sampled_from([3 * fuse * 230 // 1_000, 2 * fuse * 230 // 1_000])))
-    return Group("yard", power, places, per_line=fuse), draw(fleets(places)), draw(prices())
+    other, lines = draw(others())
+    group = Group("yard", power, places, per_line=fuse, other=other, other_lines=lines)
+    return group, draw(fleets(places)), draw(prices())
 
 
 @st.composite
@@ -94,12 +96,24 @@ def trees(draw: st.DrawFn) -> Case:
     return group, draw(fleets(places)), draw(prices())
 
 
+def others() -> st.SearchStrategy[tuple[W, tuple[int, ...]]]:
+    """Draw what other equipment takes, and which lines it loads."""
+    lines = st.sampled_from([(1, 2, 3), (1,), (2, 3)])
+    return st.tuples(st.integers(0, 1_500).map(W), lines)
+
+
 @st.composite
 def nested_fuses(draw: st.DrawFn) -> Case:
     """Draw a cabinet with fuses of lines and a kiosk inside it, which may have its own."""
     fuses = st.sampled_from([Milliamp(20_000), Milliamp(32_000), Milliamp(50_000), None])
     nodes = (
-        Node("north", "", W(draw(st.integers(15_000, 30_000))), draw(fuses)),
+        Node(
+            "north",
+            "",
+            W(draw(st.integers(15_000, 30_000))),
+            draw(fuses),
+            *draw(others()),
+        ),
         Node(
             "kiosk", "north", W(draw(st.integers(9_000, 22_000))), draw(fuses), W(draw(st.integers(0, 900)))
         ),

@@ -13,6 +13,7 @@ from evmesh.domain.sessions import State
 from evmesh.domain.stations import BootInfo
 from evmesh.domain.units import W
 from evmesh.services.control import Control
+from evmesh.services.registers import start_by
 from evmesh.services.requests import Promise
 from evmesh.services.supply import flat_tariff_supply
 from tests.fakes.wayward import MODES, WaywardStations
@@ -80,10 +81,13 @@ class Site:
             await self.world.pay(driver, answer.session)
 
     async def begin(self) -> None:
-        """Let cars begin that were asked to; a station is told to start only where there is room."""
+        """Let cars begin that were asked to; a station is told to start only where there is room.
+
+        Who has waited beyond the offer's last start has the money back by then, and begins no more.
+        """
         for session in await self.world.sessions():
-            ref = session.terms.connector
-            if session.state is State.STARTING and self.control.may_begin(session):
+            ref, in_time = session.terms.connector, self.world.clock.now() <= start_by(session)
+            if session.state is State.STARTING and in_time and self.control.may_begin(session):
                 self.stations.running.add(ref)
                 self.stations.profiles.pop(ref, None)
                 self.check()

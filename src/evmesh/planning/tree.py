@@ -2,7 +2,8 @@
 
 Without losses the problem is a flow through a network, solved in whole numbers, and its plan is optimal.
 With losses it is a linear programme: HiGHS solves it in floats, the plan is rounded to whole Wh that
-keep every rule, and the prices say, exactly, by how much it could be dearer than the best.
+keep every rule, and the prices say, exactly, by how much it could be dearer than the best. Ties go to the
+earlier step: without losses in one run, with them by what `tree_retiming.py` does afterwards.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from evmesh.domain.schedule_tree import TreePlan, TreeRefusal
 from evmesh.domain.time_grid import STEP_S, TimeGrid
 from evmesh.planning.tree_answer import plan, refusal
 from evmesh.planning.tree_network import TreeNetwork
+from evmesh.planning.tree_retiming import earlier
 from evmesh.planning.tree_rounding import with_room, with_whole_stores
 
 
@@ -79,7 +81,7 @@ def _solve_lossy(network: TreeNetwork, sha256: str) -> TreePlan | TreeRefusal:
         wh = _in_whole_wh(network, searched)
     if wh is None:
         raise _not_in_whole_wh()
-    return plan(network, sha256, wh, relaxed.worth)
+    return plan(network, sha256, earlier(network, wh), relaxed.worth)
 
 
 def _in_whole_wh(network: TreeNetwork, wh: Sequence[float]) -> list[int] | None:

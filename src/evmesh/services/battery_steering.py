@@ -17,7 +17,7 @@ from evmesh.domain.telemetry import Command, ValueName
 from evmesh.domain.units import W
 from evmesh.ports import Clock, Commands
 from evmesh.services.control import Control
-from evmesh.services.directory import Directory, Group
+from evmesh.services.directory import Directory, Group, Node
 from evmesh.services.live import LiveState
 from evmesh.services.plans import Planner
 from evmesh.services.sources import ASKED_FOR, Sources
@@ -50,7 +50,12 @@ class BatterySteering:
     ) -> None:
         self._transitions = transitions
         self._clock = clock
-        self._groups = [one for one in directory.groups.values() if one.equipment.battery is not None]
+        self._levels = [
+            (group, level, battery)
+            for group in directory.groups.values()
+            for level in group.levels
+            if (battery := level.equipment.battery) is not None
+        ]
         self._planner = planner
         self._live = live
         self._control = control
@@ -67,18 +72,19 @@ class BatterySteering:
 
     async def once(self) -> None:
         """Look at each battery."""
-        for group in self._groups:
-            if (battery := group.equipment.battery) is not None:
-                await self._look(group, battery)
+        for group, level, battery in self._levels:
+            await self._look(group, level, battery)
 
-    async def _look(self, group: Group, battery: StationaryBattery) -> None:
+    async def _look(self, group: Group, level: Group | Node, battery: StationaryBattery) -> None:
         now = self._clock.now()
         async with self._transitions.read() as unit:
             running = await self._planner.running(unit, group.name, now)
-        planned = None if running is None else running.battery_power(now)
-        if planned is None or self._sources.seen(group).soc_percent is None:
+        planned = None if running is None else running.battery_power(battery.name, now)
+        if planned is None or self._sources.seen(level).soc_percent is None:
             return  # what it was told last runs out
-        power = max(W(-self._taken(group)), min(planned, battery.max_in), W(-battery.max_out))
+        power = max(
+            W(-self._room(group, level, battery.name)), min(planned, battery.max_in), W(-battery.max_out)
+        )
         before, until = self._told.get(battery.name, (W(0), now))
         held = before if until > now else W(0)
         if held > 0 and not self._control.carries(group, now + HOLD):
@@ -104,14 +110,37 @@ class BatterySteering:
         self._sources.ask(battery, power, now + HOLD)
         self._transitions.tell()
 
-    def _taken(self, group: Group) -> int:
-        """Give what cars and other equipment take at present and PV does not cover."""
-        seen = self._sources.seen(group)
-        cars = 0
+    def _room(self, group: Group, level: Group | Node, battery: str) -> int:
+        """Give what a battery may give: what is taken in the group, as far as the cables above it carry.
+
+        What other batteries give covers a part of that.
+        """
+        room = self._taken(group, group.name, battery)
+        parents, at = {one.name: one.parent for one in group.nodes}, level.name
+        while at in parents:
+            room = min(room, level_of(group, at).capacity + self._taken(group, at, battery))
+            at = parents[at]
+        return max(0, room)
+
+    def _taken(self, group: Group, name: str, battery: str) -> int:
+        """Give what is taken on a part's cable at present, cars and other equipment less PV and batteries."""
+        below = {one.name for one in group.at_or_below(name)}
+        taken = 0
         for place in group.places:
             live = self._live.connector(place.connector.ref)
-            if live.status is ConnectorStatus.CHARGING and live.sample is not None:
+            is_below = name == group.name or place.node in below
+            if is_below and live.status is ConnectorStatus.CHARGING and live.sample is not None:
                 limit = live.profile.limit_at(self._clock.now()) if live.profile else None
                 power = live.sample.power or W(0)
-                cars += power if limit is None else min(power, limit)
-        return max(0, cars + max(0, seen.other or 0) - max(0, seen.pv or 0))
+                taken += power if limit is None else min(power, limit)
+        for one in group.at_or_below(name):
+            seen, other = self._sources.seen(one), one.equipment.battery
+            taken += max(0, seen.other or 0) - max(0, seen.pv or 0)
+            if other is not None and other.name != battery:
+                taken += min(0, self._sources.asked(other.name) or 0)
+        return taken
+
+
+def level_of(group: Group, name: str) -> Node:
+    """Give a part by its name."""
+    return next(one for one in group.nodes if one.name == name)

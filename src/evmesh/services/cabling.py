@@ -20,15 +20,10 @@ from evmesh.domain.problem_shape import TreeShape
 from evmesh.domain.problem_tree_groups import Group as TreeGroup
 from evmesh.domain.stations import Connector
 from evmesh.domain.time_grid import TimeGrid
-from evmesh.domain.units import (
-    NOMINAL_VOLTAGE,
-    Milliamp,
-    W,
-    energy_from_watts,
-)
+from evmesh.domain.units import Milliamp, W, energy_from_watts
 from evmesh.planning.reserve import reserve_wh
-from evmesh.services.directory import Group, Place
-from evmesh.services.fuses import lines_of
+from evmesh.services.directory import ALL_LINES, Group, Place
+from evmesh.services.fuses import line_power, lines_of
 
 DIVISIONS = 8
 """Of a line, into so many parts it may be divided between outlets with one phase and with three."""
@@ -74,7 +69,7 @@ def shapes_of(
     for part in range(DIVISIONS + 1) if _is_divided(group) else (0,):
         cables = _cables(group, part)
         below = [root, *(_tree_group(one, group, grid, strays, keeps_reserve) for one in cables)]
-        found.append(TreeShape(tuple(below), {id: _leaf(group, place) for id, place in places.items()}))
+        found.append(TreeShape(tuple(below), {id: leaf_of(group, place) for id, place in places.items()}))
     return found
 
 
@@ -125,7 +120,7 @@ def _kind(outlet: Connector) -> str:
     return "3" if outlet.phases == 3 else f"L{lines_of(outlet)[0]}"
 
 
-def _leaf(group: Group, place: Place) -> str:
+def leaf_of(group: Group, place: Place) -> str:
     """Give the group of the tree that a place's requests are at."""
     name, kind = place.node or group.name, _kind(place.connector)
     inside = [one for _, outlets in _below(group, name)[1:] for one in outlets]
@@ -174,19 +169,25 @@ def _line_cables(group: Group, top: str, part: int) -> list[_Cable]:
 
 
 def _line_power(group: Group, name: str, kind: str, part: int, *, is_top: bool) -> W:
-    """Give what a part's line carries for outlets of one kind.
+    """Give what a part's line carries for outlets of one kind, beside other equipment on it.
 
-    What a part inside carries in all is divided among the lines that its outlets load.
+    What a part inside carries in all is divided among the lines that its outlets load. Those with three
+    phases have as much of each line as the one has that other equipment loads most.
     """
     _, _, power, fuse, _ = next(one for one in _parts(group) if one[0] == name)
     kinds = {_kind(one) for one in _outlets_below(group, name)}
-    lines = 3 if "3" in kinds else len(kinds)
-    line = power if fuse is None else fuse * NOMINAL_VOLTAGE // 1_000_000
-    if not is_top:
+    lines = len(ALL_LINES) if "3" in kinds else len(kinds)
+
+    def carried(line: int) -> int:
+        whole = power if fuse is None else line_power(fuse, group.others_on(line, name))
+        if is_top:
+            return whole
         others = sum(one.other for one in group.nodes_below(name))
-        line = min(line, max(0, power - others) // lines)
-    shared = 0 if "3" not in kinds else line if kinds == {"3"} else line * part // DIVISIONS
-    return W(3 * shared) if kind == "3" else W(line - shared)
+        return min(whole, max(0, power - others) // lines)
+
+    least = min(carried(line) for line in ALL_LINES)
+    shared = 0 if "3" not in kinds else least if kinds == {"3"} else least * part // DIVISIONS
+    return W(3 * shared) if kind == "3" else W(carried(int(kind[1:])) - shared)
 
 
 def _tree_group(

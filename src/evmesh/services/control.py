@@ -14,8 +14,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from evmesh.domain.problem import Problem, Request, SupplySegment
-from evmesh.domain.schedule import Schedule, ScheduleRow
 from evmesh.domain.sessions import PROMISED, Session, State
 from evmesh.domain.stations import Connector, LimitProfile
 from evmesh.domain.time_grid import STEP_S, TimeGrid
@@ -24,7 +22,6 @@ from evmesh.domain.units import (
     Wh,
     energy_from_watts,
 )
-from evmesh.planning.spare import hand_on
 from evmesh.ports import ChargePoint, Clock, Unit
 from evmesh.services.caps import GroupCaps
 from evmesh.services.directory import Directory, Group, Place, Supply
@@ -32,15 +29,13 @@ from evmesh.services.dues import (
     PLANNER,
     SLOT_S,
     Due,
-    Spare,
     cut_into_currents,
     limit_of,
     mean_of,
     profile_of,
-    room_for,
     shared,
-    without,
 )
+from evmesh.services.handing_on import spares_of
 from evmesh.services.limits import FuseRoom, Limits, Times
 from evmesh.services.live import LiveState, Placed
 from evmesh.services.newcomers import PastStays
@@ -88,8 +83,8 @@ class Control:
     ) -> None:
         self._caps = caps
         self._sources = sources
-        self._counted: dict[str, W] = {}
-        """What other equipment of each group took when limits were last set."""
+        self._counted: dict[str, tuple[W, ...]] = {}
+        """What other equipment at each level of each group took when limits were last set."""
         self._transitions = transitions
         self._clock = clock
         self._directory = directory
@@ -100,7 +95,7 @@ class Control:
         """Sessions by group whose promise is short at present: logged when they change."""
         self._capacities: dict[str, tuple[object, ...]] = {}
         """What each group could draw from the last cycle on: when that changes it is planned again."""
-        self._limits = Limits(transitions, clock, directory, live, stations, caps, self._others)
+        self._limits = Limits(transitions, clock, directory, live, stations, caps, self._at_present)
         self._past = PastStays(directory)
 
     async def run(self) -> None:
@@ -125,13 +120,18 @@ class Control:
                 except TimeoutError:
                     pass  # a minute of platform time may have passed
 
-    def _others(self, group: Group) -> W:
-        return group.others if self._sources is None else self._sources.at_present(group).others
+    def _at_present(self, group: Group) -> Group:
+        return group if self._sources is None else self._sources.at_present(group)
 
     def _has_less(self) -> bool:
         """Tell whether other equipment takes more than limits were set for: then they go out at once."""
-        groups = self._directory.groups.values()
-        return any(self._others(group) > self._counted.get(group.name, 0) for group in groups)
+        return any(
+            now > before
+            for group in self._directory.groups.values()
+            for now, before in zip(
+                self._at_present(group).counted, self._counted.get(group.name, ()), strict=False
+            )
+        )
 
     async def once(self, group: Group, *, has_moved: bool) -> None:
         """Control one group once, and wait until every station has answered."""
@@ -150,7 +150,7 @@ class Control:
     async def _cycle(self, group: Group, has_moved: bool) -> None:
         async with self._transitions.read() as unit:
             now = self._clock.now()
-            self._counted[group.name] = self._others(group)
+            self._counted[group.name] = self._at_present(group).counted
             newest = await self._planner.current(unit, group.name)
             capacity = self._caps.course(group, now)
             is_other = capacity.points[0][1:] + capacity.points[1:] != self._capacities.get(group.name)
@@ -228,7 +228,16 @@ class Control:
         left_s = max(1, int((times.end - times.now).total_seconds()))
         now = rooms[0].room.now  # the group's own limit comes first
         rest = replace(group, capacity=W(now + group.others), is_capped=False)
-        spare = self._spare(rest, times, left_s, dues, plans.newest)
+        here = self._supply(rest, TimeGrid(step_start(times.now), STEP_S, 1))
+        places = {one.pseudonym: one.place for one in dues}
+        spare = spares_of(
+            here,
+            times,
+            dues,
+            rooms[1:],
+            plans.newest,
+            lambda problem: self._past.foresee(group, problem, plans.newest, places, left_s),
+        )
         cut = cut_into_currents(dues, spare, limit_of(rooms, dues), left_s)
         if is_whole:
             self._live.placed[group.name] = Placed(
@@ -282,44 +291,3 @@ class Control:
         """Tell whether a connector's limits let it draw until now."""
         profile = self._live.connector(connector.ref).profile
         return profile is not None and bool(profile.limit_at(now - timedelta(seconds=1)))
-
-    def _spare(
-        self, group: Group, times: Times, left_s: int, dues: Sequence[Due], newest: Plan
-    ) -> dict[str, "Spare"]:
-        """Hand out what the rest of this step has unused.
-
-        First to cars for which no later step holds what rounding and late values left over, then to
-        cars that shall charge as soon as possible, whatever the price, then by price.
-        """
-        later = newest.problem
-        grid = TimeGrid(step_start(times.now), STEP_S, later.steps + 1)
-        if later.grid.start != grid.start + grid.length:
-            return {}
-        here = self._supply(group, TimeGrid(grid.start, STEP_S, 1))
-        supply = [replace(one, cap_wh=Wh(one.cap_wh * left_s // STEP_S)) for one in here]
-        room: int = sum(one.cap_wh for one in supply) - sum(due.load(due.now_wh) for due in dues)
-        supply += [SupplySegment(one.step + 1, one.cap_wh, one.price) for one in later.supply]
-        rows = {row.id: row for row in newest.schedule.rows}
-        planned = [
-            [row.at(n) for n in range(row.end)] if (row := rows.get(due.pseudonym)) else [] for due in dues
-        ]
-        found = {due.pseudonym: Spare() for due in dues}
-        for due, wh in zip(dues, planned, strict=True):
-            if not any(wh):
-                found[due.pseudonym].owed = more = room_for(due, due.now_wh, room)
-                room -= due.load(more)
-        requests, shifted = [], []
-        for due, wh in zip(dues, planned, strict=True):
-            spare = found[due.pseudonym]
-            if any(wh) and not due.session.terms.flexible:
-                spare.more = room_for(due, due.now_wh, room)
-                room -= due.load(spare.more)
-            both = (Wh(due.now_wh + spare.owed + spare.more), *without(wh, spare.more))
-            requests.append(Request(due.pseudonym, 0, len(both), Wh(sum(both)), Wh(max(due.max_wh, both[0]))))
-            shifted.append(ScheduleRow(due.pseudonym, 0, both))
-        cheapest = min((one.price for one in here), default=0)
-        schedule = Schedule("", tuple(shifted), (cheapest, *newest.schedule.step_price), 0)  # type: ignore[arg-type]
-        rest = self._past.foresee(group, Problem(grid, tuple(supply), tuple(requests)))
-        for one in hand_on(rest, schedule, 0, {}):
-            found[one.id].more += one.wh
-        return found

@@ -132,11 +132,6 @@ def _carried(cut: Dispatched, due: Due) -> Wh:
     return energy_from_watts(watts_from_current(Milliamp(milliamp_slots), due.phases), cut.slot_s)
 
 
-def room_for(due: Due, wh: int, room: int) -> int:
-    """Give what a car that gets `wh` in the rest of the step could take on top, as far as there is room."""
-    return max(0, min(due.left - wh, due.max_wh - wh, due.reaches(room)))
-
-
 def without(planned: Sequence[Wh], wh: int) -> list[Wh]:
     """Take energy out of the steps that come first."""
     rest = []

@@ -4,14 +4,14 @@ All of them are sums of the same powers: a cable carries the whole power of what
 carries of each outlet what flows on that line. The one writer of limits keeps all of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evmesh.domain.ids import ConnectorRef
 from evmesh.domain.stations import Connector
 from evmesh.domain.units import NOMINAL_VOLTAGE, Milliamp, W
 from evmesh.services.courses import Course
-from evmesh.services.directory import Group, Place
+from evmesh.services.directory import ALL_LINES, Group, Node, Place
 
 ROOT = ""
 """The name of the group's own limit, which its caps lower."""
@@ -45,25 +45,31 @@ def fuses_of(group: Group) -> tuple[Fuse, ...]:
     """Give a group's limits, its own first, then those of its cables and of their lines."""
     room = W(max(0, group.capacity - group.others))
     found = [Fuse(ROOT, room, {one.connector.ref: 1 for one in group.places})]
-    found += _lines(ROOT, group.per_line, group.places)
+    found += _lines(ROOT, group, group, group.places)
     for node in group.nodes:
         below = [one for one in group.places if node.name in group.path(one)]
         room = W(max(0, node.capacity - sum(one.other for one in group.nodes_below(node.name))))
         found.append(Fuse(node.name, room, {one.connector.ref: 1 for one in below}))
-        found += _lines(node.name, node.per_line, below)
+        found += _lines(node.name, group, node, below)
     return tuple(one for one in found if one.shares or one.name == ROOT)
 
 
-def _lines(name: str, per_line: Milliamp | None, places: "list[Place] | tuple[Place, ...]") -> list[Fuse]:
-    if per_line is None:
+def _lines(name: str, group: Group, part: Group | Node, places: Sequence[Place]) -> list[Fuse]:
+    """Give what each line of a part with such fuses has left beside other equipment on it and below it."""
+    if part.per_line is None:
         return []
     found = []
-    for line in (1, 2, 3):
+    for line in ALL_LINES:
         loads = [one.connector for one in places if line in lines_of(one.connector)]
         shares = {one.ref: one.phases for one in loads}
-        power = W(per_line * NOMINAL_VOLTAGE // 1_000_000)
+        power = line_power(part.per_line, group.others_on(line, part.name))
         found.append(Fuse(f"{name}/L{line}", power, shares, line))
     return found
+
+
+def line_power(fuse: Milliamp, others: W) -> W:
+    """Give what a line with this fuse carries beside other equipment."""
+    return W(max(0, fuse * NOMINAL_VOLTAGE // 1_000_000 - others))
 
 
 def lines_of(connector: Connector) -> tuple[int, ...]:

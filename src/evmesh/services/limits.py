@@ -85,11 +85,11 @@ class Limits:
         live: LiveState,
         stations: ChargePoint,
         caps: GroupCaps,
-        others: Callable[[Group], W] = lambda group: group.others,
+        at_present: Callable[[Group], Group] = lambda group: group,
     ) -> None:
         """`others` gives what other equipment takes of a group's capacity at present."""
         self._caps = caps
-        self._others = others
+        self._at_present = at_present
         self._transitions = transitions
         self._clock = clock
         self._directory = directory
@@ -104,6 +104,9 @@ class Limits:
         """Connectors whose default limit was asked for in this cycle."""
         self._busy: set[StationId] = set()
         self._fuses: dict[str, tuple[Fuse, ...]] = {}
+        """As the site file says: what holds when nobody speaks."""
+        self._fuses_now: dict[str, tuple[tuple[W, ...], tuple[Fuse, ...]]] = {}
+        """With what other equipment is counted with at present, by which they were made."""
 
     def look(self, group: Group, sessions: Sequence[Session]) -> None:
         """Take note of a group's open sessions; wishes of the last cycle are dropped."""
@@ -181,23 +184,28 @@ class Limits:
 
     def safe(self, group: Group, connector: Connector) -> W:
         """Give what a connector may draw when nobody tells it: the least, if all may at once; else none."""
-        fits_all = least_fits(self._fuses_of(group), connector, group)
+        if group.name not in self._fuses:
+            self._fuses[group.name] = fuses_of(group)
+        fits_all = least_fits(self._fuses[group.name], connector, group)
         return connector.least_power if fits_all else W(0)
 
     def _draws(self, group: Group, now: datetime) -> dict[ConnectorRef, Course]:
         return {one.connector.ref: self._may_draw(group, one, now) for one in group.places}
 
     def _fuses_of(self, group: Group) -> tuple[Fuse, ...]:
-        if group.name not in self._fuses:
-            self._fuses[group.name] = fuses_of(group)
-        return self._fuses[group.name]
+        present = self._at_present(group)
+        counted = present.counted
+        known = self._fuses_now.get(group.name)
+        if known is None or known[0] != counted:
+            known = self._fuses_now[group.name] = counted, fuses_of(present)
+        return known[1]
 
     def _capacity(self, group: Group, fuse: Fuse, now: datetime) -> Course:
-        """Give what a limit carries from now on; caps and other equipment lower the group's own."""
+        """Give what a limit carries from now on, beside other equipment; caps lower the group's own."""
         if fuse.name != ROOT:
             return steady(now, fuse.capacity)
         course = self._caps.course(group, now)
-        others = self._others(group)
+        others = self._at_present(group).others
         if not others:
             return course
         return Course(tuple((at, max(0, power - others)) for at, power in course.points))

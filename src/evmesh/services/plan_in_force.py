@@ -31,16 +31,16 @@ class Plan:
         step = grid.index_of(instant)
         return next((row.at(step) for row in self.schedule.rows if row.id == wanted), Wh(0))
 
-    def battery_power(self, instant: datetime) -> W | None:
-        """Give what goes into the group's battery in the step of `instant`; None where none is planned."""
+    def battery_power(self, battery: str, instant: datetime) -> W | None:
+        """Give what goes into a battery in the step of `instant`; None where nothing is planned for it."""
         grid, shape = self.problem.grid, self.problem.shape
         if not isinstance(shape, TreeShape) or not shape.batteries or not grid.start <= instant < grid.end:
             return None
         answer, step = parse_tree_schedule(self.stored.schedule), grid.index_of(instant)
         if not isinstance(answer, TreePlan):
             raise AssertionError("a stored plan is a plan")
-        (row,) = answer.batteries
-        return watts_from_energy(Wh(row.in_wh[step] - row.out_wh[step]), grid.step_s)
+        row = next((one for one in answer.batteries if one.id == battery), None)
+        return None if row is None else watts_from_energy(Wh(row.in_wh[step] - row.out_wh[step]), grid.step_s)
 
     @property
     def lacking(self) -> Mapping[str, Wh]:

@@ -13,7 +13,6 @@ from hashlib import sha256
 from evmesh.domain.canonical import MAX_DOCUMENT_INT
 from evmesh.domain.evidence import StoredPlan
 from evmesh.domain.problem import Problem, Request, write_problem
-from evmesh.domain.problem_tree import Battery
 from evmesh.domain.receipt_parts import pseudonym_of
 from evmesh.domain.schedule import write_schedule
 from evmesh.domain.sessions import FUNDED_TIMEOUT, PLUGGED, PROMISED, RESERVATION_TTL, Session
@@ -22,11 +21,11 @@ from evmesh.domain.time_grid import STEP_S, TimeGrid
 from evmesh.domain.typed_data import Keccak, hash_struct
 from evmesh.domain.units import W, Wh, energy_from_watts
 from evmesh.planning.admission import Accepted, RefusedRequest, admit, as_soon_as_possible
-from evmesh.planning.battery import plan_with_battery, with_battery
+from evmesh.planning.battery import Storage, plan_with_batteries, with_batteries
 from evmesh.planning.reserve import UNSHOWN_POWER_PERCENT
 from evmesh.planning.shortfall import Served, in_full, lacking_wh, serve
 from evmesh.ports import Unit
-from evmesh.services.batteries import stored_in
+from evmesh.services.batteries import storages_of
 from evmesh.services.cabling import has_cables, shapes_of
 from evmesh.services.caps import GroupCaps
 from evmesh.services.directory import Directory, Group, Supply
@@ -148,12 +147,12 @@ class Planner:
         asked = self._problems(self._steered(group), grid, promised, keeps_reserve=True)[0]
         asked = asked.with_requests([self._request(one, grid) for one in promised])
         running = await self.running(unit, group.name, now)
-        battery = self._battery(group, now, grid, running) if promised else None
-        posing = asked if battery is None else with_battery(asked, group.name, battery)
+        storages = self._storages(group, grid, running, asked) if promised else ()
+        posing = with_batteries(asked, group.name, storages) if storages else asked
         posed = await self._log.pose(unit, now, posing, group.name)
         served = self._serve(self._steered(group), now, grid, promised)[0]
-        if battery is not None and served.shortfall is None:  # no promise depends on it
-            better = plan_with_battery(with_battery(served.accepted.problem, group.name, battery))
+        if storages and served.shortfall is None:  # no promise depends on it
+            better = plan_with_batteries(served.accepted.problem, group.name, storages)
             served = served if better is None else Served(better, None)
         stored = self._store_form(group, now, served, promised)
         if (last := await unit.plan(group.name)) is None or last.problem_sha256 != stored.problem_sha256:
@@ -172,10 +171,12 @@ class Planner:
             self._lacks |= {id: Lack(group.name, wh, by_cap.get(id, Wh(0))) for id, wh in lacking.items()}
         return plan, lacking
 
-    def _battery(self, group: Group, now: datetime, grid: TimeGrid, running: Plan | None) -> Battery | None:
+    def _storages(
+        self, group: Group, grid: TimeGrid, running: Plan | None, asked: Problem
+    ) -> tuple[Storage, ...]:
         if self._sources is None:
-            return None
-        return stored_in(group, self._sources, grid.start, running.battery_power(now) if running else None)
+            return ()
+        return storages_of(group, self._sources, grid.start, running, asked.shape)
 
     def lack(self, session: Session) -> "Lack | None":
         """Give what of a session's promise does not fit by the newest plan."""

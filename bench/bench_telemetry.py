@@ -11,33 +11,17 @@ import subprocess
 import tempfile
 import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from aiomqtt import Client
-
 from bench.figure import Figure, seconds_per_call
-from evmesh.domain.telemetry import TelemetryValue
+from bench.telemetry_load import StillClock, messages, publish, subscriber
 from evmesh.telemetry.broker import broker_command, wait_until_listening
 from evmesh.telemetry.connection import MqttConfig
 from evmesh.telemetry.ingest import Ingest
 from evmesh.telemetry.store import SqliteReadings
-from evmesh.telemetry.topics import VALUE_FILTER, Reading, decode, encode, new_boot, value_topic
+from evmesh.telemetry.topics import VALUE_FILTER, decode
 
 MESSAGES = 5_000
-CHARGERS = 100
-START = datetime(2026, 6, 1, tzinfo=UTC)
-
-
-class _Clock:
-    def now(self) -> datetime:
-        return START
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep_until(self, instant: datetime) -> None:
-        """Time stands still here."""
 
 
 def run() -> list[Figure]:
@@ -49,7 +33,7 @@ def run() -> list[Figure]:
                 ours, plain = asyncio.run(_measure(command.port, Path(directory)))
             finally:
                 broker.terminate()
-    topic, payload = _messages()[0]
+    topic, payload = messages(1)[0]
     return [
         Figure(
             "ingest, acknowledged after the commit", "µs CPU/message", ours, plain, "one INSERT a message"
@@ -68,9 +52,9 @@ def run() -> list[Figure]:
 async def _measure(port: int, directory: Path) -> tuple[float, float]:
     await wait_until_listening(port)
     for identifier in ("ours", "plain"):
-        async with _client(port, identifier) as client:
+        async with subscriber(port, identifier) as client:
             await client.subscribe(VALUE_FILTER, qos=1)
-    await _publish(port, _messages())
+    await publish(port, messages(MESSAGES))
     plain = await _plain(port, directory / "plain.db")
     ours = await _ours(port, directory / "ours.db")
     return 1e6 * ours / MESSAGES, 1e6 * plain / MESSAGES
@@ -78,7 +62,7 @@ async def _measure(port: int, directory: Path) -> tuple[float, float]:
 
 async def _ours(port: int, path: Path) -> float:
     async with SqliteReadings(path) as store:
-        ingest = Ingest(MqttConfig("127.0.0.1", port), store, _Clock(), client_id="ours")
+        ingest = Ingest(MqttConfig("127.0.0.1", port), store, StillClock(), client_id="ours")
         started = time.process_time()
         with suppress(asyncio.CancelledError):
             async with asyncio.TaskGroup() as group:
@@ -98,7 +82,7 @@ async def _plain(port: int, path: Path) -> float:
     connection.execute("CREATE TABLE readings (topic TEXT, at TEXT, value ANY, boot TEXT, seq INTEGER)")
     stored = 0
     started = time.process_time()
-    async with _client(port, "plain") as client:
+    async with subscriber(port, "plain") as client:
         async for message in client.messages:
             fields = json.loads(message.payload)
             row = (message.topic.value, fields["timestamp"], fields["value"], fields["boot"], fields["seq"])
@@ -109,26 +93,3 @@ async def _plain(port: int, path: Path) -> float:
         spent = time.process_time() - started
     connection.close()
     return spent
-
-
-async def _publish(port: int, messages: list[tuple[str, bytes]]) -> None:
-    async with Client("127.0.0.1", port) as client:
-        client.pending_calls_threshold = 1_000
-        for start in range(0, len(messages), 100):
-            async with asyncio.TaskGroup() as group:
-                for topic, payload in messages[start : start + 100]:
-                    group.create_task(client.publish(topic, payload, qos=1))
-
-
-def _client(port: int, identifier: str) -> Client:
-    return Client("127.0.0.1", port, identifier=identifier, clean_session=False)
-
-
-def _messages() -> list[tuple[str, bytes]]:
-    boot = new_boot("platform")
-    found = []
-    for number in range(MESSAGES):
-        charger, seq = f"cp-{number % CHARGERS}", number // CHARGERS + 1
-        value = TelemetryValue(charger, "PowerOutput", START + timedelta(seconds=number), 7_000 + number)
-        found.append((value_topic(charger, value.name), encode(Reading(value, boot, seq))))
-    return found

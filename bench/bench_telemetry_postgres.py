@@ -13,42 +13,28 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import asyncpg
 import uvloop
-from aiomqtt import Client
 
 from bench.figure import Figure
-from evmesh.domain.telemetry import TelemetryValue
+from bench.telemetry_load import CHARGERS, START, StillClock, messages, publish, reading, subscriber
 from evmesh.telemetry.broker import broker_command, wait_until_listening
 from evmesh.telemetry.connection import MqttConfig
 from evmesh.telemetry.ingest import Ingest
 from evmesh.telemetry.postgres import PostgresReadings
 from evmesh.telemetry.rows import ReadingWriter, Row
 from evmesh.telemetry.store import SqliteReadings
-from evmesh.telemetry.topics import VALUE_FILTER, Reading, encode, new_boot, value_topic
+from evmesh.telemetry.topics import VALUE_FILTER, new_boot
 from tests.databases import Postgres, running_postgres
 
 MESSAGES = 20_000
 PLAIN_MESSAGES = 2_000
-CHARGERS = 100
 ROWS = 50_000
 DAY_S = 86_400
-START = datetime(2026, 6, 1, tzinfo=UTC)
 _TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class _Clock:
-    def now(self) -> datetime:
-        return START
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep_until(self, instant: datetime) -> None:
-        """Time stands still here."""
 
 
 def run() -> list[Figure]:
@@ -64,9 +50,9 @@ def run() -> list[Figure]:
 
 async def _measure(port: int, postgres: Postgres, directory: Path) -> list[Figure]:
     await wait_until_listening(port)
-    messages = _messages(MESSAGES)
-    plain = await _plain(port, postgres, messages[:PLAIN_MESSAGES])
-    ours = await _ours(port, postgres, messages)
+    waiting = messages(MESSAGES, CHARGERS)
+    plain = await _plain(port, postgres, waiting[:PLAIN_MESSAGES])
+    ours = await _ours(port, postgres, waiting)
     into_postgres = await _rows_into(PostgresReadings(postgres.create("rows")))
     into_sqlite = await _rows_into(SqliteReadings(directory / "rows.db"))
     behind = CHARGERS * DAY_S / 60
@@ -118,17 +104,17 @@ def database_cpu_s(postgres: Postgres) -> float:
     return ticks / _TICKS
 
 
-async def _ours(port: int, postgres: Postgres, messages: list[tuple[str, bytes]]) -> _Spent:
-    await _wait_for(port, "ours", messages)
+async def _ours(port: int, postgres: Postgres, waiting: list[tuple[str, bytes]]) -> _Spent:
+    await _wait_for(port, "ours", waiting)
     async with PostgresReadings(postgres.create("ours")) as store:
         await store.write([], [])
         spent = _Spent(postgres)
-        ingest = Ingest(MqttConfig("127.0.0.1", port), store, _Clock(), client_id="ours")
+        ingest = Ingest(MqttConfig("127.0.0.1", port), store, StillClock(), client_id="ours")
         async with _running(ingest):
-            while ingest.counts.stored < len(messages):  # noqa: ASYNC110 - the ingest counts, and calls nobody
+            while ingest.counts.stored < len(waiting):  # noqa: ASYNC110 - the ingest counts, and calls nobody
                 await asyncio.sleep(0.005)
-            done = spent.per(len(messages))
-        assert await store.count() == len(messages)
+            done = spent.per(len(waiting))
+        assert await store.count() == len(waiting)
         return done
 
 
@@ -141,8 +127,8 @@ async def _running(ingest: Ingest) -> AsyncIterator[None]:
             task.cancel()
 
 
-async def _plain(port: int, postgres: Postgres, messages: list[tuple[str, bytes]]) -> _Spent:
-    await _wait_for(port, "plain", messages)
+async def _plain(port: int, postgres: Postgres, waiting: list[tuple[str, bytes]]) -> _Spent:
+    await _wait_for(port, "plain", waiting)
     connection = await asyncpg.connect(postgres.create("plain"))
     await connection.execute("SET synchronous_commit = on")
     await connection.execute(
@@ -154,14 +140,14 @@ async def _plain(port: int, postgres: Postgres, messages: list[tuple[str, bytes]
     )
     spent = _Spent(postgres)
     stored = 0
-    async with _client(port, "plain") as client:
+    async with subscriber(port, "plain") as client:
         async for message in client.messages:
             fields = json.loads(message.payload)
             _, charger, name = message.topic.value.split("/")
             at = datetime.fromisoformat(fields["timestamp"])
             await insert.fetch(charger, name, at, fields["value"], fields["boot"], fields["seq"])
             stored += 1
-            if stored == len(messages):
+            if stored == len(waiting):
                 break
         done = spent.per(stored)
     await connection.close()
@@ -182,33 +168,12 @@ async def _write(store: ReadingWriter, rows: list[Row]) -> float:
     return len(rows) / (time.perf_counter() - began)
 
 
-async def _wait_for(port: int, identifier: str, messages: list[tuple[str, bytes]]) -> None:
-    async with _client(port, identifier) as client:
+async def _wait_for(port: int, identifier: str, waiting: list[tuple[str, bytes]]) -> None:
+    async with subscriber(port, identifier) as client:
         await client.subscribe(VALUE_FILTER, qos=1)
-    async with Client("127.0.0.1", port) as client:
-        client.pending_calls_threshold = 1_000
-        for start in range(0, len(messages), 100):
-            async with asyncio.TaskGroup() as group:
-                for topic, payload in messages[start : start + 100]:
-                    group.create_task(client.publish(topic, payload, qos=1))
-
-
-def _client(port: int, identifier: str) -> Client:
-    return Client("127.0.0.1", port, identifier=identifier, clean_session=False)
-
-
-def _reading(number: int, boot: str) -> Reading:
-    at = START + timedelta(seconds=number // CHARGERS)
-    value = TelemetryValue(f"cp-{number % CHARGERS}", "PowerOutput", at, 7_000 + number)
-    return Reading(value, boot, number // CHARGERS + 1)
+    await publish(port, waiting)
 
 
 def _row(number: int, boot: str) -> Row:
-    reading = _reading(number, boot)
-    return Row(reading.value, reading.identity, START, "", b"", boot, reading.seq)
-
-
-def _messages(count: int) -> list[tuple[str, bytes]]:
-    boot = new_boot("gateway")
-    readings = [_reading(number, boot) for number in range(count)]
-    return [(value_topic(one.value.charger, one.value.name), encode(one)) for one in readings]
+    one = reading(number, boot, CHARGERS)
+    return Row(one.value, one.identity, START, "", b"", boot, one.seq)

@@ -23,7 +23,8 @@ from evmesh.domain.sessions import State
 from evmesh.domain.stations import MeterSample
 from evmesh.domain.units import W, Wh
 from evmesh.services.quotes import Quotes
-from evmesh.services.requests import MIN_BUDGET, NotPromised, Promise
+from evmesh.services.request_checks import MIN_BUDGET
+from evmesh.services.requests import NotPromised, Promise
 from evmesh.services.reward_days import RewardDays
 from evmesh.services.rewards import RewardBook
 from evmesh.services.supply import flat_tariff_supply

@@ -1,7 +1,7 @@
 """Renew the tables of `docs/planner-figures.md`: `python -m bench.planner_figures [TABLE ...]`.
 
 The page's words are written by hand; each table stands between two comments that name it, and is replaced
-as a whole.
+as a whole. Speeds are not among them: `bench/snapshots/planning.json` has those.
 """
 
 import argparse
@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from bench.figure import Figure
 from bench.replay import misreport, week
 
 PAGE = Path(__file__).parents[1] / "docs" / "planner-figures.md"
@@ -20,7 +19,7 @@ REPLAYS = (("caltech", 25, 300), ("caltech", 25, 900), ("caltech", 50, 900), ("j
 
 def main() -> None:
     """Renew the tables named, or all."""
-    made: dict[str, Callable[[], str]] = {"speed": _speed, "replay": _replay, "misreport": _misreport}
+    made: dict[str, Callable[[], str]] = {"replay": _replay, "misreport": _misreport}
     made["expected"] = _expected
     parser = argparse.ArgumentParser(prog="bench.planner_figures", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="TABLE", help=f"which: {', '.join(made)} (all of them)")
@@ -56,23 +55,6 @@ def _expected() -> str:
     from bench import expected_rewards  # needs the tests' world
 
     return asyncio.run(expected_rewards.example_week())
-
-
-def _speed() -> str:
-    from bench import bench_planning  # needs the group `bench`, and the other tables do not
-
-    heading = ("what", "ours", "baseline", "ratio", "against")
-    return markdown([heading, *(_speed_row(figure) for figure in bench_planning.run())])
-
-
-def _speed_row(figure: Figure) -> tuple[str, ...]:
-    baseline = "" if figure.baseline is None else f"{_short(figure.baseline)} {figure.unit}"
-    ratio = "" if figure.ratio is None else f"{_short(figure.ratio)} ×"
-    return figure.name, f"{_short(figure.value)} {figure.unit}", baseline, ratio, figure.baseline_name
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _replay() -> str:

@@ -44,6 +44,9 @@ def page(template: Template) -> str:
     if writes:
         text += ["", "What can be set, and is read back before it counts:", ""]
         text += ["| value | range | register |", "|---|---|---|", *writes]
+    if template.serial is not None:
+        where = f"FC{template.serial.function} 0x{template.serial.address:04X}, {template.serial.kind}"
+        text += ["", f"Its serial number ({where}) tells when it was swapped for another one."]
     if template.control is not None:
         text += [
             "",

@@ -1,6 +1,7 @@
 """Real brokers for tests, both kinds, started with the very command that the platform uses."""
 
 import asyncio
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -75,6 +76,13 @@ async def running_broker(kind: Kind, directory: Path) -> AsyncIterator[Broker]:
         broker.kill()
 
 
+def forget(directory: Path) -> None:
+    """Delete all that a broker kept."""
+    for child in directory.glob("*/*"):
+        if child.suffix != ".conf":
+            child.unlink() if child.is_file() else shutil.rmtree(child)
+
+
 @dataclass
 class StepClock:
     """Platform time that goes on by a millisecond with every look."""
@@ -93,7 +101,7 @@ class StepClock:
         self.instant = max(self.instant, instant)
 
 
-async def until(condition: Callable[[], bool], *, within_s: float = 20) -> None:
+async def until(condition: Callable[[], bool], *, within_s: float = 60) -> None:
     """Wait for a condition; fails when it does not come."""
     async with asyncio.timeout(within_s):
         while not condition():

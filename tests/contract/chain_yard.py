@@ -14,7 +14,8 @@ import pytest
 from evmesh.domain.ids import Address
 from evmesh.ledger.escrow import ChargeTab
 from evmesh.ledger.refills import Refills
-from evmesh.ledger.token import Faucet
+from evmesh.ledger.relayer import Relayer
+from evmesh.ledger.token import Faucet, Token
 from evmesh.ledger.wallet import LocalWallet
 from evmesh.services.directory import Operator
 from tests.contract.ledger_world import EURO, Ledger, running_ledger
@@ -31,6 +32,9 @@ class ChainYard:
     ledger: Ledger
     escrow: ChargeTab
     operator: Operator
+    account: Relayer
+    """The operator's account, and the relayer's: each counts its nonces by itself."""
+    relayer: Relayer
 
     async def fill(self, driver: Driver, ceiling: int, *, mint: int = 100 * EURO) -> None:
         """Put money into the driver's tab, by a real deposit."""
@@ -70,12 +74,20 @@ class ChainYard:
 
 
 class _Escrow(ChargeTab):
-    """The real escrow, with the account balances that requests look at."""
+    """A real escrow, with the account balances that requests look at."""
 
-    ledger: Ledger
+    token: Token
 
     async def balance(self, account: Address) -> int:
-        return await self.ledger.token().balance(account)
+        return await self.token.balance(account)
+
+
+def _escrow(ledger: Ledger, at: Address, token: Address, accounts: tuple[Relayer, Relayer]) -> _Escrow:
+    escrow = ledger.escrow(at=at, accounts=accounts)
+    escrow.__class__ = _Escrow
+    found = cast(_Escrow, escrow)
+    found.token = Token(ledger.rpc, token, ledger.deployment.contracts.chain_id)
+    return found
 
 
 @asynccontextmanager
@@ -87,13 +99,16 @@ async def open_chain_yard(directory: Path, patch: pytest.MonkeyPatch) -> AsyncIt
         operator = Operator(keys.operator, keys.gateway, keys.notary.address, contracts)
         patch.setattr(fakes, "OPERATOR", operator)
         patch.setattr(fakes, "CONTRACTS", contracts)
-        escrow = ledger.escrow()
-        escrow.__class__ = _Escrow
-        cast(_Escrow, escrow).ledger = ledger
+        accounts = account, relayer = ledger.relayer(keys.operator), ledger.relayer(keys.relayer)
+        escrow = _escrow(ledger, contracts.charge_tab, contracts.token, accounts)
+        flex = _escrow(ledger, contracts.flex_tab, contracts.flex, accounts)
         (directory / "yard").mkdir()
         async with open_world(
-            directory / "yard", clock=clock, escrow=cast(Any, escrow), notary=cast(Any, ledger.notary())
+            directory / "yard",
+            clock=clock,
+            escrow=cast(Any, escrow),
+            flex=cast(Any, flex),
+            refills=lambda address: Refills(address, account),
+            notary=cast(Any, ledger.notary()),
         ) as world:
-            refills = Refills(contracts.charge_tab, ledger.relayer(keys.operator))
-            world.effects._claims._refills = refills
-            yield ChainYard(world, ledger, escrow, operator)
+            yield ChainYard(world, ledger, escrow, operator, account, relayer)

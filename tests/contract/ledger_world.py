@@ -93,13 +93,25 @@ class Ledger:
             checkpoint=checkpoint,
         )
 
-    def escrow(self, policy: RelayPolicy | None = None) -> ChargeTab:
+    def escrow(
+        self,
+        policy: RelayPolicy | None = None,
+        at: Address | None = None,
+        accounts: tuple[Relayer, Relayer] | None = None,
+    ) -> ChargeTab:
+        """Give the escrow at an address; by default the one of the site's own token.
+
+        `accounts`, the operator's and the relayer's, are for several escrows beside one another.
+        """
+        contracts = self.deployment.contracts
+        operator, relayer = accounts or (self.relayer(self.keys.operator), self.relayer(self.keys.relayer))
+        at = at or contracts.charge_tab
         return ChargeTab(
-            self.deployment.contracts.charge_tab,
-            self.domain,
+            at,
+            contracts.money(at),
             signer=self.keys.operator,
-            operator=self.relayer(self.keys.operator),
-            relayer=self.relayer(self.keys.relayer),
+            operator=operator,
+            relayer=relayer,
             clock=self.clock,
             quota=RelayQuota(policy or RelayPolicy(), self.clock),
         )

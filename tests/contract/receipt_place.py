@@ -101,8 +101,10 @@ class Place:
         token.send("mint", DRIVER.address.text, FUNDS, sender=deployer)
         token.send("approve", tab.address, FUNDS, sender=DRIVER.address.text)
         tab.send("deposit", deployer, FUNDS, sender=DRIVER.address.text)
-        contracts = [Address.parse(one.address) for one in (tab, registry, notary, token)]
-        receipt = make_receipt_on(ChainRef(CHAIN_ID, *contracts), asset=1, base=0, epoch=0)
+        contracts = (Address.parse(one.address) for one in (tab, registry, notary, token))
+        at, registry_at, notary_at, token_at = contracts
+        site = ChainRef(CHAIN_ID, at, registry_at, notary_at, token_at)
+        receipt = make_receipt_on(site, asset=1, base=0, epoch=0)
         return cls(chain, token, tab, registry, notary, receipt, served)
 
     def next_block_at(self, instant: datetime) -> None:

@@ -28,7 +28,7 @@ from evmesh.app.session_feed import SessionFeed
 from evmesh.app.snapshot import Snapshots
 from evmesh.domain.chain import DepositOrder, Mined, Tab
 from evmesh.domain.errors import Refused
-from evmesh.domain.ids import SessionId
+from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import UNSECURED_TTL, Session
 from evmesh.domain.settlement import Settlement
@@ -47,7 +47,7 @@ from evmesh.verify.receipt import verify_receipt
 from evmesh.verify.schedule import verify_schedule
 from tests.drivers.changes import changed
 from tests.fakes.flex import FakeFlex
-from tests.fakes.money import FakeEscrow, FakeRelay
+from tests.fakes.money import FakeEscrow
 from tests.fakes.world import (
     CONTRACTS,
     OPERATOR,
@@ -165,9 +165,8 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
                 directory=world.directory,
                 requests=world.requests,
                 payments=world.payments,
-                escrow=world.escrow,
-                relay=FakeRelay(world.escrow),
-                closes=Closes(world.transitions, world.tabs, FakeRelay(world.escrow), SIGNATURES, OPERATOR),
+                escrows=world.escrows,
+                closes=Closes(world.transitions, world.tabs, world.escrows, SIGNATURES, OPERATOR),
                 payee=OPERATOR.payee.address,
                 snapshots=snapshots,
                 feed=feed,
@@ -813,9 +812,9 @@ async def test_where_a_request_comes_from_is_counted(served: Served, monkeypatch
     seen: list[str] = []
     ask = served.world.requests.request
 
-    async def noted(*parts: Any, source: str = "") -> Any:
+    async def noted(*parts: Any, source: str = "", escrow: Address | None = None) -> Any:
         seen.append(source)
-        return await ask(*parts, source=source)
+        return await ask(*parts, source=source, escrow=escrow)
 
     monkeypatch.setattr(served.world.requests, "request", noted)
     await served.promised(Driver("driver"))

@@ -22,6 +22,7 @@ from tests.unit.verify.receipt_factory import START, STOP
 METHODS = (
     "eth_chainId",
     "eth_call",
+    "eth_getCode",
     "eth_blockNumber",
     "eth_getBlockByNumber",
     "eth_getLogs",
@@ -148,7 +149,7 @@ def says_why(result: Result) -> bool:
     """An exit code of its own class, and words; a traceback would be another exception than SystemExit."""
     return (
         isinstance(result.exception, SystemExit | None)
-        and result.exit_code in (0, 4, 5, 6)
+        and result.exit_code in (0, 3, 4, 5, 6)
         and bool(result.output.strip())
     )
 

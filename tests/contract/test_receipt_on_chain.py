@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from evmesh.app import asset_fetch
 from evmesh.app.receipt_facts import read_settlement_facts
 from evmesh.app.verify import app
+from evmesh.domain.ids import Address
 from evmesh.domain.settlement import TransactionRef
 from evmesh.domain.signed_types import Claim, Close
 from evmesh.domain.strict import unix_seconds
@@ -39,10 +40,12 @@ from tests.unit.verify.receipt_factory import (
     THIEF,
     make_receipt_on,
     make_record,
+    resign,
     sign,
 )
 
 CHAIN_CHECKS = ("registry", "registered price", "registered meter", "power", "anchor", "settlement")
+CONTRACTS = ("charge_tab", "registry", "notary", "token")
 OK, NOT_CHECKED, FAILED = Status.OK, Status.NOT_CHECKED, Status.FAILED
 
 
@@ -133,6 +136,39 @@ def test_the_command_asks_the_node(place: Place, tmp_path: Path) -> None:
     found = {check["name"]: check["status"] for check in answer["checks"]}
     assert {found[name] for name in CHAIN_CHECKS} == {"ok"}
     assert place.served.asked == ["/v1/assets/1"]
+
+
+def test_a_node_of_another_chain_says_neither_that_it_is_true_nor_that_it_is_false(
+    place: Place, tmp_path: Path
+) -> None:
+    chain, file = place.receipt.chain, tmp_path / "receipt.json"
+    nowhere: Any = {
+        name: Address.parse("0x" + digit * 40) for name, digit in zip(CONTRACTS, "abcd", strict=True)
+    }
+    for elsewhere, code in (
+        (replace(chain, chain_id=chain.chain_id + 1), "chain.other_chain"),
+        (replace(chain, **nowhere), "chain.no_contracts"),
+    ):
+        receipt = make_receipt_on(elsewhere, asset=1, base=0, epoch=0)
+        for raw, exit_code in ((receipt.encode(), 3), (resign(receipt, THIEF).encode(), 6)):
+            file.write_bytes(raw)
+            result = CliRunner().invoke(app, ["receipt", str(file), "--rpc", place.chain.url])
+            assert result.exit_code == exit_code, result.output
+            assert "not checked registry, registered price, registered meter, power" in result.output
+            assert ("FALSE" in result.output) is (exit_code == 6)
+        as_json = CliRunner().invoke(app, ["receipt", str(file), "--rpc", place.chain.url, "--json"])
+        assert json.loads(as_json.stdout)["ok"] is False
+        file.write_bytes(receipt.encode())
+        as_json = CliRunner().invoke(app, ["receipt", str(file), "--rpc", place.chain.url, "--json"])
+        assert json.loads(as_json.stdout)["code"] == code
+
+
+def test_contracts_that_are_not_all_there_stay_false(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "receipt.json"
+    lie = replace(place.receipt.chain, notary=Address.parse("0x" + "ab" * 20))
+    file.write_bytes(make_receipt_on(lie, asset=1, base=0, epoch=0).encode())
+    result = CliRunner().invoke(app, ["receipt", str(file), "--rpc", place.chain.url])
+    assert (result.exit_code, "chain.not_the_contract" in result.output) == (6, True)
 
 
 async def test_a_price_that_was_changed_since_is_not_compared(place: Place) -> None:

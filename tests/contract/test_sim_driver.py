@@ -10,9 +10,10 @@ import pytest
 
 from evmesh.sim.misbehave import Misbehaviour
 from evmesh.sim.progress import Stage
+from evmesh.sim.visits import Money
 from tests.drivers.central_system import eventually
 from tests.drivers.clocks import MONDAY
-from tests.drivers.small_platform import PRICE, TestWallet
+from tests.drivers.small_platform import FLEX_DOMAIN, PRICE, TestWallet
 from tests.drivers.small_town import NAME, Town, visit
 
 
@@ -35,6 +36,16 @@ async def test_a_driver_asks_pays_charges_leaves_and_keeps_the_receipt(town: Tow
     assert stop["reason"] in ("Remote", "EVDisconnected")
     (deal,) = town.platform.deals.values()
     assert deal.vouchers == [deal.budget]  # prepaid: one voucher, for all of it and no more
+
+
+async def test_a_driver_asks_deposits_and_pays_in_flex_where_the_file_says_so(town: Town) -> None:
+    comes = replace(visit(town), money=Money.FLEX)
+    async with town.people(comes):
+        await eventually(town.is_at(comes, Stage.DONE))
+    (deal,) = town.platform.deals.values()
+    assert deal.document["escrow"] == FLEX_DOMAIN.verifying_contract.text
+    assert town.platform.relayed_in == [FLEX_DOMAIN]
+    assert deal.vouchers == [deal.budget]
 
 
 async def test_a_refused_driver_takes_the_first_offer_of_at_least_half(town: Town) -> None:

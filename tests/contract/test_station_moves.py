@@ -11,10 +11,12 @@ import pytest
 from evmesh.app.asset_file import AssetSpec, kept_record, read_asset_file
 from evmesh.app.examples import example
 from evmesh.app.platform_channels import operator_identity
+from evmesh.app.station import _station_lines, _status_lines
 from evmesh.app.station_moves import announce, find, register, status
 from evmesh.domain.asset_status import Occupancy, StatusRecord
 from evmesh.domain.channel_announcement import Announcement, station_tag
 from evmesh.domain.errors import Refused
+from evmesh.domain.money import format_units
 from evmesh.domain.station_code import code_of
 from evmesh.domain.units import W
 from evmesh.ledger.asset_status import StatusPublisher, StatusReader
@@ -61,6 +63,7 @@ async def test_an_evse_is_registered_announced_and_found_with_a_node_alone(ledge
     [said] = await announce(None, "Gate 3", directory, url)
     assert said["code"] == code
     found = await find(f"{code[:4]}-{code[4:]}".lower(), directory, url)
+    assert f"{format_units(found['price'])} devEUR per kWh" in "\n".join(_station_lines(found))
     assert found["announcement"] == {
         "api": "",
         "inbox": "0x" + operator_identity(directory).reader.public.hex(),
@@ -108,6 +111,15 @@ async def test_how_an_asset_is_stands_on_the_chain(ledger: Ledger) -> None:
     await thief.publish([StatusRecord(1, 1_980_009, Occupancy.FAULTED)], "status:2")
     found = await status(code, directory, url)
     assert (found["state"], found["soc_percent"], found["power_w"]) == ("charging", 80, 7_000)
+    assert found["state_since"] == found["at"]
+    for step in (1, 2, 4, 5):  # one was left out
+        await mine.publish([StatusRecord(1, 1_980_000 + step, Occupancy.CHARGING)], f"status:later:{step}")
+    found = await status(code, directory, url)
+    assert (found["step"], found["at"]) == (1_980_005, "2026-06-21T01:15:00Z")
+    assert found["state_since"] == "2026-06-21T01:00:00Z"
+    words = "\n".join(_status_lines(found))
+    assert "as of     2026-06-21T01:15:00Z, the newest quarter-hour" in words
+    assert "so since  2026-06-21T01:00:00Z, in every quarter-hour" in words
     with pytest.raises(Refused, match=r"station\.unknown"):
         await status(code_of(2), directory, url)
 

@@ -68,6 +68,7 @@ def reserved(number: int = 1, **changes: Any) -> Session:
         budget=3_150_000,
         base=0,
         epoch=0,
+        escrow=Address("0x" + "c7" * 20),
     )
     session = Session(
         id=session_id(number),
@@ -232,6 +233,7 @@ def sessions(draw: st.DrawFn) -> Session:
         budget=draw(units),
         base=draw(units),
         epoch=draw(st.integers(0, 2**32 - 1)),
+        escrow=Address("0x" + draw(st.binary(min_size=20, max_size=20)).hex()),
         way=draw(st.sampled_from(Way)),
     )
     register = st.none() | st.integers(0, 2**40).map(Wh)

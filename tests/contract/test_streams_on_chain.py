@@ -170,6 +170,14 @@ async def test_a_stranger_finds_the_list_complete_and_never_rewritten(place: Pla
     result = await place.run("verify", "records", "--operator", str(place.file("list.json")))
     assert result.exit_code == 0, result.output
     assert "consistent with all 3 heads" in result.output
+    # a node of another chain says nothing on it
+    kept = json.loads(place.file("list.json").read_bytes())
+    names = [name for name in kept["chain"] if name != "chain_id"]
+    kept["chain"] |= {name: f"0x{digit * 40}" for name, digit in zip(names, "abcd", strict=True)}
+    place.file("elsewhere.json").write_bytes(canonical_json(kept))
+    words = ["records", "--operator", str(place.file("elsewhere.json")), "--rpc", place.ledger.rpc.url]
+    result = await asyncio.to_thread(CliRunner().invoke, verify.app, words)
+    assert (result.exit_code, "chain.no_contracts" in result.output) == (3, True), result.output
 
 
 async def test_an_anchor_that_rewrites_history_ends_with_exit_code_6(place: Place) -> None:

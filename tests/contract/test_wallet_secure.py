@@ -9,6 +9,7 @@ import pytest
 
 from evmesh.app.wallet_book import Charge, ChargeBook, Stage
 from evmesh.app.wallet_home import By, WalletHome
+from evmesh.app.wallet_money import Coin
 from evmesh.app.wallet_place import Place
 from evmesh.app.wallet_secure import Securing
 from evmesh.domain.chain import AuthorizedDeposit, DepositOrder
@@ -34,12 +35,12 @@ class Relay:
     lose: int = 0
     seen: list[Any] = field(default_factory=list)
 
-    async def deposit_authorized(self, order: AuthorizedDeposit) -> str:
+    async def deposit_authorized(self, order: AuthorizedDeposit, coin: Coin) -> str:
         self.seen.append(order)
         mined = await self.escrow.deposit_authorized(order, f"authorized:{order.payer}:{order.salt.hex()}")
         return self._answered(mined.tx_hash)
 
-    async def deposit(self, order: DepositOrder) -> str:
+    async def deposit(self, order: DepositOrder, coin: Coin) -> str:
         self.seen.append(order)
         mined = await self.escrow.deposit(order, f"deposit:{order.ceiling}")
         return self._answered(mined.tx_hash)
@@ -56,7 +57,8 @@ async def device(ledger: Ledger, relay: Relay, directory: Path) -> tuple[Securin
     keys, contracts = ledger.keys, ledger.deployment.contracts
     payee = keys.operator.address
     trust = Trust(chain_ref(contracts), frozenset({payee}), frozenset(), {})
-    place = Place(ledger.rpc, trust, payee, network_of(contracts.chain_id), relay)  # type: ignore[arg-type]
+    network, coin = network_of(contracts.chain_id), Coin(trust.chain, "devEUR")
+    place = Place(ledger.rpc, trust, payee, network, relay, coin)  # type: ignore[arg-type]
     book = ChargeBook(directory)
     home = WalletHome(directory)
     securing = Securing(place, relay, home, book, DRIVER, ledger.clock)  # type: ignore[arg-type]

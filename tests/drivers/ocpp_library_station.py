@@ -16,7 +16,7 @@ from ocpp.v16 import ChargePoint, call, call_result
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-PATIENCE_S = 20
+PATIENCE_S = 90
 
 
 def wall_clock() -> datetime:

@@ -13,6 +13,7 @@ from evmesh.domain.units import Milliamp, W, Wh
 from evmesh.ports import Wallet
 from evmesh.sim.car import Car
 from evmesh.sim.config import SimConfig, SimConnector, SimStation, SimTiming
+from evmesh.sim.visits import Money
 from evmesh.sim.world import Simulation
 from tests.drivers.clocks import FastClock
 
@@ -39,7 +40,7 @@ class NoSignatures:
         raise AssertionError("nothing is signed here")
 
 
-def no_wallet(name: str) -> Wallet:
+def no_wallet(name: str, money: Money) -> Wallet:
     raise AssertionError(f"{name} has no wallet here")
 
 

@@ -32,7 +32,7 @@ from evmesh.ports import Clock
 from evmesh.sim.messages import wire_time
 from tests.drivers.central_system import CentralServer
 
-DOMAIN = Domain(31337, Address.parse("0x" + "c7" * 20))
+DOMAIN, FLEX_DOMAIN = (Domain(31337, Address.parse("0x" + tab * 20)) for tab in ("c7", "c8"))
 SIGNATURES = EthereumSignatures()
 PRICE = 350_000
 FEE = 20_000
@@ -58,6 +58,9 @@ class TestWallet:
 
     async def balance(self) -> int:
         return self.units
+
+    async def spent(self, payee: Address) -> int:
+        return 0
 
     async def deposit_order(
         self, payee: Address, ceiling: int, deadline: int, *, least: int = 0
@@ -125,6 +128,8 @@ class SmallPlatform:
     by_nonce: dict[str, Deal] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     relayed: list[dict[str, Any]] = field(default_factory=list)
+    relayed_in: list[Domain] = field(default_factory=list)
+    """In which money."""
     refuse: Callable[[str, dict[str, Any]], tuple[str, list[dict[str, Any]]] | None] = lambda code, ask: None
     spoil: Callable[[dict[str, Any]], None] = lambda answer: None
     spoil_event: Callable[[dict[str, Any]], None] = lambda event: None
@@ -139,6 +144,8 @@ class SmallPlatform:
     deals_of_transfers: dict[str, Deal] = field(default_factory=dict)
     takes_transfers: bool = True
     returns_transfers: bool = False
+    streams: bool = True
+    """Whether wallets may pay as energy flows."""
     expires: int = 0
     """How many more reservations end before they are paid."""
 
@@ -183,7 +190,11 @@ class SmallPlatform:
                 "transfer": {"open": self.takes_transfers, "fee": str(FEE), "minimum": "100000"},
                 "payee": self.key.address.text,
                 "min_deposit": str(self.min_deposit),
-                "chain": {"chain_id": DOMAIN.chain_id, "charge_tab": DOMAIN.verifying_contract.text},
+                "chain": {
+                    "chain_id": DOMAIN.chain_id,
+                    "charge_tab": DOMAIN.verifying_contract.text,
+                    "flex_tab": FLEX_DOMAIN.verifying_contract.text,
+                },
             }
         )
 
@@ -200,7 +211,7 @@ class SmallPlatform:
             nonce=bytes.fromhex(raw["nonce"][2:]),
             deadline=raw["deadline"],
         )
-        assert signer_of(ask, body["signature"]) == ask.payer
+        assert signer_of(ask, body["signature"], domain_of(body)) == ask.payer
         self.asked.append(body)
         if raw["nonce"] in self.by_nonce:
             return JSONResponse(self.by_nonce[raw["nonce"]].answer, status_code=201)
@@ -225,6 +236,7 @@ class SmallPlatform:
             end_by=ask.departure + 3600,
             request=hash_struct(ask, SIGNATURES.keccak256),
         )
+        signed = self.key.sign(digest(domain_of(body), offer, SIGNATURES.keccak256))
         answer = {
             "session": id.text,
             "offer": {
@@ -240,7 +252,8 @@ class SmallPlatform:
                 "end_by": offer.end_by,
                 "request": "0x" + offer.request.hex(),
             },
-            "offer_signature": "0x" + self.key.sign(digest(DOMAIN, offer, SIGNATURES.keccak256)).hex(),
+            "offer_signature": "0x" + signed.hex(),
+            "risk": {"prepaid": {}, "streaming": {}} if self.streams else {"prepaid": {}},
         }
         self.spoil(answer)
         place = self.codes[body["station"]]
@@ -250,8 +263,10 @@ class SmallPlatform:
         return deal
 
     async def _relay(self, request: Request) -> Response:
-        order = (await request.json())["order"]
+        body = await request.json()
+        order = body["order"]
         self.relayed.append(order)
+        self.relayed_in.append(domain_of(body))
         if int(order["value"]) < self.min_deposit:
             return problem(409, "relay.deposit_too_small")
         before = self.ceilings.get(order["payer"], 0)
@@ -263,10 +278,12 @@ class SmallPlatform:
     async def _voucher(self, request: Request) -> Response:
         deal, body = self.deals[request.path_params["id"]], await request.json()
         voucher = Voucher(self.key.address, body["epoch"], int(body["cumulative"]))
-        assert signer_of(voucher, body["signature"]) == deal.payer
+        assert signer_of(voucher, body["signature"], domain_of(deal.document)) == deal.payer
         deal.vouchers.append(voucher.cumulative)
         if voucher.cumulative > deal.budget:
             return problem(400, "voucher.other_amount")
+        if not self.streams and voucher.cumulative < deal.budget:
+            return problem(409, "voucher.prepaid_only")
         if self.ceilings.get(deal.payer.text, 0) < deal.budget:
             return problem(409, "voucher.underfunded")
         if self.expires:
@@ -301,7 +318,7 @@ class SmallPlatform:
     async def _stop(self, request: Request) -> Response:
         deal, body = self.deals[request.path_params["id"]], await request.json()
         stop = StopRequest(SessionId.parse(deal.id).to_bytes32(), body["at"])
-        assert signer_of(stop, body["signature"]) == deal.payer
+        assert signer_of(stop, body["signature"], domain_of(deal.document)) == deal.payer
         deal.stops += 1
         transaction = self._transaction(deal)
         if transaction is not None:
@@ -413,8 +430,14 @@ def problem(status: int, code: str, **more: Any) -> Response:
     return JSONResponse({"status": status, "code": code} | more, status_code=status)
 
 
-def signer_of(value: TypedStruct, signature: str) -> Address:
-    return SIGNATURES.recover(digest(DOMAIN, value, SIGNATURES.keccak256), bytes.fromhex(signature[2:]))
+def domain_of(body: dict[str, Any]) -> Domain:
+    """Give the domain of the money that a body is about."""
+    domains = {one.verifying_contract.text: one for one in (DOMAIN, FLEX_DOMAIN)}
+    return domains[body.get("escrow", DOMAIN.verifying_contract.text)]
+
+
+def signer_of(value: TypedStruct, signature: str, domain: Domain = DOMAIN) -> Address:
+    return SIGNATURES.recover(digest(domain, value, SIGNATURES.keccak256), bytes.fromhex(signature[2:]))
 
 
 @asynccontextmanager

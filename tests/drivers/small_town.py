@@ -17,7 +17,7 @@ from evmesh.sim.config import SimConfig, SimConnector, SimStation, SimTiming
 from evmesh.sim.misbehave import Misbehaviour
 from evmesh.sim.progress import Progress, Stage
 from evmesh.sim.state import SimState
-from evmesh.sim.visits import Visit
+from evmesh.sim.visits import Money, Visit
 from evmesh.sim.world import Simulation
 from tests.drivers.central_system import CentralServer, central_server
 from tests.drivers.clocks import FastClock
@@ -43,7 +43,7 @@ class Town:
     def sender(self, visit: str) -> TestSender:
         return self.senders.setdefault(visit, TestSender(self.platform))
 
-    def wallet(self, name: str) -> TestWallet:
+    def wallet(self, name: str, money: Money = Money.TOKEN) -> TestWallet:
         return self.wallets.setdefault(name, TestWallet(self.platform))
 
     def simulation(self, visits: tuple[Visit, ...], misbehaviour: dict[str, Misbehaviour]) -> Simulation:

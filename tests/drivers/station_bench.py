@@ -37,7 +37,7 @@ def config(*, patience_s: float = 5.0, interval_s: float = 0.03) -> StationConfi
 
 async def until(condition: Callable[[], bool], what: str = "") -> None:
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.005)
     except TimeoutError:

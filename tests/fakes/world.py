@@ -36,12 +36,13 @@ from evmesh.ledger.deposits import RETURN_GAS
 from evmesh.ledger.meter_signatures import EcdsaMeterSignatures
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner
 from evmesh.planning.optimiser import prepare
-from evmesh.ports import AsyncService, DepositChain, Randomness
+from evmesh.ports import AsyncService, DepositChain, Randomness, RefillClaims
 from evmesh.services.caps import GroupCaps
 from evmesh.services.caretaker import Caretaker
 from evmesh.services.control import Control
 from evmesh.services.directory import Directory, Group, Operator, Place, Supply
 from evmesh.services.effects import Effects
+from evmesh.services.escrows import Escrows, Money
 from evmesh.services.late_vouchers import LateVouchers
 from evmesh.services.live import LiveState
 from evmesh.services.meter_log import MeterLog
@@ -69,7 +70,7 @@ from evmesh.store.database import Database
 from tests.drivers.clocks import HandClock
 from tests.fakes.deposits import FakeDepositChain
 from tests.fakes.hardware import FakeBus, FakeNotary, FakeStations
-from tests.fakes.money import EMPTY, FakeEscrow
+from tests.fakes.money import EMPTY, FakeEscrow, FakeRelay
 
 SIGNATURES = EthereumSignatures()
 PRICE = Price(350_000)
@@ -129,8 +130,10 @@ class Driver:
     def address(self) -> Address:
         return self.key.address
 
-    def sign(self, value: TypedStruct) -> bytes:
-        return self.key.sign(digest(OPERATOR.domain, value, SIGNATURES.keccak256))
+    def sign(self, value: TypedStruct, escrow: Address | None = None) -> bytes:
+        """Sign in the money of an escrow; by default in the site's own, whose domain all else has too."""
+        domain = CONTRACTS.money(escrow or CONTRACTS.charge_tab)
+        return self.key.sign(digest(domain, value, SIGNATURES.keccak256))
 
     def nonce(self) -> bytes:
         return self.address.to_bytes() + next(self._nonces).to_bytes(12, "big")
@@ -157,6 +160,9 @@ class World:
     caps: GroupCaps
     stations: FakeStations
     escrow: FakeEscrow
+    flex: FakeEscrow
+    """The escrow over FLEX."""
+    escrows: Escrows
     notary: FakeNotary
     deposits: FakeDepositChain
     transfers: Transfers
@@ -190,19 +196,26 @@ class World:
         }
         return ChargeRequest(**(values | changes))
 
-    async def ask(self, driver: Driver, at: Place, wh: int = 5_000, **changes: Any) -> Promise | NotPromised:
+    async def ask(
+        self, driver: Driver, at: Place, wh: int = 5_000, *, escrow: Address | None = None, **changes: Any
+    ) -> Promise | NotPromised:
         wish = self.wish(driver, at, wh, **changes)
-        return await self.requests.request(at.code, wish, driver.sign(wish))
+        return await self.requests.request(at.code, wish, driver.sign(wish, escrow), escrow=escrow)
 
     async def promised(self, driver: Driver, at: Place, wh: int = 5_000, **changes: Any) -> Session:
         answer = await self.ask(driver, at, wh, **changes)
         assert isinstance(answer, Promise), answer
         return answer.session
 
-    def fund(self, driver: Driver, units: int) -> None:
-        """Put money into the driver's tab, as a deposit would."""
-        tab = self.escrow.tabs.get(driver.address, EMPTY)
-        self.escrow.tabs[driver.address] = Tab(tab.spent, tab.ceiling + units, tab.exit_at, tab.epoch)
+    def fund(self, driver: Driver, units: int, escrow: FakeEscrow | None = None) -> None:
+        """Put money into the driver's tab, as a deposit would; by default the site's own."""
+        escrow = escrow or self.escrow
+        tab = escrow.tabs.get(driver.address, EMPTY)
+        escrow.tabs[driver.address] = Tab(tab.spent, tab.ceiling + units, tab.exit_at, tab.epoch)
+
+    def escrow_of(self, session: Session) -> FakeEscrow:
+        """Give the escrow that a session is paid by."""
+        return self.flex if session.terms.escrow == CONTRACTS.flex_tab else self.escrow
 
     def voucher(self, driver: Driver, session: Session, **changes: Any) -> tuple[int, int, bytes]:
         """Give epoch, cumulative and signature of the voucher for a session's budget."""
@@ -213,15 +226,15 @@ class World:
             "cumulative": terms.base + terms.budget,
         }
         voucher = Voucher(**(values | changes))
-        return voucher.epoch, voucher.cumulative, driver.sign(voucher)
+        return voucher.epoch, voucher.cumulative, driver.sign(voucher, terms.escrow)
 
     async def pay(self, driver: Driver, session: Session) -> Session:
-        self.fund(driver, session.terms.budget)
+        self.fund(driver, session.terms.budget, self.escrow_of(session))
         return await self.payments.voucher(session.id, *self.voucher(driver, session))
 
     async def stop_word(self, driver: Driver, session: Session, *, late_s: int = 0) -> Session:
         at = int(self.clock.now().timestamp()) - late_s
-        signature = driver.sign(StopRequest(session.id.to_bytes32(), at))
+        signature = driver.sign(StopRequest(session.id.to_bytes32(), at), session.terms.escrow)
         return await self.payments.stop(session.id, at, signature)
 
     def plugged_in(self, session: Session, **changes: Any) -> StartedTransaction:
@@ -328,6 +341,7 @@ class World:
             frozenset({OPERATOR.payee.address}),
             frozenset({OPERATOR.notary}),
             {one.meter: OPERATOR.gateway.address for one in self.places},
+            CONTRACTS.flex_money,
         )
 
 
@@ -368,6 +382,13 @@ async def _migrated() -> Path:
     return _template
 
 
+def _money(
+    address: Address, escrow: Any, refills: Callable[[Address], RefillClaims | None], symbol: str = ""
+) -> Money:
+    relay = FakeRelay(escrow) if isinstance(escrow, FakeEscrow) else escrow
+    return Money(address, escrow, relay, escrow.balance, refills(address), symbol=symbol)
+
+
 @asynccontextmanager
 async def open_world(
     directory: Path,
@@ -382,6 +403,8 @@ async def open_world(
     admits: bool = False,
     ocmf_key: bytes = b"",
     escrow: FakeEscrow | None = None,
+    flex: FakeEscrow | None = None,
+    refills: Callable[[Address], RefillClaims | None] = lambda _: None,
     notary: FakeNotary | None = None,
     deposits: FakeDepositChain | None = None,
     real_deposits: DepositChain | None = None,
@@ -421,7 +444,11 @@ async def open_world(
     stations, bus = FakeStations(), FakeBus()
     escrow = escrow or FakeEscrow(OPERATOR.payee.address, OPERATOR.domain, clock, order=order)
     notary = notary or FakeNotary(order=order)
-    tabs = TabMemory(transitions, clock, escrow, OPERATOR)
+    flex = flex or FakeEscrow(OPERATOR.payee.address, CONTRACTS.money(CONTRACTS.flex_tab), clock, order=order)
+    escrows = Escrows(
+        _money(CONTRACTS.charge_tab, escrow, refills), _money(CONTRACTS.flex_tab, flex, refills, "FLEX")
+    )
+    tabs = TabMemory(transitions, clock, escrows, OPERATOR)
     meter_log = MeterLog(OPERATOR, SIGNATURES, randomness)
     signed = SignedMeters(directory_, meter_log, EcdsaMeterSignatures())
     receipts = Receipts(directory_, OPERATOR, SIGNATURES, signed)
@@ -434,7 +461,7 @@ async def open_world(
         SIGNATURES,
         OPERATOR,
         randomness,
-        escrow.balance,
+        escrows,
     )
     late = LateVouchers(receipts, requests.offer_of)
     streaming = Streaming(transitions, directory_, tabs, SIGNATURES, OPERATOR, late.bill)
@@ -489,7 +516,7 @@ async def open_world(
                 transitions,
                 OPERATOR,
                 stations,
-                escrow,
+                escrows,
                 notary,
                 settlements,
                 world_may_begin,
@@ -504,6 +531,8 @@ async def open_world(
             caps=caps,
             stations=stations,
             escrow=escrow,
+            flex=flex,
+            escrows=escrows,
             notary=notary,
             bus=bus,
             sources=sources,

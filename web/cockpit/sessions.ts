@@ -1,8 +1,9 @@
 /** What the page makes of a session's state: where it stands on its way, where it is shown, in which colour. */
 
-import type { Cap, ChargePoint, Group, Offer, Refusal, Session, Snapshot } from '../kit/api-types'
+import type { Cap, Chain, ChargePoint, Group, Offer, Refusal, Session, Snapshot } from '../kit/api-types'
 import type { Tone } from '../kit/components/props'
-import { t } from '../kit/i18n/index.svelte'
+import { locale, t } from '../kit/i18n/index.svelte'
+import { flex, money, type Whole } from '../kit/units'
 
 /** No more energy flows. Metered is one of them: the receipt is final, only the money still moves. */
 const FINISHED = new Set(['metered', 'settled', 'expired', 'refunding', 'refunded'])
@@ -43,6 +44,15 @@ const OBSERVED_TONES: Record<string, Tone> = {
   unknown: 'wait',
   scheduled_downtime: 'wait',
   unscheduled_downtime: 'bad',
+}
+
+/** It is paid in FLEX of the operator, and not in the site's own money. */
+export const isInFlex = (session: Session, chain: Chain): boolean =>
+  chain.contracts.flex_tab !== null && session.escrow === chain.contracts.flex_tab
+
+/** Show an amount of what a session is paid in. */
+export function paid(units: Whole, session: Session, chain: Chain): string {
+  return isInFlex(session, chain) ? flex(units, locale()) : money(units, locale())
 }
 
 export const isFinished = (session: Session): boolean => FINISHED.has(session.state)

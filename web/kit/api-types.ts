@@ -35,6 +35,13 @@ export interface Site {
 export interface Chain {
   chain_id: number
   block: number
+  contracts: Contracts
+}
+
+/** As much of them as the page reads. */
+export interface Contracts {
+  /** The escrow over the operator's FLEX; null where the platform names none. */
+  flex_tab: Hex | null
 }
 
 export interface Group {
@@ -70,13 +77,24 @@ export interface ObservedCharger {
   measured_at: Instant | null
 }
 
-/** Powers in W are null where they are not known at present. */
-export interface Equipment {
-  pv: { power_w: number | null; peak_w: number } | null
+/** Powers in W are null where they are not known at present; `beyond_rating`: what was told was set aside. */
+export interface EquipmentHere {
+  pv: { power_w: number | null; peak_w: number; beyond_rating: boolean } | null
   /** Other equipment; `counted_w` is what is kept free for it. */
-  other: { power_w: number | null; counted_w: number } | null
+  other: { power_w: number | null; counted_w: number; beyond_rating: boolean } | null
   /** `power_w` is positive into the battery, and so is what it is asked to take. */
-  battery: { power_w: number | null; soc_percent: number | null; capacity_wh: number; asked_w: number | null } | null
+  battery: {
+    power_w: number | null
+    soc_percent: number | null
+    capacity_wh: number
+    asked_w: number | null
+    beyond_rating: boolean
+  } | null
+}
+
+/** On the group's own cable, and on those of its parts that have any. */
+export interface Equipment extends EquipmentHere {
+  parts: (EquipmentHere & { name: string })[]
 }
 
 export interface MeteredLoad {
@@ -165,6 +183,8 @@ export interface Session {
   exceeds_limit: boolean
   measured_at: Instant | null
   price: number
+  /** What it is paid by, and so in which money: the escrow of the site's own, or `flex_tab`. */
+  escrow: Hex | null
   cost: Units
   budget: Units
   due: Units | null
@@ -234,6 +254,15 @@ export interface Balances {
     paid_out: Units
   }
   /** All tokens that the escrow holds. */
+  escrow: Units
+  drivers: DriverTab[]
+  /** The same in the operator's FLEX, which is destroyed once it is paid out; null where none is told. */
+  flex: FlexBalances | null
+}
+
+export interface FlexBalances {
+  earned: Units
+  paid_out: Units
   escrow: Units
   drivers: DriverTab[]
 }

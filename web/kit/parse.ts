@@ -11,10 +11,12 @@ import type {
   Cap,
   Chain,
   ChargePoint,
+  Contracts,
   Dispatch,
   DriverTab,
   Earned,
   Equipment,
+  FlexBalances,
   Group,
   MeteredLoad,
   ObservedCharger,
@@ -103,7 +105,11 @@ function object<T extends object>(shape: { [Key in keyof T]-?: Check<T[Key]> }):
 }
 
 const site = object<Site>({ name: text, time_zone: timeZone })
-const chain = object<Chain>({ chain_id: integer, block: integer })
+const chain = object<Chain>({
+  chain_id: integer,
+  block: integer,
+  contracts: object<Contracts>({ flex_tab: orNull(text) }),
+})
 
 const cap = object<Cap>({ power_w: integer, source: text, since: instant, until: instant, reason: text })
 
@@ -135,12 +141,23 @@ const plan = object<Plan>({
   load_wh: list(integer),
 })
 
-const equipment = object<Equipment>({
-  pv: orNull(object({ power_w: orNull(integer), peak_w: integer })),
-  other: orNull(object({ power_w: orNull(integer), counted_w: integer })),
+const equipmentHere = {
+  pv: orNull(object({ power_w: orNull(integer), peak_w: integer, beyond_rating: truth })),
+  other: orNull(object({ power_w: orNull(integer), counted_w: integer, beyond_rating: truth })),
   battery: orNull(
-    object({ power_w: orNull(integer), soc_percent: orNull(integer), capacity_wh: integer, asked_w: orNull(integer) }),
+    object({
+      power_w: orNull(integer),
+      soc_percent: orNull(integer),
+      capacity_wh: integer,
+      asked_w: orNull(integer),
+      beyond_rating: truth,
+    }),
   ),
+}
+
+const equipment = object<Equipment>({
+  ...equipmentHere,
+  parts: list(object<Equipment['parts'][number]>({ name: text, ...equipmentHere })),
 })
 
 const observed = object<ObservedCharger>({
@@ -186,6 +203,7 @@ const session = object<Session>({
   exceeds_limit: truth,
   measured_at: orNull(instant),
   price: integer,
+  escrow: orNull(text),
   cost: units,
   budget: units,
   due: orNull(units),
@@ -218,10 +236,13 @@ const refusal = object<Refusal>({
   offers: list(object<Offer>({ energy_wh: integer, departure: instant })),
 })
 
+const tab = object<DriverTab>({ payer: text, spent: units, ceiling: units })
+
 const balances = object<Balances>({
   operator: object<Balances['operator']>({ address: text, earned: units, paid_out: units }),
   escrow: units,
-  drivers: list(object<DriverTab>({ payer: text, spent: units, ceiling: units })),
+  drivers: list(tab),
+  flex: orNull(object<FlexBalances>({ earned: units, paid_out: units, escrow: units, drivers: list(tab) })),
 })
 
 const anchor = object<Anchor>({

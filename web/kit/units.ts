@@ -36,6 +36,11 @@ export function money(units: Whole, locale: Locale, currency = 'EUR', shown = 2,
   return `${negative ? '−' : ''}${parts.join('')}`
 }
 
+/** Show an amount of an operator's FLEX, which is no currency of a country: `1,234.56 FLEX`. */
+export function flex(units: Whole, locale: Locale): string {
+  return `${decimal(units, MONEY_DECIMALS, 2, locale)}${SPACE}FLEX`
+}
+
 /** Show a price, micro-currency per kWh, with two to four decimals: `€0.2415/kWh`. */
 export function price(perKwh: Whole, locale: Locale, currency = 'EUR'): string {
   return `${money(perKwh, locale, currency, 4, 2)}/kWh`

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { meteredPower, outline, planSteps } from '../cockpit/plan'
-import { endCause, finishedOf, hurtIn, isFinished, news, wayOf } from '../cockpit/sessions'
+import { endCause, finishedOf, hurtIn, isFinished, isInFlex, news, paid, wayOf } from '../cockpit/sessions'
 import { recorded } from '../dev/recorded.ts'
 import type { Session } from '../kit/api-types'
 import de from '../kit/i18n/de.json'
@@ -47,6 +47,23 @@ describe('the words', () => {
     expect(tCode('cause', 'station.rejected')).toBe('the station refused the start')
     expect(tCode('cause', 'meter.went_back')).toBe('meter went back')
     expect(tCode('cause', 'toString')).toBe('toString')
+  })
+})
+
+describe('a session paid in FLEX', () => {
+  const chain = busy.chain
+  const inFlex = { ...inState('settled'), escrow: chain.contracts.flex_tab }
+
+  it('shows its money as FLEX, and others theirs as before', () => {
+    setLocale('en')
+    expect(paid('2500000', inFlex, chain)).toBe('2.50\u00a0FLEX')
+    expect(paid('2500000', inState('settled'), chain)).toBe('€2.50')
+    expect(paid('2500000', { ...inFlex, escrow: '0x2e7d2c03a9507ae265ecf5b5356885a53393a202' }, chain)).toBe('€2.50')
+  })
+
+  it('is none where the platform names no FLEX', () => {
+    const old = { ...chain, contracts: { flex_tab: null } }
+    expect(isInFlex({ ...inFlex, escrow: null }, old)).toBe(false)
   })
 })
 

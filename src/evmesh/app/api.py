@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import ClientDisconnect
 
-from evmesh.app.api_models import RequestBody, signature_bytes
+from evmesh.app.api_models import RequestBody, escrow_of, signature_bytes
 from evmesh.app.api_page import api_page
 from evmesh.app.api_sessions import add_sessions
 from evmesh.app.config import FIRST_INSTANT, LAST_INSTANT
@@ -36,9 +36,9 @@ from evmesh.domain.sessions import OCCUPYING
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.trust import Trust
 from evmesh.ledger.quota import RelayQuota
-from evmesh.ports import DriverRelay, Escrow
 from evmesh.services.closes import Closes
 from evmesh.services.directory import Directory, Place
+from evmesh.services.escrows import Escrows
 from evmesh.services.payments import Payments
 from evmesh.services.receipts import plan_row
 from evmesh.services.requests import NotPromised, Promise, Requests
@@ -56,8 +56,7 @@ class ApiParts:
     directory: Directory
     requests: Requests
     payments: Payments
-    escrow: Escrow
-    relay: DriverRelay
+    escrows: Escrows
     closes: Closes
     payee: Address
     snapshots: Snapshots
@@ -103,8 +102,7 @@ def build_api(parts: ApiParts) -> FastAPI:
     )
     add_relay(
         app,
-        escrow=parts.escrow,
-        relay=parts.relay,
+        escrows=parts.escrows,
         payee=parts.payee,
         relayed=parts.relayed,
     )
@@ -179,6 +177,7 @@ def _add_drivers(app: FastAPI, parts: ApiParts) -> None:
             body.request.to_domain(),
             signature_bytes(body.signature),
             source=request.client.host if request.client else "",
+            escrow=escrow_of(body.escrow),
         )
         if isinstance(answer, NotPromised):
             async with parts.transitions.read() as unit:
@@ -283,6 +282,7 @@ def _promise(promise: Promise) -> Json:
     row = plan_row(promise.plan.stored, promise.session).to_json()
     return {
         "session": promise.session.id.text,
+        "escrow": terms.escrow.text,
         "offer": {
             "session": "0x" + offer.session.hex(),
             "payer": offer.payer.text,

@@ -51,11 +51,12 @@ class RequestValues(Body):
 
 
 class RequestBody(Body):
-    """A driver asks at the charge point with this code."""
+    """A driver asks at the charge point with this code; without an escrow in the site's own money."""
 
     station: Annotated[str, Field(min_length=1, max_length=40)]
     request: RequestValues
     signature: HexSignature
+    escrow: HexAddress | None = None
 
 
 class RefillValues(Body):
@@ -103,6 +104,11 @@ def signature_bytes(text: str) -> bytes:
         raise InvalidInput(
             error.code, error.what, do="send r, s and v of 27 or 28, or r and s with the parity (EIP-2098)"
         ) from error
+
+
+def escrow_of(text: str | None) -> Address | None:
+    """Give the escrow that a body names; None where it names none."""
+    return None if text is None else Address.parse(text)
 
 
 def unhex(text: str) -> bytes:

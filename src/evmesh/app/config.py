@@ -370,7 +370,7 @@ def _refuse_duplicates(site: SiteConfig) -> None:
         for key in (name.lower(), str(connector.ref), str(connector.evse_id))
     ]
     keys += [one.name for one in site.observed()]
-    keys += [name for group in site.groups for name in group.wiring.equipment.names]
+    keys += [name for group in site.groups for one in group.wiring.all_equipment for name in one.names]
     seen: set[str] = set()
     for key in keys:
         if key in seen:

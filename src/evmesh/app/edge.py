@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from evmesh.app.errors import exit_on_error
-from evmesh.domain.errors import InvalidInput
+from evmesh.domain.errors import InvalidInput, Unavailable
 
 app = typer.Typer(
     name="edge",
@@ -81,7 +81,7 @@ def probe_command(
     units: Annotated[str, typer.Option(help="Modbus units to try, like 1-5 or 1,7")] = "1-5",
     json_output: JsonOption = False,
 ) -> None:
-    """Find out what answers on a line, and with which driver."""
+    """Find out what answers on a line, and with which driver; exit code 4 where nothing does."""
     from evmesh.edge.modbus import LineAddress
     from evmesh.edge.probe import probe, probe_host
 
@@ -105,10 +105,48 @@ def probe_command(
 
     with exit_on_error(json_output):
         answered = asyncio.run(find())
+        if not answered:
+            raise Unavailable(
+                "edge.nothing_answers",
+                f"nothing that evmesh knows answers at {line}",
+                do="look at power, wires (A and B), address and speed, and try other --units",
+            )
         if json_output:
             typer.echo(json.dumps({"found": answered}))
-        elif not answered:
-            typer.echo("nothing that evmesh knows answers there")
+
+
+@app.command("meter-swapped")
+def meter_swapped_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the device, or the station from parts")],
+    broker: Annotated[
+        str | None,
+        typer.Option(envvar="EVMESH_BROKER", metavar="URL", help="mqtt://host:port of its gateway"),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="of the platform that runs the station")
+    ] = None,
+    authority: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="for mqtts://, with the next two")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="of the platform")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="of the platform")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Say that a meter was swapped, once the new one is in: its register counts from now on."""
+    from evmesh.app.ingest_service import broker_at
+    from evmesh.app.meter_swap import meter_swapped
+
+    with exit_on_error(json_output):
+        config = (
+            None if broker is None or data is not None else broker_at(broker, authority, certificate, key)
+        )
+        done = asyncio.run(meter_swapped(name, config, data))
+        if json_output:
+            typer.echo(json.dumps({"ok": True, **done}))
+            return
+        typer.echo(f"{name} counts from its new meter's register on")
+        if done["ended_charge"]:
+            typer.echo("the charge that ran ends at the old meter's last register")
 
 
 @app.command("enrol")

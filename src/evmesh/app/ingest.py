@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from evmesh.app.errors import exit_on_error
+from evmesh.domain.errors import InvalidInput
 
 DbOption = Annotated[
     str,
@@ -18,8 +19,9 @@ PemOption = Annotated[Path | None, typer.Option(metavar="FILE", help="PEM; mqtts
 
 def ingest_command(
     broker: Annotated[
-        str, typer.Option(envvar="EVMESH_BROKER", metavar="URL", help="mqtt://host:port or mqtts://host:port")
-    ],
+        str | None,
+        typer.Option(envvar="EVMESH_BROKER", metavar="URL", help="mqtt://host:port or mqtts://host:port"),
+    ] = None,
     db: DbOption = "sqlite:///telemetry.db",
     authority: PemOption = None,
     certificate: PemOption = None,
@@ -41,6 +43,14 @@ def ingest_command(
 
     log_json()
     with exit_on_error():
+        if broker is None:
+            raise InvalidInput(
+                "ingest.no_broker",
+                "no broker is named",
+                do="name it with --broker mqtt://HOST:1883 (Debian's mosquitto listens there); "
+                "`evmesh up` has an ingest of its own, which needs none of this",
+                path="broker",
+            )
         config = broker_at(broker, authority, certificate, key)
         readings_at(db)  # a mistake is said now, and not at each attempt
         service = StoredIngest(config, db, WallClock(), client_id, keep_days)

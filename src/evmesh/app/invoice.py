@@ -82,7 +82,8 @@ def invoice_command(
             typer.echo(json.dumps(_summary(invoice, output)))
         elif output != STDOUT:
             total = f"{format_units(invoice.rounded)} {by.currency}"
-            typer.echo(f"invoice {invoice.number} over {total}: {output}")
+            flex = f", paid with {format_units(invoice.total)} FLEX 1:1" if invoice.is_in_flex else ""
+            typer.echo(f"invoice {invoice.number} over {total}{flex}: {output}")
 
 
 def numbered_invoice(raw: bytes, by: Seller, number: InvoiceNumber) -> Invoice:
@@ -179,6 +180,7 @@ def _summary(invoice: Invoice, output: str) -> dict[str, object]:
         "rounded": str(invoice.rounded),
         "net": str(invoice.net),
         "vat": str(invoice.vat_amount),
+        "paid_in": "FLEX" if invoice.is_in_flex else None,
         "receipt_sha256": f"0x{invoice.receipt_sha256.hex()}",
         "output": output,
     }

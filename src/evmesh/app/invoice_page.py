@@ -143,9 +143,15 @@ def _amounts(invoice: Invoice, kind: Typeface) -> Flowable:
 
 def _payment(invoice: Invoice) -> str:
     chain = invoice.receipt.chain
+    what = "The total is taken"
+    if chain.paid_in is not None:
+        what = (
+            f"The total is paid with {format_units(invoice.total)} FLEX, a token of the seller's own "
+            f"({chain.paid_in.token}), which the seller takes 1:1 for {invoice.seller.currency}. It is taken"
+        )
     return (
-        "The total is taken from the balance that the payer holds for the seller in the contract "
-        f"{chain.charge_tab} on chain {chain.chain_id}. Nothing is left to pay."
+        f"{what} from the balance that the payer holds for the seller in the contract "
+        f"{chain.escrow} on chain {chain.chain_id}. Nothing is left to pay."
     )
 
 

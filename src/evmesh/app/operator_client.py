@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from evmesh.app.wallet_money import Coin, named
 from evmesh.domain.chain import AuthorizedDeposit, DepositOrder
 from evmesh.domain.errors import (
     EvmeshError,
@@ -62,9 +63,10 @@ class OperatorClient:
             raise self._strange()
         return Trust.parse(response.content)
 
-    async def deposit(self, order: DepositOrder) -> str:
+    async def deposit(self, order: DepositOrder, coin: Coin) -> str:
         """Have a deposit by permit sent; give the transaction's hash."""
         return await self._relay(
+            coin,
             "deposit",
             payer=order.payer.text,
             payee=order.payee.text,
@@ -76,9 +78,10 @@ class OperatorClient:
             top_up_signature=_hex(order.top_up_signature),
         )
 
-    async def deposit_authorized(self, order: AuthorizedDeposit) -> str:
+    async def deposit_authorized(self, order: AuthorizedDeposit, coin: Coin) -> str:
         """Have a deposit by EIP-3009 sent; give the transaction's hash."""
         return await self._relay(
+            coin,
             "authorized",
             payer=order.payer.text,
             payee=order.payee.text,
@@ -89,18 +92,27 @@ class OperatorClient:
             signature=_hex(order.signature),
         )
 
-    async def begin_exit(self, payer: Address, payee: Address, epoch: int, signature: bytes) -> str:
+    async def begin_exit(
+        self, payer: Address, payee: Address, epoch: int, signature: bytes, coin: Coin
+    ) -> str:
         """Have a signed exit sent; give the transaction's hash."""
         return await self._relay(
-            "exit", payer=payer.text, payee=payee.text, epoch=epoch, signature=_hex(signature)
+            coin, "exit", payer=payer.text, payee=payee.text, epoch=epoch, signature=_hex(signature)
         )
 
-    async def finish_exit(self, payer: Address, payee: Address) -> str:
+    async def finish_exit(self, payer: Address, payee: Address, coin: Coin) -> str:
         """Have the end of an exit sent; give the transaction's hash."""
-        return await self._relay("finish", payer=payer.text, payee=payee.text)
+        return await self._relay(coin, "finish", payer=payer.text, payee=payee.text)
 
     async def close(
-        self, payer: Address, payee: Address, epoch: int, amount: int, signature: bytes, agreed: bytes | None
+        self,
+        payer: Address,
+        payee: Address,
+        epoch: int,
+        amount: int,
+        signature: bytes,
+        agreed: bytes | None,
+        coin: Coin,
     ) -> str:
         """Have a tab ended by agreement; give the transaction's hash."""
         order = {
@@ -111,7 +123,9 @@ class OperatorClient:
             "signature": _hex(signature),
             "agreed": None if agreed is None else _hex(agreed),
         }
-        return _text(await self._answered("POST", "/v1/relay/close", {"order": order}), "tx_hash")
+        return _text(
+            await self._answered("POST", "/v1/relay/close", {"order": order, **named(coin)}), "tx_hash"
+        )
 
     async def station(self, code: str) -> Json:
         """Read what the operator shows of a charge point."""
@@ -169,8 +183,9 @@ class OperatorClient:
         raw = await self.document(path)
         return None if raw is None else self._parsed(raw.decode(errors="replace"))
 
-    async def _relay(self, kind: str, **order: str | int) -> str:
-        return _text(await self._answered("POST", "/v1/relay", {"kind": kind, "order": order}), "tx_hash")
+    async def _relay(self, coin: Coin, kind: str, **order: str | int) -> str:
+        document = {"kind": kind, "order": order, **named(coin)}
+        return _text(await self._answered("POST", "/v1/relay", document), "tx_hash")
 
     async def _answered(self, method: str, path: str, document: object | None = None) -> Json:
         response = await self._send(method, path, document)

@@ -30,6 +30,7 @@ class PaymentView:
         return {
             "way": terms.way.value,
             "metered_wh": session.delivered,
+            "escrow": terms.escrow.text,
             "base": str(terms.base),
             "epoch": terms.epoch,
             "voucher_cumulative": None if highest is None else str(highest),

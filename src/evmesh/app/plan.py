@@ -10,10 +10,12 @@ from evmesh.app.errors import exit_on_error
 from evmesh.app.files import STDOUT, read_input, require_one_stdin, write_output
 from evmesh.app.plan_commitment import show_committed
 from evmesh.app.plan_explain import as_object, explain, sentences
+from evmesh.app.plan_offers import require_candidate, write_proofs
 from evmesh.app.plan_plot import plot_svg
 from evmesh.app.plan_tree import TREE_REASONS, TreeAnswer, explain_tree_file, solve_tree_file, tree_holds
 from evmesh.app.plan_tree_drawing import plot_tree
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
+from evmesh.domain.nouns import counted
 from evmesh.domain.problem import Problem, parse_problem, problem_sha256
 from evmesh.domain.problem_shape import is_tree
 from evmesh.domain.schedule import Refusal, Schedule, parse_schedule, write_schedule
@@ -78,15 +80,25 @@ def solve_command(
     candidate: Annotated[
         str | None, typer.Option(metavar="ID", help="the request to make offers to when not all fit")
     ] = None,
+    proofs: Annotated[
+        str | None, typer.Option(metavar="DIR", help="where the proofs of the offers go, as files")
+    ] = None,
     plot: Plot = None,
     json_output: AsJson = False,
 ) -> None:
-    """Write the cheapest schedule (exit 0), or the proof that there is none (exit 3)."""
+    """Write the cheapest schedule (exit 0), or the proof that there is none (exit 3).
+
+    With --candidate and --proofs each offer comes with a schedule for it, and with the refusal of 1 Wh more
+    or of one step earlier.
+    """
     with exit_on_error(json_output):
         _require_one_stdout(output, plot)
+        require_candidate(candidate, proofs)
         raw = read_input(problem)
         if is_tree(raw):
             tree_answer = solve_tree_file(raw, candidate)
+            if candidate is not None and proofs is not None:
+                write_proofs(raw, tree_answer.content, candidate, proofs)
             if plot is not None:
                 write_output(plot, plot_tree(raw, tree_answer.content))
             _finish_tree(tree_answer, output, json_output)
@@ -97,7 +109,10 @@ def solve_command(
             answer = solve(parsed, sha256=sha256)
         else:
             answer = solve_with_candidate(parsed, candidate, sha256=sha256)
-        write_output(output, write_schedule(answer))
+        written = write_schedule(answer)
+        if candidate is not None and proofs is not None:
+            write_proofs(raw, written, candidate, proofs)
+        write_output(output, written)
         _draw(plot, parsed, answer)
         if json_output and output != STDOUT:
             typer.echo(json.dumps(_summary(answer, output)))
@@ -257,7 +272,7 @@ def _holds(answer: Schedule | Refusal) -> str:
 
 
 def _optimal(answer: Schedule) -> str:
-    return f"optimal: {len(answer.rows)} requests, Σ Wh × price = {answer.objective}"
+    return f"optimal: {counted(len(answer.rows), 'request')}, Σ Wh × price = {answer.objective}"
 
 
 def _refused(answer: Refusal) -> str:

@@ -10,6 +10,7 @@ from html import escape
 from typing import Final
 
 from evmesh.app.plan_drawing import HATCH, LEFT, RIGHT, STYLE, WIDTH, Across, Up, area, line, runs, text
+from evmesh.app.plan_words import many
 from evmesh.domain.problem import Problem, Request, SupplySegment
 from evmesh.domain.schedule import Refusal, Schedule, ScheduleRow
 from evmesh.domain.strict import write_instant
@@ -56,7 +57,7 @@ def _title(problem: Problem, answer: Schedule | Refusal, batteries: frozenset[st
     cars = [one for one in problem.requests if one.id not in batteries]
     energy_wh = sum(one.energy_wh for one in cars)
     begin, end = write_instant(problem.grid.start), write_instant(problem.grid.end)
-    facts = f"{len(cars):,} requests, {energy_wh:,} Wh, {begin} to {end}"
+    facts = f"{many(len(cars), 'request')}, {energy_wh:,} Wh, {begin} to {end}"
     if isinstance(answer, Schedule):
         return [
             text(24, 32, "Charging plan of least cost", "head big"),

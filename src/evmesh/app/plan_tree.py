@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from evmesh.app.plan_tree_facts import explain_tree
 from evmesh.app.plan_tree_words import tree_object, tree_sentences
+from evmesh.domain.nouns import counted
 from evmesh.domain.problem import problem_sha256
 from evmesh.domain.problem_tree_file import parse_tree_problem
 from evmesh.domain.schedule_tree import (
@@ -71,7 +72,8 @@ def solve_tree_file(raw: bytes, candidate: str | None) -> TreeAnswer:
     gap = write_thousandths(answer.gap_thousandths)
     summary = {"ok": True, "status": answer.status, "objective": str(answer.objective), "gap": gap}
     how = "" if answer.status == OPTIMAL else f", at most {gap} above the least"
-    words = f"{answer.status}: {len(problem.requests)} requests, Σ Wh × price = {answer.objective}{how}"
+    asked = counted(len(problem.requests), "request")
+    words = f"{answer.status}: {asked}, Σ Wh × price = {answer.objective}{how}"
     return TreeAnswer(content, True, summary, words)
 
 

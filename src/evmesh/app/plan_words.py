@@ -5,6 +5,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import Protocol, TypeVar
 
+from evmesh.domain.nouns import noun
 from evmesh.domain.strict import write_instant
 from evmesh.domain.time_grid import TimeGrid
 
@@ -44,5 +45,5 @@ def runs(steps: Iterable[One], alike: Callable[[One], tuple[object, ...]]) -> li
 
 
 def many(count: int, what: str) -> str:
-    """Count, with the plural where it is more than one."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    """Count, with thousands set apart and the plural where it is not one."""
+    return f"{count:,} {noun(count, what)}"

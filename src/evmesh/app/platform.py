@@ -24,6 +24,7 @@ from evmesh.app.platform_assets import AssetWorld, open_assets
 from evmesh.app.platform_channels import ChannelWorld, open_channels
 from evmesh.app.platform_energy import open_energy, steer_batteries
 from evmesh.app.platform_ledger import open_ledger
+from evmesh.app.platform_money import open_moneys
 from evmesh.app.platform_parts import PartsWorld, open_parts_stations
 from evmesh.app.platform_rewards import join_afterwards
 from evmesh.app.platform_site import SiteOnChain, SiteWorld
@@ -41,16 +42,13 @@ from evmesh.csms.config import CsmsConfig
 from evmesh.csms.server import Csms
 from evmesh.domain.trust import Trust
 from evmesh.ledger.chain_watch import ChainWatch
-from evmesh.ledger.escrow import ChargeTab
 from evmesh.ledger.keys import open_secret
 from evmesh.ledger.meter_signatures import EcdsaMeterSignatures
 from evmesh.ledger.notary import MeterNotary, NotaryReader
 from evmesh.ledger.quota import RelayPolicy, RelayQuota
-from evmesh.ledger.refills import Refills
 from evmesh.ledger.registry import AssetOwner, AssetRegistry
 from evmesh.ledger.relayer import writer_lock
 from evmesh.ledger.signatures import EthereumSignatures
-from evmesh.ledger.token import Token
 from evmesh.planning.optimiser import prepare
 from evmesh.ports import AsyncService
 from evmesh.services.caps import GroupCaps
@@ -157,17 +155,8 @@ async def open_platform(
         planner = Planner(
             directory, supply, live, signatures.keccak256, caps, streams.schedules, energy.sources
         )
-        escrow = ChargeTab(
-            ledger.contracts.charge_tab,
-            operator.domain,
-            signer=ledger.keys.operator,
-            operator=ledger.operator,
-            relayer=ledger.relayer,
-            clock=clock,
-            quota=RelayQuota(RelayPolicy(min_deposit=operator.min_deposit), clock),
-        )
-        token = Token(ledger.rpc, ledger.contracts.token, ledger.contracts.chain_id)
-        tabs = TabMemory(transitions, clock, escrow, operator)
+        moneys = open_moneys(ledger, operator, clock)
+        tabs = TabMemory(transitions, clock, moneys.escrows, operator)
         meter_log = MeterLog(operator, signatures, secrets.token_bytes)
         signed = SignedMeters(directory, meter_log, EcdsaMeterSignatures())
         receipts = Receipts(directory, operator, signatures, signed)
@@ -180,7 +169,7 @@ async def open_platform(
             signatures,
             operator,
             secrets.token_bytes,
-            token.balance,
+            moneys.escrows,
         )
         late = LateVouchers(receipts, requests.offer_of)
         streaming = Streaming(transitions, directory, tabs, signatures, operator, late.bill)
@@ -206,7 +195,6 @@ async def open_platform(
         control = Control(
             transitions, clock, directory, planner, supply, live, stations, caps, energy.sources
         )
-        refills = Refills(ledger.contracts.charge_tab, ledger.operator)
         may_begin = control.may_begin
         transfers = open_transfers(
             TransferWorld(
@@ -220,7 +208,7 @@ async def open_platform(
                 requests=requests,
                 receipts=receipts,
                 settlements=settlements,
-                token=token,
+                token=moneys.own.token,
                 relayer=ledger.relayer,
                 operator_secret=open_secret(data / "keys" / "operator.key"),
                 block=ledger.block,
@@ -231,11 +219,10 @@ async def open_platform(
             transitions,
             operator,
             stations,
-            escrow,
+            moneys.escrows,
             notary,
             settlements,
             may_begin,
-            refills,
             deposits=transfers.settling,
         )
         snapshots = Snapshots(clock, directory, operator, live, planner, caps, site.time_zone.key)
@@ -250,8 +237,8 @@ async def open_platform(
             MeteredLoad(telemetry.glances),
             ledger.rpc,
             operator,
-            escrow,
-            token,
+            moneys.own,
+            moneys.flex,
             ledger.journal,
             ObservedView(telemetry.glances, site),
             energy.view,
@@ -319,9 +306,8 @@ async def open_platform(
                 directory=directory,
                 requests=requests,
                 payments=payments,
-                escrow=escrow,
-                relay=escrow,
-                closes=Closes(transitions, tabs, escrow, signatures, operator),
+                escrows=moneys.escrows,
+                closes=Closes(transitions, tabs, moneys.escrows, signatures, operator),
                 payee=operator.payee.address,
                 snapshots=snapshots,
                 feed=feed,
@@ -340,6 +326,7 @@ async def open_platform(
                     channels.routes,
                     assets.routes,
                     transfers.routes,
+                    parts.routes,
                     partial(add_telemetry, store=telemetry.store),
                 ),
                 station_terms=transfers.views.terms,
@@ -348,6 +335,7 @@ async def open_platform(
                     frozenset({operator.payee.address}),
                     frozenset({operator.notary}),
                     dict.fromkeys(directory.meters, operator.gateway.address),
+                    ledger.contracts.flex_money,
                 ),
             )
         )
@@ -363,7 +351,7 @@ async def open_platform(
                 Caretaker(transitions, clock, live, payments, events),
                 Stops(transitions, clock, live, stations),
                 on_chain,
-                Payouts(clock, escrow, operator),
+                Payouts(clock, moneys.escrows, operator),
                 afterwards.days,
                 *channels.services,
                 *assets.services,

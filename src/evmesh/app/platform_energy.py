@@ -48,7 +48,8 @@ def steer_batteries(
     mqtt: MqttConfig,
 ) -> tuple[AsyncService, ...]:
     """Give what tells the site's batteries what the plan has for them; nothing where it has none."""
-    if all(group.equipment.battery is None for group in directory.groups.values()):
+    levels = [level for group in directory.groups.values() for level in group.levels]
+    if all(one.equipment.battery is None for one in levels):
         return ()
     commands = MqttCommands(mqtt)
     steering = BatterySteering(transitions, clock, directory, planner, live, control, sources, commands)

@@ -1,14 +1,17 @@
 """Stations from parts in the platform: their parts are opened, and commands find whoever has a station."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from fastapi import FastAPI
+
 from evmesh.app.charge_points import ChargePoints
 from evmesh.app.config import SiteConfig
 from evmesh.app.config import StationConfig as SiteStation
+from evmesh.app.parts_routes import parts_routes
 from evmesh.app.sim_hardware import bus_of, controller_line_of, lamp_of
 from evmesh.app.site_parts import MadeOf, unit_of
 from evmesh.domain.ids import StationId
@@ -43,6 +46,11 @@ class PartsStations:
 
     services: tuple[StationFromParts, ...] = ()
     named: Mapping[StationId, StationFromParts] = field(default_factory=dict)
+
+    @property
+    def routes(self) -> Callable[[FastAPI], None]:
+        """What their operator says by hand."""
+        return parts_routes(self.named)
 
     def beside(self, others: ChargePoint) -> ChargePoint:
         """Give all stations as one: these, and `others` for all that are not ours."""

@@ -15,7 +15,7 @@ from evmesh.domain.errors import EvmeshError, ProtocolViolation, Refused
 from evmesh.domain.ids import Address
 from evmesh.domain.readings import Reading
 from evmesh.domain.receipt import Receipt
-from evmesh.domain.receipt_parts import TreeHead
+from evmesh.domain.receipt_parts import ChainRef, TreeHead
 from evmesh.domain.reward import Reward
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.strict import unix_seconds
@@ -23,7 +23,15 @@ from evmesh.ledger.abi import decode_values, encode_call, event_topic
 from evmesh.ledger.asset_words import StoredAsset
 from evmesh.ledger.flex import FlexReader
 from evmesh.ledger.rpc import JsonRpc
-from evmesh.verify.chain_facts import Anchor, AssetEntry, ChainFacts, FlexFacts, SettlementFacts, TabMove
+from evmesh.verify.chain_facts import (
+    Anchor,
+    AssetEntry,
+    ChainFacts,
+    FlexFacts,
+    MoneyFacts,
+    SettlementFacts,
+    TabMove,
+)
 
 _ANCHORED: Final = event_topic("Anchored(address,bytes32,uint256,bytes32)")
 _UPDATED: Final = event_topic("Updated(uint256,address)")
@@ -48,7 +56,7 @@ async def read_chain_facts(url: str, receipt: Receipt) -> ChainFacts:
                 [
                     (chain.registry, encode_call("asset(uint256)", receipt.station.asset)),
                     (chain.notary, encode_call("newest(address,bytes32)", tree.publisher, tree.stream)),
-                    (chain.charge_tab, encode_call("tab(address,address)", receipt.payee, payer)),
+                    (chain.escrow, encode_call("tab(address,address)", receipt.payee, payer)),
                 ]
             )
             words = decode_values(("uint256", "uint256", "bytes32"), answers[0])
@@ -56,6 +64,7 @@ async def read_chain_facts(url: str, receipt: Receipt) -> ChainFacts:
             spent, _, _, epoch = decode_values(("uint256",) * 4, answers[2])
             since = await _block_before(rpc, receipt)
             asset = await _asset(rpc, receipt, words, since) if words[0] else None
+            money = await _money(rpc, chain)
         except (Refused, ProtocolViolation) as error:
             _require_no_contract(error)
             return ChainFacts(chain_id)
@@ -70,6 +79,7 @@ async def read_chain_facts(url: str, receipt: Receipt) -> ChainFacts:
             epoch=epoch,
             moves=await _moves(rpc, receipt, since),
             deposit=await read_deposit(rpc, receipt, since),
+            money=money,
         )
 
 
@@ -81,8 +91,9 @@ async def read_settlement_facts(url: str, settlement: Settlement) -> SettlementF
         if chain_id != chain.chain_id:
             return SettlementFacts(chain_id)
         try:
-            tab = await rpc.read(chain.charge_tab, encode_call("tab(address,address)", payee, payer))
+            tab = await rpc.read(chain.escrow, encode_call("tab(address,address)", payee, payer))
             epoch = decode_values(("uint256",) * 4, tab)[3]
+            money = await _money(rpc, chain)
         except (Refused, ProtocolViolation) as error:
             _require_no_contract(error)
             return SettlementFacts(chain_id)
@@ -93,7 +104,7 @@ async def read_settlement_facts(url: str, settlement: Settlement) -> SettlementF
             for one in settlement.transactions
         ]
         transfers, lost = await read_received(rpc, settlement)
-        return SettlementFacts(chain_id, True, tuple(calls), epoch, transfers, lost)
+        return SettlementFacts(chain_id, True, tuple(calls), epoch, transfers, lost, money)
 
 
 async def read_flex_facts(url: str, reward: Reward) -> FlexFacts:
@@ -109,6 +120,18 @@ async def read_flex_facts(url: str, reward: Reward) -> FlexFacts:
             _require_no_contract(error)
             return FlexFacts(chain_id)
         return FlexFacts(chain_id, True, issuer, made)
+
+
+async def _money(rpc: JsonRpc, chain: ChainRef) -> MoneyFacts | None:
+    """Give what the escrow of another money holds, and whose promise that is; None for the site's own."""
+    if chain.paid_in is None:
+        return None
+    (token,) = decode_values(("address",), await rpc.read(chain.escrow, encode_call("token()")))
+    try:
+        return MoneyFacts(token, await FlexReader(rpc, token).issuer())
+    except (Refused, ProtocolViolation) as error:
+        _require_no_contract(error)
+        return MoneyFacts(token, None)
 
 
 async def _moves(rpc: JsonRpc, receipt: Receipt, since: int | None) -> tuple[TabMove, ...] | None:

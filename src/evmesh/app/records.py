@@ -7,6 +7,7 @@ import typer
 
 from evmesh.app.errors import exit_on_error
 from evmesh.app.files import read_optional, require_one_stdin, write_output
+from evmesh.app.foreign_node import foreign_node
 from evmesh.app.records_client import RecordsClient
 from evmesh.app.records_facts import read_list_facts, read_proof_facts
 from evmesh.app.verdict import Strict, read_document, show
@@ -101,7 +102,8 @@ def proof_facts(url: str | None, raw: bytes | None) -> tuple[StreamFacts | None,
     except EvmeshError:
         return None, None  # the report says why it cannot be read
     try:
-        return asyncio.run(read_proof_facts(url, proof)), None
+        foreign = asyncio.run(foreign_node(url, proof.chain))
+        return (None, foreign) if foreign else (asyncio.run(read_proof_facts(url, proof)), None)
     except (Unavailable, ProtocolViolation) as failure:
         return None, failure
 
@@ -129,7 +131,8 @@ def _list_facts(url: str | None, raw: bytes) -> tuple[StreamFacts | None, Evmesh
     except EvmeshError:
         return None, None
     try:
-        return asyncio.run(read_list_facts(url, listed)), None
+        foreign = asyncio.run(foreign_node(url, listed.chain))
+        return (None, foreign) if foreign else (asyncio.run(read_list_facts(url, listed)), None)
     except (Unavailable, ProtocolViolation) as failure:
         return None, failure
 

@@ -64,6 +64,8 @@ async def directory_of(
                 other=wiring.other,
                 is_crowded=wiring.is_crowded,
                 equipment=wiring.equipment,
+                other_lines=wiring.other_lines,
+                balanced=wiring.balanced,
             )
         )
     return Directory(tuple(groups))

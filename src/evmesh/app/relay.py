@@ -1,19 +1,30 @@
 """The relayer's endpoint: what a driver signed, sent with the operator's gas."""
 
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Request
 from pydantic import Field
 
-from evmesh.app.api_models import Body, Hex32, HexAddress, HexSignature, Units, Unix, signature_bytes, unhex
+from evmesh.app.api_models import (
+    Body,
+    Hex32,
+    HexAddress,
+    HexSignature,
+    Units,
+    Unix,
+    escrow_of,
+    signature_bytes,
+    unhex,
+)
 from evmesh.app.callers import address_of
 from evmesh.domain.chain import AuthorizedDeposit, DepositOrder, Mined
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import Address
 from evmesh.domain.money import parse_units
 from evmesh.ledger.quota import RelayQuota
-from evmesh.ports import DriverRelay, Escrow
 from evmesh.services.closes import Closes
+from evmesh.services.escrows import Escrows, Money
 
 Epoch = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -84,28 +95,34 @@ class FinishValues(Body):
     payee: HexAddress
 
 
-class DepositBody(Body):
+class MoneyBody(Body):
+    """What moves money: in the escrow that it names, or in that of the site's own money."""
+
+    escrow: HexAddress | None = None
+
+
+class DepositBody(MoneyBody):
     """Deposit by permit."""
 
     kind: Literal["deposit"]
     order: DepositValues
 
 
-class AuthorizedBody(Body):
+class AuthorizedBody(MoneyBody):
     """Deposit by authorization."""
 
     kind: Literal["authorized"]
     order: AuthorizedValues
 
 
-class ExitBody(Body):
+class ExitBody(MoneyBody):
     """Begin to leave a tab."""
 
     kind: Literal["exit"]
     order: ExitValues
 
 
-class FinishBody(Body):
+class FinishBody(MoneyBody):
     """Finish leaving a tab."""
 
     kind: Literal["finish"]
@@ -123,7 +140,7 @@ class CloseValues(Body):
     agreed: HexSignature | None = None
 
 
-class CloseBody(Body):
+class CloseBody(MoneyBody):
     """End a tab by agreement."""
 
     order: CloseValues
@@ -133,29 +150,28 @@ RelayBody = Annotated[DepositBody | AuthorizedBody | ExitBody | FinishBody, Fiel
 """A transaction that we send for a driver."""
 
 
-def add_relay(
-    app: FastAPI, *, escrow: Escrow, relay: DriverRelay, payee: Address, relayed: RelayQuota
-) -> None:
+def add_relay(app: FastAPI, *, escrows: Escrows, payee: Address, relayed: RelayQuota) -> None:
     """Add the route; `relayed` counts what was sent for each network address, `payee` is the operator."""
 
     async def sent(body: RelayBody) -> Mined:
+        money = escrows.chosen(escrow_of(body.escrow))
         match body:
             case DepositBody(order=values):
                 order = values.to_domain()
                 key = f"deposit:{order.payer}:{order.epoch}:{order.ceiling}:{values.top_up_signature[2:18]}"
-                return await escrow.deposit(order, key)
+                return await money.escrow.deposit(order, key)
             case AuthorizedBody(order=values):
                 paid = values.to_domain()
-                return await relay.deposit_authorized(paid, f"authorized:{paid.payer}:{paid.salt.hex()}")
+                return await money.relay.deposit_authorized(paid, _authorized(money, paid))
             case ExitBody(order=values):
                 payer = _at_ours(values.payer, values.payee, payee)
                 signature = signature_bytes(values.signature)
-                key = f"exit:{payer}:{values.epoch}"
-                return await relay.begin_exit(payer, values.epoch, signature, key)
+                key = f"exit:{money.address}:{payer}:{values.epoch}"
+                return await money.relay.begin_exit(payer, values.epoch, signature, key)
             case FinishBody(order=values):
                 payer = _at_ours(values.payer, values.payee, payee)
-                epoch = (await escrow.tab(payee, payer)).epoch
-                return await relay.finish_exit(payer, f"finish:{payer}:{epoch}")
+                epoch = (await money.escrow.tab(payee, payer)).epoch
+                return await money.relay.finish_exit(payer, f"finish:{money.address}:{payer}:{epoch}")
 
     @app.post("/v1/relay")
     async def relay_route(body: RelayBody, request: Request) -> dict[str, Any]:
@@ -181,8 +197,14 @@ def add_close(app: FastAPI, *, closes: Closes, payee: Address, relayed: RelayQuo
                 parse_units(order.amount, "order.amount"),
                 signature_bytes(order.signature),
                 None if order.agreed is None else signature_bytes(order.agreed),
+                escrow_of(body.escrow),
             )
         return {"tx_hash": mined.tx_hash, "block": mined.block}
+
+
+def _authorized(money: Money, paid: AuthorizedDeposit) -> str:
+    """Give the purpose: a token takes a salt once, and each money has a token of its own."""
+    return f"authorized:{paid.payer}:{sha256(money.address.to_bytes() + paid.salt).hexdigest()}"
 
 
 def _at_ours(payer: str, payee: str, ours: Address) -> Address:

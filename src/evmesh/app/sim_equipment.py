@@ -6,6 +6,7 @@ from typing import Final
 from evmesh.app.config import GroupConfig, SiteConfig
 from evmesh.app.run_file import RunFile
 from evmesh.app.sim_hardware import simulated_chargers
+from evmesh.domain.equipment import Equipment
 from evmesh.domain.units import W, Wh
 from evmesh.sim.config import SimEquipment
 
@@ -26,13 +27,14 @@ def simulated_devices(site: SiteConfig) -> list[str]:
 def simulated_equipment(site: SiteConfig, run: RunFile) -> Iterator[SimEquipment]:
     """Give each piece of equipment that the simulation makes."""
     for group in site.groups:
-        for one in _of(group, run):
-            if one.name in group.wiring.simulated:
-                yield one
+        for equipment in group.wiring.all_equipment:
+            for one in _of(group, equipment, run):
+                if one.name in group.wiring.simulated:
+                    yield one
 
 
-def _of(group: GroupConfig, run: RunFile) -> Iterator[SimEquipment]:
-    equipment, here = group.wiring.equipment, group.stations[0].connectors[0][1]
+def _of(group: GroupConfig, equipment: Equipment, run: RunFile) -> Iterator[SimEquipment]:
+    here = group.stations[0].connectors[0][1]
     latitude, longitude = here.latitude_udeg, here.longitude_udeg
 
     def made(name: str, kind: str, most: int, capacity: int = 0, efficiency: int = 1_000) -> SimEquipment:

@@ -29,7 +29,7 @@ from evmesh.ledger.wallet import LocalWallet
 from evmesh.ports import AsyncService
 from evmesh.sim.config import SimConfig
 from evmesh.sim.guests import Guests
-from evmesh.sim.visits import Visit, parse_visits
+from evmesh.sim.visits import Money, Visit, parse_visits
 from evmesh.sim.world import Simulation
 from evmesh.store.chain import ChainJournal
 from evmesh.store.database import Database
@@ -48,6 +48,8 @@ class SalariedWallet(LocalWallet):
         self, signer: KeySigner, rpc: JsonRpc, contracts: Contracts, faucet: Faucet, journal: ChainJournal
     ) -> None:
         super().__init__(signer, rpc, contracts)
+        self._rpc = rpc
+        self._contracts = contracts
         self._faucet = faucet
         self._journal = journal
 
@@ -57,6 +59,10 @@ class SalariedWallet(LocalWallet):
         """Sign a deposit as any wallet does, after pay-day where it is needed."""
         await self.get_paid()
         return await super().deposit_order(payee, ceiling, deadline, least=least)
+
+    def flex(self) -> LocalWallet:
+        """Give the same wallet for FLEX, which no faucet gives: it is earned."""
+        return LocalWallet(self._signer, self._rpc, self._contracts.ref(self._contracts.flex_tab))
 
     async def get_paid(self) -> None:
         """Have the faucet fill the wallet where it has run low."""
@@ -145,7 +151,12 @@ async def open_simulation(
         )
         clock = SharedClock(data / run.clock)
         cars = await stack.enter_async_context(open_car_channels(home, run.mqtt_port, clock))
-        simulation = Simulation(config, clock, wallet_of, EthereumSignatures(), cars.of, guest_of)
+
+        def wallet_for(driver: str, money: Money) -> LocalWallet:
+            wallet = wallet_of(driver)
+            return wallet if money is Money.TOKEN else wallet.flex()
+
+        simulation = Simulation(config, clock, wallet_for, EthereumSignatures(), cars.of, guest_of)
         door = SimDoor(data, Guests(simulation.places), DevFaucet(minter, faucet))
         # The faucet's chain may be killed too: what it minted since the last dump is minted again.
         yield SimulatedSite((simulation, cars.carrier, door, ChainWatch(rpc, (minter,))))

@@ -22,8 +22,9 @@ efficiency_per_mille = 920 # of 1,000 Wh that went in, so many come out
 keep_wh = 4000             # optional: what cars leave in it, where it has so much
 ```
 
-All of it hangs on the group's own cable; the parts of a group have none. A gateway somewhere publishes it;
-or, with `simulated = true`, the simulation makes the device and a gateway of the platform's own reads it.
+All of it hangs on the group's own cable. A part of a group may have the same on its own: `[group.part.load]`
+and so on, after its `[[group.part]]`. A gateway somewhere publishes it; or, with `simulated = true`, the
+simulation makes the device and a gateway of the platform's own reads it.
 """
 
 import re
@@ -58,7 +59,7 @@ class TableReader(Protocol):
 
 
 def equipment_of(reader: TableReader) -> Equipment:
-    """Read a group's equipment; raises InvalidInput with the path of the wrong entry."""
+    """Read a group's or a part's equipment; raises InvalidInput with the path of the wrong entry."""
     if not any(reader.has(key) for key in _KEYS):
         return NO_EQUIPMENT
     equipment = Equipment(

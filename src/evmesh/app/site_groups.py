@@ -7,6 +7,7 @@ capacity_w = 40000
 floor_w = 4200                  # what a grid operator's cap leaves each charge point ...
 floor_rule = "section_14a"      # ... or all of them together, by § 14a EnWG; "each": floor_w for each
 other_w = 2000                  # what other equipment takes on the group's own cable at most
+other_lines = [1]               # the lines that it loads, each as much; left out: all three
 first_day = "crowded"           # until a day of it is known, use at once what is there; else "roomy"
 
 [group.load], [group.pv], [group.battery]   # what tells what it does: site_equipment.py
@@ -15,6 +16,7 @@ first_day = "crowded"           # until a day of it is known, use at once what i
 name = "north"
 capacity_w = 22000
 fuse_ma = 32000                 # the fuse of each line
+[group.part.load], [group.part.pv], [group.part.battery]    # the same on a part's own cable
 [[group.part]]
 name = "kiosk"
 inside = "north"
@@ -35,7 +37,7 @@ from evmesh.domain.equipment import NO_EQUIPMENT, Equipment
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.stations import Connector
 from evmesh.domain.units import Milliamp, W
-from evmesh.services.directory import NOTHING, Node
+from evmesh.services.directory import ALL_LINES, NOTHING, Node
 
 _LEAST_FUSE_MA = 6_000
 
@@ -50,6 +52,8 @@ class TableReader(Protocol):
     def number(self, key: str, least: int, most: int = ...) -> int: ...
 
     def flag(self, key: str) -> bool: ...
+
+    def raw(self, key: str) -> object: ...
 
     def tables(self, key: str) -> "Sequence[TableReader]": ...
 
@@ -71,7 +75,15 @@ class Wiring:
     parts: tuple[Node, ...] = ()
     equipment: Equipment = NO_EQUIPMENT
     simulated: frozenset[str] = frozenset()
-    """The names of equipment that the simulation makes."""
+    """The names of equipment that the simulation makes, at parts too."""
+    other_lines: tuple[int, ...] = ALL_LINES
+    balanced: W = NOTHING
+    """What of `other` loads all three lines in any case."""
+
+    @property
+    def all_equipment(self) -> tuple[Equipment, ...]:
+        """Give what hangs on the group's own cable, then what hangs on those of its parts."""
+        return (self.equipment, *(part.equipment for part in self.parts))
 
     def floor_in_all(self, charge_points: int) -> W:
         """Give what a grid operator's cap leaves the group at least."""
@@ -90,8 +102,10 @@ def wiring_of(reader: TableReader) -> Wiring:
             raise reader.bad("floor_rule", f"floor_rule is one of {', '.join(FloorRule)}")
         rule = FloorRule(said)
     parts: list[Node] = []
+    simulated = simulated_in(reader)
     for one in reader.tables("part") if reader.has("part") else ():
         parts.append(_part(one, parts))
+        simulated |= simulated_in(one)
     wiring = Wiring(
         floor=W(reader.number("floor_w", 1)) if reader.has("floor_w") else NOTHING,
         rule=rule,
@@ -100,7 +114,8 @@ def wiring_of(reader: TableReader) -> Wiring:
         is_crowded=_is_crowded(reader),
         parts=tuple(parts),
         equipment=equipment_of(reader),
-        simulated=simulated_in(reader),
+        simulated=simulated,
+        other_lines=_other_lines(reader),
     )
     if reader.text("name") in {part.name for part in parts}:
         raise reader.bad("part", "a part has another name than its group")
@@ -119,7 +134,19 @@ def _part(reader: TableReader, before: Sequence[Node]) -> Node:
     capacity, other = reader.number("capacity_w", 0), 0
     if reader.has("other_w"):
         other = reader.number("other_w", 0, capacity)
-    return Node(name, inside, W(capacity), _fuse(reader), W(other))
+    lines, equipment = _other_lines(reader), equipment_of(reader)
+    return Node(name, inside, W(capacity), _fuse(reader), W(other), other_lines=lines, equipment=equipment)
+
+
+def _other_lines(reader: TableReader) -> tuple[int, ...]:
+    """Read which lines other equipment loads; all three where nothing is said."""
+    said = reader.raw("other_lines")
+    if said is None:
+        return ALL_LINES
+    lines = lines_of(said, len(said)) if isinstance(said, list) and said else None
+    if lines is None:
+        raise reader.bad("other_lines", "other_lines names one or more of 1, 2, 3, none twice")
+    return lines
 
 
 def _is_crowded(reader: TableReader) -> bool:

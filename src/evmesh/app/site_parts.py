@@ -111,6 +111,8 @@ class PartsReader(Protocol):
     def flag(self, key: str) -> bool:
         """Give true or false; false where nothing is said."""
 
+    def raw(self, key: str) -> object: ...
+
     def table(self, key: str) -> "PartsReader": ...
 
     def tables(self, key: str) -> "Sequence[PartsReader]": ...
@@ -168,8 +170,12 @@ def with_observed(wiring: Wiring, chargers: Sequence[ObservedConfig]) -> Wiring:
     if not chargers:
         return wiring
     taken = {part: sum(one.rating for one in chargers if one.part == part) for part in ("", *_names(wiring))}
-    parts = tuple(replace(one, other=W(one.other + taken[one.name])) for one in wiring.parts)
-    return replace(wiring, other=W(wiring.other + taken[""]), parts=parts)
+    parts = tuple(
+        replace(one, other=W(one.other + taken[one.name]), balanced=W(one.balanced + taken[one.name]))
+        for one in wiring.parts
+    )
+    other, balanced = W(wiring.other + taken[""]), W(wiring.balanced + taken[""])
+    return replace(wiring, other=other, balanced=balanced, parts=parts)
 
 
 def _names(wiring: Wiring) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The whole snapshot: what the store holds, what stations say, what the chain says."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from evmesh.app.equipment_view import EquipmentView
@@ -16,7 +17,16 @@ from evmesh.services.directory import Directory, Operator
 from evmesh.services.transitions import Transitions
 from evmesh.store.chain import ChainJournal
 
+Json = dict[str, Any]
 ANCHORS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyReader:
+    """One money as the page shows it: the tabs of its escrow, and its token."""
+
+    tabs: TabReader
+    token: Token
 
 
 class SiteView:
@@ -34,8 +44,8 @@ class SiteView:
         metered: MeteredLoad,
         rpc: JsonRpc,
         operator: Operator,
-        escrow: TabReader,
-        token: Token,
+        own: MoneyReader,
+        flex: MoneyReader,
         journal: ChainJournal,
         observed: ObservedView,
         equipment: EquipmentView,
@@ -49,13 +59,13 @@ class SiteView:
         self._metered = metered
         self._rpc = rpc
         self._operator = operator
-        self._escrow = escrow
-        self._token = token
+        self._own = own
+        self._flex = flex
         self._journal = journal
         self._observed = observed
         self._equipment = equipment
 
-    async def snapshot(self) -> dict[str, Any]:
+    async def snapshot(self) -> Json:
         """Give everything."""
         now = self._clock.now()
         mined = await self._journal.newest("anchor", ANCHORS_SHOWN)
@@ -82,29 +92,45 @@ class SiteView:
                     "charge_tab": contracts.charge_tab.text,
                     "notary": contracts.notary.text,
                     "token": contracts.token.text,
+                    "flex_tab": contracts.flex_tab.text,
+                    "flex": contracts.flex.text,
                 },
             },
             "groups": groups,
             "sessions": sessions,
             "refusals": refusals,
-            "balances": await self._balances([one["payer"] for one in sessions]),
+            "balances": await self._balances(sessions),
             "anchors": anchors,
         }
 
-    async def _balances(self, payers: list[str]) -> dict[str, Any]:
+    async def _balances(self, sessions: list[Json]) -> Json:
+        """Give what is held, earned and paid out in each money; FLEX that was paid out is destroyed."""
         payee = self._operator.payee.address
-        newest_first = list(dict.fromkeys(payers))
-        tabs = await self._escrow.tabs(payee, [Address(payer) for payer in newest_first])
-        earned, paid_out = await self._escrow.account(payee)
+        own, (paid, drivers) = self._own, await self._tabs_of(self._own.tabs, sessions)
+        flex, (kept, holders) = self._flex, await self._tabs_of(self._flex.tabs, sessions)
         return {
             "operator": {
                 "address": payee.text,
-                "earned": str(earned - paid_out),
-                "paid_out": str(await self._token.balance(payee)),
+                "earned": str(paid[0] - paid[1]),
+                "paid_out": str(await own.token.balance(payee)),
             },
-            "escrow": str(await self._token.balance(self._escrow.contract)),
-            "drivers": [
-                {"payer": payer, "spent": str(tab.spent), "ceiling": str(tab.ceiling)}
-                for payer, tab in zip(newest_first, tabs, strict=True)
-            ],
+            "escrow": str(await own.token.balance(own.tabs.contract)),
+            "drivers": drivers,
+            "flex": {
+                "earned": str(kept[0] - kept[1]),
+                "paid_out": str(kept[1]),
+                "escrow": str(await flex.token.balance(flex.tabs.contract)),
+                "drivers": holders,
+            },
         }
+
+    async def _tabs_of(self, reader: TabReader, sessions: list[Json]) -> tuple[tuple[int, int], list[Json]]:
+        """Give what the operator earned and was paid in one money, and whose tabs it came from."""
+        payee, escrow = self._operator.payee.address, reader.contract.text
+        newest_first = list(dict.fromkeys(one["payer"] for one in sessions if one["escrow"] == escrow))
+        tabs = await reader.tabs(payee, [Address(payer) for payer in newest_first])
+        shown = [
+            {"payer": payer, "spent": str(tab.spent), "ceiling": str(tab.ceiling)}
+            for payer, tab in zip(newest_first, tabs, strict=True)
+        ]
+        return await reader.account(payee), shown

@@ -190,6 +190,8 @@ class Snapshots:
                 "charge_tab": contracts.charge_tab.text,
                 "notary": contracts.notary.text,
                 "token": contracts.token.text,
+                "flex_tab": contracts.flex_tab.text,
+                "flex": contracts.flex.text,
             },
             "now": instant(self._clock.now()),
             "time_zone": self._time_zone,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from evmesh.app.errors import exit_on_error
-from evmesh.domain.money import format_units
+from evmesh.domain.money import amount_words
 
 app = typer.Typer(
     name="station",
@@ -118,7 +118,7 @@ def _station_lines(found: Json) -> list[str]:
         + ("" if found["in_service"] else ", not in service"),
         f"owner     {found['owner']}",
         f"power     {found['rating_w'] / 1000:g} kW",
-        f"price     {format_units(found['price'])} per kWh",
+        f"price     {amount_words(found['price'], found['currency'])} per kWh",
         f"position  {found['latitude_udeg'] / 1e6:.6f}, {found['longitude_udeg'] / 1e6:.6f}",
         f"deposit   {found['deposit_address']}",
         f"API       {found['api'] or 'the owner names none'}",
@@ -134,9 +134,11 @@ def _station_lines(found: Json) -> list[str]:
 def _status_lines(found: Json) -> list[str]:
     if not found["published"]:
         return ["its owner has published nothing that this node still has"]
+    since = found["state_since"]
     facts = (
         ("state", found["state"]),
-        ("since", found["at"]),
+        ("as of", f"{found['at']}, the newest quarter-hour that its owner has published"),
+        ("so since", None if since == found["at"] else f"{since}, in every quarter-hour without a gap"),
         ("power", _with_unit(found["power_w"], "W")),
         ("limit", _with_unit(found["limit_w"], "W")),
         ("left", _with_unit(found["energy_left_wh"], "Wh")),

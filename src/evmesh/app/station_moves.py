@@ -13,8 +13,10 @@ from evmesh.app.asset_fetch import fetch_record
 from evmesh.app.asset_file import AssetSpec, keep_record
 from evmesh.app.asset_routes import status_json
 from evmesh.app.clock import WallClock
+from evmesh.app.instants import instant
 from evmesh.app.platform_channels import operator_identity
 from evmesh.app.run_file import RunFile
+from evmesh.domain.asset_status import unchanged_since
 from evmesh.domain.channel_announcement import Announcement
 from evmesh.domain.errors import (
     EvmeshError,
@@ -37,6 +39,7 @@ from evmesh.ledger.registry import AssetOwner, AssetRegistry
 from evmesh.ledger.relayer import Relayer, RelayerConfig, writer_lock
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import KeySigner
+from evmesh.ledger.token import Token
 from evmesh.store.chain import ChainJournal
 from evmesh.store.database import Database
 
@@ -59,6 +62,11 @@ class Network:
     def board(self) -> BoardReader:
         contracts = self.deployment.contracts
         return BoardReader(self.rpc, contracts.board, from_block=self.deployment.block)
+
+    @property
+    def token(self) -> Token:
+        contracts = self.deployment.contracts
+        return Token(self.rpc, contracts.token, contracts.chain_id)
 
     @property
     def status(self) -> StatusReader:
@@ -97,6 +105,7 @@ async def find(code: str, contracts: Path, rpc: str | None) -> Json:
             "in_service": facts.active,
             "rating_w": facts.rating,
             "price": facts.price,
+            "currency": await network.token.symbol(),
             "deposit_address": facts.deposit_address.text,
             "latitude_udeg": facts.latitude_udeg,
             "longitude_udeg": facts.longitude_udeg,
@@ -107,14 +116,18 @@ async def find(code: str, contracts: Path, rpc: str | None) -> Json:
 
 
 async def status(code: str, contracts: Path, rpc: str | None) -> Json:
-    """Read how a station was in the newest step that its owner has published."""
+    """Read how a station was in the newest step that its owner has published, and since which it was so."""
     async with open_network(contracts, rpc) as network:
         asset = counter_of(code)
         found = await network.registry.read(asset)
         if found is None:
             raise Refused("station.unknown", f"no asset has the code {code_of(asset)}", do="compare it")
         stored, _ = found
-        shown = status_json(await network.status.newest(stored.owner, asset))
+        records = await network.status.recent(stored.owner, asset)
+        shown = status_json(records[-1] if records else None)
+        since = unchanged_since(records)
+        if since is not None:
+            shown["state_since"] = instant(since)
         return {"code": code_of(asset), "asset": asset, "owner": stored.owner.text, **shown}
 
 

@@ -65,7 +65,7 @@ async def read_call(
     if receipt is None or call is None:
         return None
     moves = list[TabMove]()
-    for log in logs_in(receipt, chain.charge_tab):
+    for log in logs_in(receipt, chain.escrow):
         topics = log["topics"]
         if topics[:2] == [_CLAIMED, topic_of(payee)] or topics == [_CLOSED, topic_of(payee), topic_of(payer)]:
             moves += _moves_of(tab, log, call, text) or []
@@ -85,7 +85,7 @@ async def _spent_before(rpc: JsonRpc, tab: _Tab, move: TabMove, block: int) -> i
     if moved is None or [one.transaction for one in moved if one.total <= move.total] != [move.transaction]:
         return None
     asked = {
-        "to": chain.charge_tab.text,
+        "to": chain.escrow.text,
         "data": "0x" + encode_call("tab(address,address)", tab.payee, tab.payer).hex(),
     }
     try:
@@ -101,8 +101,8 @@ async def read_moves(
 ) -> tuple[TabMove, ...] | None:
     """Give the moves from block `since` on, oldest first; None where the node's logs do not show them."""
     tab = _Tab(chain, payee, payer, epoch)
-    claims = await logs_of(rpc, chain.charge_tab, since, [_CLAIMED, topic_of(payee)])
-    closes = await logs_of(rpc, chain.charge_tab, since, [_CLOSED, topic_of(payee), topic_of(payer)])
+    claims = await logs_of(rpc, chain.escrow, since, [_CLAIMED, topic_of(payee)])
+    closes = await logs_of(rpc, chain.escrow, since, [_CLOSED, topic_of(payee), topic_of(payer)])
     if claims is None or closes is None or len(claims) + len(closes) > _MOST_CALLS:
         return None
     logs = sorted(
@@ -126,7 +126,7 @@ def _moves_of(tab: _Tab, log: Json, call: Json, hash: str) -> list[TabMove] | No
 
     So it is where the claim went through another contract: any tab of this payee may have moved.
     """
-    direct = call.get("to") == tab.chain.charge_tab.text
+    direct = call.get("to") == tab.chain.escrow.text
     sent = data(call, "input") if direct else b""
     topics = log.get("topics")
     if not isinstance(topics, list) or not topics:
@@ -176,7 +176,7 @@ def _signed(tab: _Tab, row: list[int]) -> bool:
         owed = Refill(tab.payee, epoch, cumulative, row[3] & _MASK96, row[3] >> 96)
     signature = row[0].to_bytes(32, "big") + row[1].to_bytes(32, "big")
     try:
-        signer = EthereumSignatures().recover(digest(tab.chain.domain, owed, keccak256), signature)
+        signer = EthereumSignatures().recover(digest(tab.chain.money, owed, keccak256), signature)
     except EvmeshError:
         return False
     return signer == tab.payer

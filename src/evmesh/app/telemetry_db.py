@@ -17,7 +17,13 @@ def readings_at(url: str, *, must_exist: bool = False) -> Readings:
     if url.startswith(_SQLITE):
         path = Path(url.removeprefix(_SQLITE))
         if must_exist and not path.is_file():
-            raise _bad(f"there is no file {path}")
+            raise InvalidInput(
+                "telemetry.bad_database",
+                f"there is no file {path}",
+                do="run `evmesh up`, or `evmesh ingest --broker mqtt://HOST:PORT --db URL`, which fill one; "
+                "or name another with --db sqlite:///FILE or postgresql://USER@HOST/DATABASE",
+                path="db",
+            )
         return SqliteReadings(path)
     try:
         scheme = urlsplit(url).scheme

@@ -9,6 +9,7 @@ import typer
 from evmesh.app.files import read_input
 from evmesh.domain.canonical import refuse_deep_nesting
 from evmesh.domain.errors import EvmeshError, IntegrityFailure, InvalidInput, Refused
+from evmesh.domain.nouns import counted
 from evmesh.verify.report import Check, Report, Status, without_node
 
 _MOST_NAMES: Final = 8
@@ -53,7 +54,7 @@ def report_lines(report: Report) -> list[str]:
         elif check.what not in said:
             said.add(check.what)
             same = [one.name for one in report.checks if (one.status, one.what) == (check.status, check.what)]
-            name = ", ".join(same) if len(same) <= _MOST_NAMES else f"the other {len(same)} checks"
+            name = ", ".join(same) if len(same) <= _MOST_NAMES else f"the other {counted(len(same), 'check')}"
             lines.append(check_line(replace(check, name=name)))
     return lines
 
@@ -97,7 +98,7 @@ def unchecked(report: Report) -> EvmeshError | None:
         return None
     return Refused(
         "verify.not_checked",
-        f"{len(left)} checks could not be made: {', '.join(left)}",
+        f"{counted(len(left), 'check')} could not be made: {', '.join(left)}",
         do="give the files and the node that they need, as the lines above say",
     )
 
@@ -114,5 +115,5 @@ def _verdict(report: Report, what: str) -> str:
     if failed := report.failed():
         return f"this {what} is FALSE: {', '.join(check.name for check in failed)}"
     left = sum(check.status is Status.NOT_CHECKED for check in report.checks)
-    rest = f"; {left} checks could not be made" if left else ""
+    rest = f"; {counted(left, 'check')} could not be made" if left else ""
     return f"nothing in this {what} is false{rest}"

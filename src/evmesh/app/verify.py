@@ -13,6 +13,7 @@ import typer
 from evmesh.app.deposit_facts import read_return_facts
 from evmesh.app.errors import exit_on_error
 from evmesh.app.files import read_input, read_optional, require_one_stdin
+from evmesh.app.foreign_node import foreign_node
 from evmesh.app.receipt_facts import read_chain_facts, read_flex_facts, read_settlement_facts
 from evmesh.app.records import proof_facts, record_command, records_command
 from evmesh.app.verdict import Strict, read_document, report_lines, show, unchecked
@@ -36,7 +37,7 @@ from evmesh.verify.returns import verify_return
 
 app = typer.Typer(name="verify", help="Check what evmesh claims, without trusting it.", no_args_is_help=True)
 
-D = TypeVar("D")
+D = TypeVar("D", Receipt, Settlement, TransferReturn, Reward)
 F = TypeVar("F")
 _HEX_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){48,}")
 """A point of the smallest curve has 49 bytes, so that no name of a file is taken for a key."""
@@ -281,6 +282,9 @@ def _ask(
     except EvmeshError:
         return _Asked()  # the report says why it cannot be read
     try:
+        foreign = asyncio.run(foreign_node(url, document.chain))
+        if foreign is not None:
+            return _Asked(failure=foreign)
         return _Asked(asyncio.run(read(url, document)))
     except (Unavailable, ProtocolViolation) as failure:
         return _Asked(failure=failure)

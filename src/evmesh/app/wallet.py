@@ -13,9 +13,11 @@ from evmesh.app.wallet_close import close_command
 from evmesh.app.wallet_history_command import history_command
 from evmesh.app.wallet_home import By, WalletHome, password_from
 from evmesh.app.wallet_messages import messages_command
+from evmesh.app.wallet_money import FLEX
 from evmesh.app.wallet_options import (
     HOME,
     AsJson,
+    Flex,
     Home,
     Json,
     PasswordFile,
@@ -93,7 +95,11 @@ def show_command(wallet: Home = HOME, json_output: AsJson = False) -> None:
     with exit_on_error(json_output):
         home = WalletHome(wallet)
         known = {
-            payee.text: {"chain_id": trust.chain.chain_id, "charge_tab": trust.chain.charge_tab.text}
+            payee.text: {
+                "chain_id": trust.chain.chain_id,
+                "charge_tab": trust.chain.charge_tab.text,
+                "flex_tab": None if trust.flex is None else trust.flex.escrow.text,
+            }
             for payee, trust in home.operators().items()
         }
         account = home.address().text
@@ -102,29 +108,35 @@ def show_command(wallet: Home = HOME, json_output: AsJson = False) -> None:
             return
         typer.echo(f"account   {account}\nkeystore  {home.keystore}")
         for payee, chain in known.items():
-            typer.echo(f"operator  {payee} on chain {chain['chain_id']}")
+            flex = ", takes its FLEX 1:1" if chain["flex_tab"] else ""
+            typer.echo(f"operator  {payee} on chain {chain['chain_id']}{flex}")
 
 
 @app.command("balance")
 @looking
 def balance_command(purse: Purse) -> None:
     """Show what the wallet holds, and what is in its tab at an operator; needs no password."""
-    from evmesh.app.wallet_moves import holdings
+    from evmesh.app.wallet_moves import all_holdings
 
     account = purse.home.address()
 
     async def look(place: "Place") -> Json:
-        found = await holdings(place, account)
-        return {"address": account.text, "payee": place.payee.text, **found.to_json()}
+        found = await all_holdings(place, account)
+        return {"address": account.text, "payee": place.payee.text, **found}
 
     found = purse.at(look)
     tab = found["tab"]
     lines = [
-        f"in the wallet  {shown(found['tokens'])}",
-        f"in the tab     {shown(tab['left'])}   at {found['payee']}",
+        f"in the wallet  {shown(found['tokens'], found['currency'])}",
+        f"in the tab     {shown(tab['left'], found['currency'])}   at {found['payee']}",
+        *_leaving(tab, "evmesh wallet exit"),
     ]
-    if tab["exit_at"]:
-        lines.append(f"leaving        from {tab['exit_at']} on it can be had back with `evmesh wallet exit`")
+    if flex := found["flex"]:
+        lines += [
+            f"in the wallet  {shown(flex['tokens'], FLEX)}",
+            f"in the tab     {shown(flex['tab']['left'], FLEX)}   for charging, 1:1",
+            *_leaving(flex["tab"], "evmesh wallet exit --flex"),
+        ]
     purse.say(found, lines)
 
 
@@ -136,17 +148,16 @@ def deposit_command(
     by: Annotated[
         By, typer.Option(help="what is signed: an EIP-2612 permit or an EIP-3009 authorization")
     ] = By.PERMIT,
+    flex: Flex = False,
 ) -> None:
     """Put money into the tab at an operator, or more on top; the operator's relayer sends it, free of gas."""
     from evmesh.app.wallet_moves import deposit
 
     units = parse_amount(amount)
     signer = purse.unlock()
-    done = purse.at(lambda place: deposit(place, purse.home, signer, units, by))
-    purse.say(
-        done,
-        [f"deposited {shown(done['deposited'])}; {shown(done['in_tab'])} are in the tab", _hash(done)],
-    )
+    done = purse.at(lambda place: deposit(place, purse.home, signer, units, by), flex=flex)
+    given, held = (shown(done[name], done["currency"]) for name in ("deposited", "in_tab"))
+    purse.say(done, [f"deposited {given}; {held} are in the tab", _hash(done)])
 
 
 @app.command("transfer", context_settings=_AMOUNTS)
@@ -162,7 +173,7 @@ def transfer_command(
     units, receiver = parse_amount(amount), recipient(to)
     signer = purse.unlock()
     done = purse.at(lambda place: transfer(place, purse.home, signer, receiver, units))
-    purse.say(done, [f"sent {shown(done['sent'])} to {done['to']}", _hash(done)])
+    purse.say(done, [f"sent {shown(done['sent'], done['currency'])} to {done['to']}", _hash(done)])
 
 
 @app.command("exit")
@@ -175,6 +186,7 @@ def exit_command(
     sign_only: Annotated[
         bool, typer.Option("--sign-only", help="print the signed call, for anybody to send")
     ] = False,
+    flex: Flex = False,
 ) -> None:
     """Leave an operator's tab: the first call begins, one after the window has the rest paid back.
 
@@ -185,13 +197,14 @@ def exit_command(
 
     signer = purse.unlock()
     if sign_only:
-        call = purse.at(lambda place: signed_exit(place, signer))
+        call = purse.at(lambda place: signed_exit(place, signer), flex=flex)
+        call.pop("currency")
         typer.echo(json.dumps({"ok": True, **call} if purse.json_output else call))
         return
-    done = purse.at(lambda place: leave(place, purse.home, signer, own_gas=own_gas))
+    done = purse.at(lambda place: leave(place, purse.home, signer, own_gas=own_gas), flex=flex)
     words = _STEPS[done["step"]].format(**done)
     rest = str(done.get("returned") or done["left"])
-    purse.say(done, [words, f"the rest  {shown(rest)}", _hash(done)])
+    purse.say(done, [words, f"the rest  {shown(rest, done['currency'])}", _hash(done)])
 
 
 def _typed(name: str) -> str:
@@ -199,6 +212,13 @@ def _typed(name: str) -> str:
         return read_input(name, _MAX_WORDS).decode()
     except UnicodeDecodeError as error:
         raise InvalidInput("seed.malformed", "these are not the words of a seed: they are no text") from error
+
+
+def _leaving(tab: Json, command: str) -> list[str]:
+    """Say from when on the rest of a tab can be had back, where it is being left."""
+    if not tab["exit_at"]:
+        return []
+    return [f"leaving        from {tab['exit_at']} on it can be had back with `{command}`"]
 
 
 def _hash(done: Json) -> str:

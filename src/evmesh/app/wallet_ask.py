@@ -8,6 +8,7 @@ from typing import Any, Final
 from evmesh.app.operator_client import NoPromise, OperatorClient
 from evmesh.app.wallet_book import Charge
 from evmesh.app.wallet_chain_clock import chain_time
+from evmesh.app.wallet_money import Coin, named
 from evmesh.app.wallet_place import Place
 from evmesh.app.wallet_station import Station
 from evmesh.app.wallet_wish import Wish
@@ -19,7 +20,7 @@ from evmesh.domain.problem_shape import read_answer, read_problem
 from evmesh.domain.receipt_parts import pseudonym_of
 from evmesh.domain.schedule import Refusal
 from evmesh.domain.sessions import Way
-from evmesh.domain.typed_data import Domain, digest, hash_struct
+from evmesh.domain.typed_data import digest, hash_struct
 from evmesh.domain.units import Wh
 from evmesh.ledger.signatures import EthereumSignatures, KeySigner, keccak256
 from evmesh.verify.answer import verify_answer
@@ -49,7 +50,7 @@ class NoRoom:
     offers: tuple[Offer, ...]
 
 
-def new_charge(station: Station, wish: Wish, energy: Wh, departure: datetime) -> Charge:
+def new_charge(station: Station, wish: Wish, energy: Wh, departure: datetime, coin: Coin) -> Charge:
     """Draw up a charge that was not asked for yet. The most it may cost is its price, no more."""
     return Charge(
         begun=datetime.fromtimestamp(int(station.now.timestamp()), UTC),
@@ -69,6 +70,8 @@ def new_charge(station: Station, wish: Wish, energy: Wh, departure: datetime) ->
         nonce=secrets.token_hex(32),
         deadline=int((station.now + _REQUEST_VALID).timestamp()),
         zone=station.zone.key,
+        escrow=coin.escrow.text if coin.is_flex else "",
+        currency=coin.symbol,
     )
 
 
@@ -101,7 +104,7 @@ async def ask(place: Place, api: OperatorClient, signer: KeySigner, charge: Char
 
     Raises IntegrityFailure for an offer that is not what was asked for, or a refusal that proves nothing.
     """
-    domain = domain_of(place)
+    domain = place.coin.domain
     request = charge.request(signer.address)
     document = {
         "station": charge.code,
@@ -116,6 +119,7 @@ async def ask(place: Place, api: OperatorClient, signer: KeySigner, charge: Char
             "deadline": request.deadline,
         },
         "signature": "0x" + signer.sign(digest(domain, request, keccak256)).hex(),
+        **named(place.coin),
     }
     answer = await api.ask(document)
     if isinstance(answer, NoPromise):
@@ -137,11 +141,6 @@ def _require_way(way: Way, risk: object) -> None:
             "vouchers paid for",
             do="pay ahead, with --way prepaid; what is not charged stays yours",
         )
-
-
-def domain_of(place: Place) -> Domain:
-    """Give the EIP-712 domain of the operator's escrow."""
-    return Domain(place.trust.chain.chain_id, place.trust.chain.charge_tab)
 
 
 async def _refusal(api: OperatorClient, answer: NoPromise, row: str, energy: Wh) -> NoRoom:

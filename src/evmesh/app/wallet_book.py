@@ -19,7 +19,7 @@ import msgspec
 from evmesh.app.files import read_file
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import Address
-from evmesh.domain.money import Price
+from evmesh.domain.money import Price, amount_words
 from evmesh.domain.sessions import Way
 from evmesh.domain.signed_types import ChargeRequest
 from evmesh.domain.units import W, Wh
@@ -96,6 +96,10 @@ class Charge:
     """The signed terms of a transfer, as they were when it was sent."""
     zone: str = "UTC"
     """The time zone of the station's clock."""
+    escrow: str = ""
+    """What it is paid by, where that is not the escrow of the operator's own money."""
+    currency: str = ""
+    """What the money calls itself; empty where it has no name."""
 
     def request(self, payer: Address) -> ChargeRequest:
         """Give what is signed to ask for it."""
@@ -109,6 +113,10 @@ class Charge:
             nonce=bytes.fromhex(self.nonce),
             deadline=self.deadline,
         )
+
+    def money(self, units: int) -> str:
+        """Write an amount of what it is paid in."""
+        return amount_words(units, self.currency)
 
     def there(self, at: datetime) -> datetime:
         """Give an instant on the station's clock."""

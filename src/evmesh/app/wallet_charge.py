@@ -7,12 +7,13 @@ import typer
 
 from evmesh.app.errors import EXIT_INTERRUPTED
 from evmesh.app.wallet_home import By
-from evmesh.app.wallet_options import Json, Purse, shown, signing
+from evmesh.app.wallet_options import Flex, Json, Purse, shown, signing
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.sessions import Way
 
 if TYPE_CHECKING:
     from evmesh.app.wallet_pay import NoFit
+    from evmesh.app.wallet_place import Place
     from evmesh.app.wallet_talk import Talk
 
 
@@ -33,6 +34,7 @@ def pay_command(
     by: Annotated[
         By, typer.Option(help="how a deposit is signed: an EIP-2612 permit or an EIP-3009 authorization")
     ] = By.PERMIT,
+    flex: Flex = False,
     take: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="if it does not fit, take the N-th offer")
     ] = None,
@@ -46,18 +48,24 @@ def pay_command(
     was killed, is gone on with by the next call.
     """
     from evmesh.app.wallet_follow import Interrupted
-    from evmesh.app.wallet_pay import NoFit, Paying, PayOptions
+    from evmesh.app.wallet_pay import NoFit, Paying, PayOptions, place_to_pay
     from evmesh.app.wallet_talk import Talk
     from evmesh.app.wallet_wish import parse_wish
 
     goes_on = resume or stop
     _require_one(code, goes_on=goes_on)
+    _require_no_flex_transfer(way, flex=flex)
     wish = None if goes_on else parse_wish(energy, money, time, until, asap=asap, way=way)
     home, talk = purse.home, Talk(to_program=purse.json_output, yes=yes)
     signer = purse.unlock()
-    options = PayOptions(by=by, take=take, stop=stop)
+    options = PayOptions(by=by, take=take, stop=stop, flex=flex)
+
+    async def pay(place: "Place") -> Json:
+        there = await place_to_pay(place, home, flex=flex)
+        return await Paying(there, home, signer, talk, options).pay(code, wish)
+
     try:
-        done = purse.at(lambda place: Paying(place, home, signer, talk, options).pay(code, wish))
+        done = purse.at(pay)
     except NoFit as refused:
         _say_offers(refused, talk, purse.json_output)
         raise typer.Exit(refused.exit_code) from refused
@@ -67,7 +75,7 @@ def pay_command(
     purse.say(
         done,
         [
-            f"charged  {int(done['energy_wh']) / 1000:g} kWh for {shown(done['cost'])}",
+            f"charged  {int(done['energy_wh']) / 1000:g} kWh for {shown(done['cost'], done['currency'])}",
             f"receipt  {done['receipt']}",
         ],
     )
@@ -77,6 +85,16 @@ def _require_one(code: str | None, *, goes_on: bool) -> None:
     if code is None and not goes_on:
         raise InvalidInput(
             "wish.no_station", "no station is named", do="type the code that stands on it, or say --resume"
+        )
+
+
+def _require_no_flex_transfer(way: Way, *, flex: bool) -> None:
+    if flex and way is Way.TRANSFER:
+        raise InvalidInput(
+            "wish.no_flex_transfer",
+            "plain transfers are taken in the operator's own money only",
+            do="pay in FLEX with --way prepaid or --way streaming",
+            path="--flex",
         )
 
 

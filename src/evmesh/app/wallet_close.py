@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from evmesh.app.wallet_options import Purse, shown, signing
+from evmesh.app.wallet_options import Flex, Purse, shown, signing
 from evmesh.domain.money import parse_amount
 
 
@@ -17,6 +17,7 @@ def close_command(
             "--at", metavar="AMOUNT", help="end at this total, if you owe more than was claimed so far"
         ),
     ] = None,
+    flex: Flex = False,
 ) -> None:
     """End the tab at an operator by agreement: the rest is back at once, without the window of an exit.
 
@@ -26,11 +27,12 @@ def close_command(
 
     total = None if amount is None else parse_amount(amount, "--at")
     signer = purse.unlock()
-    done = purse.at(lambda place: close(place, signer, total))
+    done = purse.at(lambda place: close(place, signer, total), flex=flex)
+    at, back = (shown(done[name], done["currency"]) for name in ("amount", "returned"))
     purse.say(
         done,
         [
-            f"closed at {shown(done['amount'])}; {shown(done['returned'])} are back in the wallet",
+            f"closed at {at}; {back} are back in the wallet",
             f"transaction  {done['transaction']}",
         ],
     )

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from evmesh.app.operator_client import Json, OperatorClient
-from evmesh.app.wallet_ask import domain_of
 from evmesh.app.wallet_book import Charge, ChargeBook
 from evmesh.app.wallet_chain_clock import chain_time
 from evmesh.app.wallet_place import Place
@@ -17,7 +16,7 @@ from evmesh.app.wallet_secure import Securing
 from evmesh.app.wallet_talk import Talk
 from evmesh.domain.errors import EvmeshError, InvalidInput, ProtocolViolation, Refused, Unavailable
 from evmesh.domain.ids import SessionId
-from evmesh.domain.money import format_units, parse_units
+from evmesh.domain.money import parse_units
 from evmesh.domain.sessions import Way
 from evmesh.domain.signed_types import StopRequest
 from evmesh.domain.stream_guard import Distrust, Pay, StreamGuard
@@ -91,7 +90,7 @@ class Following:
             return
         now = int(datetime.fromisoformat(str((await self._api.station(charge.code))["now"])).timestamp())
         word = StopRequest(SessionId.parse(charge.session).to_bytes32(), now)
-        signature = self._signer.sign(digest(domain_of(self._place), word, keccak256))
+        signature = self._signer.sign(digest(self._place.coin.domain, word, keccak256))
         await self._api.stop(charge.session, {"at": now, "signature": "0x" + signature.hex()})
 
     async def _show(self, charge: Charge, interrupted: asyncio.Event) -> None:
@@ -219,7 +218,7 @@ def _line(charge: Charge, session: Json, now: datetime) -> str:
     reason = printable(str(session.get("reason", "")), 40).replace("_", " ")
     return (
         f"{charge.there(now):%H:%M}  {charge.state:<10} {power / 1000:5.2f} kW  "
-        f"{charge.delivered / 1000:7.3f} kWh  {format_units(charge.cost):>9}  {done}  {reason}"
+        f"{charge.delivered / 1000:7.3f} kWh  {charge.money(charge.cost):>9}  {done}  {reason}"
     )
 
 

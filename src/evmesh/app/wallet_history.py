@@ -5,10 +5,10 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
 from evmesh.app.node_reads import data, logs_of, quantity, time_of, topic_of
+from evmesh.app.wallet_money import Coin
 from evmesh.app.wallet_options import Json, shown
 from evmesh.app.wallet_place import Place
 from evmesh.domain.ids import Address
-from evmesh.domain.receipt_parts import ChainRef
 from evmesh.ledger.abi import decode_values, event_topic
 
 _EVENTS: Final[dict[str, tuple[str, int]]] = {
@@ -29,6 +29,7 @@ class Move:
     block: int
     kind: str
     amount: int
+    currency: str
     counterparty: str
     transaction: str
 
@@ -38,6 +39,7 @@ class Move:
             "block": self.block,
             "kind": self.kind,
             "amount": str(self.amount),
+            "currency": self.currency,
             "with": self.counterparty,
             "transaction": self.transaction,
         }
@@ -46,52 +48,65 @@ class Move:
         """Say it to a person, on a clock of that zone."""
         when = "unknown time" if self.at is None else f"{self.at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
         who = "newly minted" if int(self.counterparty, 16) == 0 else self.counterparty
-        return f"{when:<20}  {self.kind:<9} {shown(str(self.amount)):>12}  {who}"
+        return f"{when:<20}  {self.kind:<9} {shown(str(self.amount), self.currency):>18}  {who}"
 
 
 async def read_moves_of(place: Place, account: Address) -> list[Move] | None:
-    """Give what moved in and out of an account and its tabs, oldest first; None where logs are not kept."""
-    chain, me = place.trust.chain, topic_of(account)
+    """Give what moved in and out of an account and its tabs, oldest first; None where logs are not kept.
+
+    Of an operator that names FLEX, that as well.
+    """
+    found = dict[tuple[int, int], tuple[Coin, Json]]()
+    for coin in [place.coin] if place.trust.flex is None else [place.coin, (await place.in_flex()).coin]:
+        logs = await _logs(place, coin, account)
+        if logs is None:
+            return None
+        found |= {(quantity(log, "blockNumber"), quantity(log, "logIndex")): (coin, log) for log in logs}
+    times = dict[int, int | None]()
+    moves = []
+    for (block, _), (coin, log) in sorted(found.items(), key=lambda one: one[0]):
+        if block not in times:
+            times[block] = await time_of(place.rpc, block)
+        move = _move(coin, account, log, block, times[block])
+        if move is not None:
+            moves.append(move)
+    return moves
+
+
+async def _logs(place: Place, coin: Coin, account: Address) -> list[Json] | None:
+    me = topic_of(account)
     asked: list[tuple[Address, list[Any]]] = [
-        (chain.charge_tab, [list(_EVENTS), [], me]),
-        (chain.token, [_TRANSFER, me]),
-        (chain.token, [_TRANSFER, [], me]),
+        (coin.escrow, [list(_EVENTS), [], me]),
+        (coin.token, [_TRANSFER, me]),
+        (coin.token, [_TRANSFER, [], me]),
     ]
-    found = dict[tuple[int, int], Json]()
+    found = list[Json]()
     for contract, topics in asked:
         logs = await logs_of(place.rpc, contract, 0, _any(topics))
         if logs is None:
             return None
-        found |= {(quantity(log, "blockNumber"), quantity(log, "logIndex")): log for log in logs}
-    times = dict[int, int | None]()
-    moves = []
-    for (block, _), log in sorted(found.items()):
-        if block not in times:
-            times[block] = await time_of(place.rpc, block)
-        move = _move(chain, account, log, block, times[block])
-        if move is not None:
-            moves.append(move)
-    return moves
+        found += logs
+    return found
 
 
 def _any(topics: list[Any]) -> list[Any]:
     return [None if topic == [] else topic for topic in topics]
 
 
-def _move(chain: ChainRef, account: Address, log: Json, block: int, unix: int | None) -> Move | None:
+def _move(coin: Coin, account: Address, log: Json, block: int, unix: int | None) -> Move | None:
     at = None if unix is None else datetime.fromtimestamp(unix, UTC)
     transaction, topics = "0x" + data(log, "transactionHash").hex(), log["topics"]
     if topics[0] == _TRANSFER:
         sender, receiver = _address(topics[1]), _address(topics[2])
-        if chain.charge_tab in (sender, receiver):
+        if coin.escrow in (sender, receiver):
             return None  # the tab's own log tells it
         [amount] = decode_values(("uint256",), data(log, "data"))
         kind, other = ("received", sender) if receiver == account else ("sent", receiver)
-        return Move(at, block, kind, amount, other.text, transaction)
+        return Move(at, block, kind, amount, coin.symbol, other.text, transaction)
     kind, words = _EVENTS[topics[0]]
     values = decode_values(("uint256",) * words, data(log, "data"))
     amount = {"deposit": values[1], "close": values[-1], "exit": 0}[kind]
-    return Move(at, block, kind, amount, _address(topics[1]).text, transaction)
+    return Move(at, block, kind, amount, coin.symbol, _address(topics[1]).text, transaction)
 
 
 def _address(topic: str) -> Address:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from evmesh.app.wallet_options import Json, Purse, looking
-from evmesh.domain.money import format_units
 from evmesh.domain.station_code import spaced
 
 if TYPE_CHECKING:
@@ -54,5 +53,5 @@ def _charge_line(charge: "Charge") -> str:
     how = charge.note or charge.state or charge.stage.value
     return (
         f"{charge.there(charge.begun):%Y-%m-%d %H:%M %Z}  {spaced(charge.code)}  "
-        f"{charge.delivered / 1000:8.3f} kWh  {format_units(charge.cost):>9}  {charge.way.value:<9}  {how}"
+        f"{charge.delivered / 1000:8.3f} kWh  {charge.money(charge.cost):>16}  {charge.way.value:<9}  {how}"
     )

@@ -10,7 +10,7 @@ from evmesh.app.wallet_home import WalletHome
 from evmesh.app.wallet_options import Json, Purse, signing
 from evmesh.domain.errors import InvalidInput, Refused
 from evmesh.domain.ids import SessionId
-from evmesh.domain.money import format_units
+from evmesh.domain.money import amount_words
 
 if TYPE_CHECKING:
     from evmesh.app.channel_reader import Ended, Message
@@ -49,14 +49,16 @@ async def _read(
     json_output: bool,
 ) -> Json:
     from evmesh.app.channel_reader import OperatorAt, read_messages
-    from evmesh.app.wallet_ask import domain_of
+    from evmesh.app.wallet_book import ChargeBook
     from evmesh.app.wallet_chain_clock import chain_clock
 
     if place.api is None:
         raise InvalidInput(
             "wallet.no_operator", "no operator is named", do="name its platform with --operator URL"
         )
-    at = OperatorAt(place.api.url, domain_of(place))
+    at = OperatorAt(place.api.url, place.trust.chain.domain)
+    mine = (one for one in ChargeBook(home.directory).charges() if one.session == session.text)
+    currency = next((one.currency for one in mine), place.coin.symbol)
     clock = await chain_clock(place.rpc)
     heard: list[Json] = []
     ended = False
@@ -69,7 +71,7 @@ async def _read(
                 continue
             heard.append(shown)
             if not json_output:
-                typer.echo(_line(shown))
+                typer.echo(_line(shown, currency))
     if not heard and not json_output:
         typer.echo("nothing new")
     return {"session": session.text, "messages": heard, "ended": ended}
@@ -107,10 +109,10 @@ def _shown(one: "Message | Ended") -> dict[str, Any] | None:
     }
 
 
-def _line(shown: Json) -> str:
+def _line(shown: Json, currency: str) -> str:
     charge = "" if shown["soc_percent"] is None else f"  {shown['soc_percent']} %"
     return (
         f"{shown['at']}  {shown['state']:<10} {shown['power_w'] / 1000:5.2f} kW  "
-        f"{shown['energy_wh'] / 1000:7.3f} kWh{charge}  {format_units(int(shown['cost']))}  "
+        f"{shown['energy_wh'] / 1000:7.3f} kWh{charge}  {amount_words(int(shown['cost']), currency)}  "
         f"{shown['reason'].replace('_', ' ')}"
     )

@@ -33,17 +33,15 @@ _LOOK_EVERY_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What an account has at one operator, in token units; `native_wei` pays for gas."""
+    """What an account has of one money, at one operator."""
 
     tokens: int
-    native_wei: int
     tab: Tab
 
     def to_json(self) -> Json:
         left = self.tab.ceiling - self.tab.spent
         return {
             "tokens": str(self.tokens),
-            "native_wei": str(self.native_wei),
             "tab": {
                 "deposited": str(self.tab.ceiling),
                 "spent": str(self.tab.spent),
@@ -54,13 +52,22 @@ class Holdings:
 
 
 async def holdings(place: Place, account: Address) -> Holdings:
-    """Read what an account has, from the node alone."""
-    chain = place.trust.chain
+    """Read what an account has of the place's money, from the node alone."""
+    coin = place.coin
     return Holdings(
-        tokens=await Token(place.rpc, chain.token, chain.chain_id).balance(account),
-        native_wei=int(await place.rpc.call("eth_getBalance", account.text, "latest"), 16),
-        tab=await TabReader(place.rpc, chain.charge_tab).tab(place.payee, account),
+        tokens=await Token(place.rpc, coin.token, coin.chain.chain_id).balance(account),
+        tab=await TabReader(place.rpc, coin.escrow).tab(place.payee, account),
     )
+
+
+async def all_holdings(place: Place, account: Address) -> Json:
+    """Read what an account has at an operator, in both its moneys; `native_wei` pays for gas."""
+    flex = None if place.trust.flex is None else await holdings(await place.in_flex(), account)
+    return {
+        **(await holdings(place, account)).to_json(),
+        "native_wei": str(int(await place.rpc.call("eth_getBalance", account.text, "latest"), 16)),
+        "flex": None if flex is None else flex.to_json(),
+    }
 
 
 async def deposit(place: Place, home: WalletHome, signer: KeySigner, units: int, by: By) -> Json:
@@ -69,21 +76,20 @@ async def deposit(place: Place, home: WalletHome, signer: KeySigner, units: int,
         raise InvalidInput(
             "wallet.no_operator", "no relayer is named", do="name the operator's platform with --operator URL"
         )
-    wallet = LocalWallet(signer, place.rpc, place.trust.chain)
-    tabs = TabReader(place.rpc, place.trust.chain.charge_tab)
+    wallet, tabs = wallet_at(place, signer), TabReader(place.rpc, place.coin.escrow)
     before = await tabs.tab(place.payee, signer.address)
     deadline = await place.rpc.block_time() + SIGNED_FOR_S
     home.remember(place.trust)  # before money moves: the way out must be known
     if by is By.AUTHORIZATION:
         paid = await wallet.authorized_deposit(place.payee, units, deadline, secrets.token_bytes(32))
-        sent = await place.api.deposit_authorized(paid)
+        sent = await place.api.deposit_authorized(paid, place.coin)
     else:
         order = await wallet.deposit_order(place.payee, before.ceiling + units, deadline)
         if order is None:
             raise Refused(
                 "tab.changed", "the tab was filled meanwhile", do="look with `evmesh wallet balance`"
             )
-        sent = await place.api.deposit(order)
+        sent = await place.api.deposit(order, place.coin)
     tab = await _seen(tabs, place.payee, signer.address, lambda tab: tab.ceiling >= before.ceiling + units)
     return {"deposited": str(units), "in_tab": str(tab.ceiling - tab.spent), "transaction": sent}
 
@@ -91,9 +97,11 @@ async def deposit(place: Place, home: WalletHome, signer: KeySigner, units: int,
 async def transfer(place: Place, home: WalletHome, signer: KeySigner, to: Address, units: int) -> Json:
     """Send tokens with the wallet's own gas; journaled before it is sent."""
     chain = place.trust.chain
-    if to in (chain.token, chain.charge_tab, chain.registry, chain.notary):
+    flex = place.trust.flex
+    own = (chain.token, chain.charge_tab, chain.registry, chain.notary)
+    if to in own or (flex is not None and to in (flex.escrow, flex.token)):
         raise Refused("wallet.to_contract", "what is sent to this contract is lost", do="check the address")
-    await LocalWallet(signer, place.rpc, chain).require_balance(units)
+    await wallet_at(place, signer).require_balance(units)
     data = encode_call("transfer(address,uint256)", to, units)
     async with own_gas(place, home, signer) as account:
         mined = await account.submit(f"transfer:{secrets.token_hex(16)}", chain.token, data)
@@ -102,8 +110,8 @@ async def transfer(place: Place, home: WalletHome, signer: KeySigner, to: Addres
 
 async def leave(place: Place, home: WalletHome, signer: KeySigner, *, own_gas: bool) -> Json:
     """Take the next step out of a tab: begin, wait for the window's end, or finish."""
-    chain, payer = place.trust.chain, signer.address
-    tabs = TabReader(place.rpc, chain.charge_tab)
+    payer, escrow = signer.address, place.coin.escrow
+    tabs = TabReader(place.rpc, escrow)
     tab = await tabs.tab(place.payee, payer)
     if not tab.ceiling:
         raise Refused("tab.nothing_to_leave", "there is no money in this tab")
@@ -111,19 +119,19 @@ async def leave(place: Place, home: WalletHome, signer: KeySigner, *, own_gas: b
     if tab.exit_at and not await _window_is_over(place, payer):
         return {"step": "waiting", "until": _instant(tab.exit_at), **left}
     if not tab.exit_at:
-        signature = LocalWallet(signer, place.rpc, chain).sign_exit(place.payee, tab.epoch)
+        signature = wallet_at(place, signer).sign_exit(place.payee, tab.epoch)
         data = exit_call(place.payee, payer, tab.epoch, signature)
         if own_gas or place.api is None:
-            sent = await _sent(place, home, signer, f"exit:{place.payee}:{tab.epoch}", data)
+            sent = await _sent(place, home, signer, f"exit:{_tab_key(place)}:{tab.epoch}", data)
         else:
-            sent = await place.api.begin_exit(payer, place.payee, tab.epoch, signature)
+            sent = await place.api.begin_exit(payer, place.payee, tab.epoch, signature, place.coin)
         begun = await _seen(tabs, place.payee, payer, lambda now: now.exit_at > 0 or now.epoch > tab.epoch)
         return {"step": "begun", "until": _instant(begun.exit_at), **left, "transaction": sent}
     if own_gas or place.api is None:
         data = finish_call(place.payee, payer)
-        sent = await _sent(place, home, signer, f"finish:{place.payee}:{tab.epoch}", data)
+        sent = await _sent(place, home, signer, f"finish:{_tab_key(place)}:{tab.epoch}", data)
     else:
-        sent = await place.api.finish_exit(payer, place.payee)
+        sent = await place.api.finish_exit(payer, place.payee, place.coin)
     await _seen(tabs, place.payee, payer, lambda now: now.epoch > tab.epoch)
     return {"step": "finished", "returned": left["left"], "transaction": sent}
 
@@ -137,8 +145,8 @@ async def close(place: Place, signer: KeySigner, total: int | None) -> Json:
         raise InvalidInput(
             "wallet.no_operator", "no operator is named", do="name its platform with --operator URL"
         )
-    wallet, payer = LocalWallet(signer, place.rpc, place.trust.chain), signer.address
-    tabs = TabReader(place.rpc, place.trust.chain.charge_tab)
+    wallet, payer = wallet_at(place, signer), signer.address
+    tabs = TabReader(place.rpc, place.coin.escrow)
     tab = await tabs.tab(place.payee, payer)
     if not tab.ceiling:
         raise refused_by_contract("tab: nothing to close")
@@ -149,18 +157,18 @@ async def close(place: Place, signer: KeySigner, total: int | None) -> Json:
         raise refused_by_contract("tab: final total above ceiling")
     agreed = None if amount == tab.spent else wallet.sign_voucher(place.payee, tab.epoch, amount)
     leaving = wallet.sign_exit(place.payee, tab.epoch)
-    sent = await place.api.close(payer, place.payee, tab.epoch, amount, leaving, agreed)
+    sent = await place.api.close(payer, place.payee, tab.epoch, amount, leaving, agreed, place.coin)
     await _seen(tabs, place.payee, payer, lambda now: now.epoch > tab.epoch)
     return {"amount": str(amount), "returned": str(tab.ceiling - amount), "transaction": sent}
 
 
 async def signed_exit(place: Place, signer: KeySigner) -> Json:
     """Give the call that begins to leave, for anybody to send: it costs them gas and gives them nothing."""
-    chain = place.trust.chain
-    tab = await TabReader(place.rpc, chain.charge_tab).tab(place.payee, signer.address)
-    signature = LocalWallet(signer, place.rpc, chain).sign_exit(place.payee, tab.epoch)
+    coin = place.coin
+    tab = await TabReader(place.rpc, coin.escrow).tab(place.payee, signer.address)
+    signature = wallet_at(place, signer).sign_exit(place.payee, tab.epoch)
     data = exit_call(place.payee, signer.address, tab.epoch, signature)
-    return {"chain_id": chain.chain_id, "to": chain.charge_tab.text, "data": "0x" + data.hex()}
+    return {"chain_id": coin.chain.chain_id, "to": coin.escrow.text, "data": "0x" + data.hex()}
 
 
 def recipient(text: str) -> Address:
@@ -185,9 +193,19 @@ def recipient(text: str) -> Address:
     return address
 
 
+def wallet_at(place: Place, signer: KeySigner) -> LocalWallet:
+    """Give the wallet's hand in the place's money."""
+    return LocalWallet(signer, place.rpc, place.coin.chain, place.coin.symbol)
+
+
+def _tab_key(place: Place) -> str:
+    """Name a tab in the journal of what was sent with own gas."""
+    return f"{place.payee}:{place.coin.escrow}" if place.coin.is_flex else place.payee.text
+
+
 async def _sent(place: Place, home: WalletHome, signer: KeySigner, key: str, data: bytes) -> str:
     async with own_gas(place, home, signer) as account:
-        return (await account.submit(key, place.trust.chain.charge_tab, data)).tx_hash
+        return (await account.submit(key, place.coin.escrow, data)).tx_hash
 
 
 async def _window_is_over(place: Place, payer: Address) -> bool:
@@ -196,7 +214,7 @@ async def _window_is_over(place: Place, payer: Address) -> bool:
     An estimate without a price runs in the next block, and needs no balance.
     """
     data = "0x" + finish_call(place.payee, payer).hex()
-    call = {"from": payer.text, "to": place.trust.chain.charge_tab.text, "data": data}
+    call = {"from": payer.text, "to": place.coin.escrow.text, "data": data}
     try:
         await place.rpc.call("eth_estimateGas", call)
     except Refused as refused:

@@ -14,7 +14,7 @@ import typer
 from evmesh.app.errors import exit_on_error
 from evmesh.app.wallet_home import WalletHome, password_from
 from evmesh.domain.ids import Address
-from evmesh.domain.money import format_units
+from evmesh.domain.money import amount_words
 
 if TYPE_CHECKING:
     from evmesh.app.wallet_place import Place, Where
@@ -49,6 +49,9 @@ Payee = Annotated[
 DataDir = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="a platform that runs on this machine, for both")
 ]
+Flex = Annotated[
+    bool, typer.Option("--flex", help="in FLEX of this operator, which it takes 1:1 for its own money")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout, failures too")]
 
 
@@ -66,13 +69,17 @@ class Purse:
         self.home.address()  # nobody is asked for the password of a wallet that is not there
         return self.home.unlock(password_from(self.password_file))
 
-    def at(self, work: "Callable[[Place], Awaitable[Json]]") -> Json:
-        """Open the operator's place, checked, and give what is found or done there."""
+    def at(self, work: "Callable[[Place], Awaitable[Json]]", *, flex: bool = False) -> Json:
+        """Open the operator's place, checked, and give what is found or done there, and in which money.
+
+        With `flex` the operator's FLEX is spoken of.
+        """
         from evmesh.app.wallet_place import open_place
 
         async def opened() -> Json:
             async with open_place(self.home, self.where) as place:
-                return await work(place)
+                there = await place.in_flex() if flex else place
+                return {"currency": there.coin.symbol, **await work(there)}
 
         return asyncio.run(opened())
 
@@ -141,6 +148,6 @@ def say(report: Json, json_output: bool, lines: Sequence[str]) -> None:
         typer.echo(line)
 
 
-def shown(units: str) -> str:
+def shown(units: str, currency: str = "") -> str:
     """Write units, as documents carry them, for a person."""
-    return format_units(int(units))
+    return amount_words(int(units), currency)

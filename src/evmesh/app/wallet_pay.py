@@ -22,9 +22,9 @@ from evmesh.app.wallet_secure import Securing
 from evmesh.app.wallet_station import Station, find_station
 from evmesh.app.wallet_talk import Talk
 from evmesh.app.wallet_transfer import Transferring
-from evmesh.app.wallet_wish import Wish, price_words, time_words
+from evmesh.app.wallet_wish import Wish, time_words
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
-from evmesh.domain.money import format_units
+from evmesh.domain.ids import Address
 from evmesh.domain.sessions import Way
 from evmesh.domain.station_code import code_of, counter_of, spaced
 from evmesh.domain.stream_guard import StreamGuard
@@ -43,6 +43,8 @@ class PayOptions:
     take: int | None = None
     stop: bool = False
     """Say stop to the open charge."""
+    flex: bool = False
+    """Pay in FLEX of the operator."""
 
 
 class Paying:
@@ -75,6 +77,7 @@ class Paying:
         """
         with self._book.writing():
             charge = self._book.open_charge()
+            self._require_same_money(charge)
             if charge is not None and code is not None and code_of(counter_of(code)) != charge.code:
                 raise Refused(
                     "wallet.charge_open",
@@ -89,13 +92,25 @@ class Paying:
                 self._talk.say(f"going on with the charge at {spaced(charge.code)} ({charge.stage.value})")
             return await self._go_on(charge)
 
+    def _require_same_money(self, charge: Charge | None) -> None:
+        """Raise Refused where the place is not that of the money to pay in."""
+        coin = self._place.coin
+        if charge is None and self._options.flex != coin.is_flex:
+            raise Refused("wallet.charge_changed", "the open charge has ended meanwhile", do="try again")
+        if charge is not None and charge.escrow != (coin.escrow.text if coin.is_flex else ""):
+            raise Refused(
+                "wallet.other_money",
+                "the open charge is paid in another money than the operator names now",
+                do="ask the operator; what the tab holds comes back by `evmesh wallet exit`",
+            )
+
     async def _begin(self, code: str, wish: Wish) -> Charge:
         """Show what is to be signed, have it confirmed, and ask."""
         station = await find_station(self._place, code)
         await require_same_time(self._place, station.now, self._clock.now())
         energy = wish.energy_at(station.price, station.rating)
         departure = wish.departure(station.now, energy, station.rating, station.zone)
-        charge = new_charge(station, wish, energy, departure)
+        charge = new_charge(station, wish, energy, departure, self._place.coin)
         if wish.way is Way.TRANSFER:
             await self._transferring.price(charge)
             self._show(station, charge)
@@ -109,7 +124,7 @@ class Paying:
             offer = self._chosen(refused, wish, departure, station)
             if offer is None or asks == _MOST_ASKS:
                 raise NoFit(refused, station.zone)
-            charge = new_charge(station, wish, offer.energy, offer.departure)
+            charge = new_charge(station, wish, offer.energy, offer.departure, self._place.coin)
             await self._confirm(station, charge)
             refused, asks = await self._ask(charge), asks + 1
         return charge
@@ -119,7 +134,7 @@ class Paying:
         self._show(station, charge)
         missing = await self._securing.require_enough(charge)
         if missing:
-            self._talk.say(f"deposit    {format_units(missing)} now; what is not charged stays yours")
+            self._talk.say(f"deposit    {charge.money(missing)} now; what is not charged stays yours")
         self._have_confirmed()
         await renew(self._place, self._api, charge, self._clock.now())
 
@@ -127,10 +142,11 @@ class Paying:
         """Say place, price, worst case and risk, whether or not the wallet can pay it."""
         self._talk.say(
             *station.lines(),
-            f"price      {price_words(charge.price_of())}",
+            f"price      {charge.money(charge.price)} per kWh",
             f"asked for  {charge.energy / 1000:g} kWh {_when(station, charge)}",
-            f"worst case {format_units(charge.max_cost)}",
+            f"worst case {charge.money(charge.max_cost)}",
             *worst_case(charge),
+            *(["paid in    FLEX, which this operator takes 1:1"] if self._place.coin.is_flex else []),
         )
 
     def _have_confirmed(self) -> None:
@@ -231,6 +247,14 @@ class Paying:
         self._book.save(charge)
 
 
+async def place_to_pay(place: Place, home: WalletHome, *, flex: bool) -> Place:
+    """Give the place in the money of the charge that is open, else in the one that is wanted."""
+    charge = ChargeBook(home.directory).open_charge()
+    if charge is None:
+        return await place.in_flex() if flex else place
+    return await place.paying_by(Address.parse(charge.escrow)) if charge.escrow else place
+
+
 class NoFit(Refused):
     """The energy does not fit; the proof was checked, and these are the offers."""
 
@@ -274,6 +298,7 @@ def report_of(charge: Charge) -> Json:
         "asked_wh": charge.energy,
         "energy_wh": Wh(charge.delivered),
         "cost": str(charge.cost),
+        "currency": charge.currency,
         "budget": str(charge.budget or charge.max_cost),
         "signed": str(max(0, charge.signed - charge.base)),
         "note": charge.note or None,

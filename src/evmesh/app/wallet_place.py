@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from evmesh.app.operator_client import OperatorClient
 from evmesh.app.run_file import RunFile
 from evmesh.app.wallet_home import WalletHome
+from evmesh.app.wallet_money import Coin, flex_coin, own_coin
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.ids import Address
 from evmesh.domain.trust import Trust
 from evmesh.ledger.abi import artifact, decode_values, encode_call
+from evmesh.ledger.flex import FlexReader
 from evmesh.ledger.networks import Network, network_of
 from evmesh.ledger.rpc import JsonRpc
 
@@ -35,6 +38,33 @@ class Place:
     payee: Address
     network: Network
     api: OperatorClient | None
+    coin: Coin
+    """The money that is spoken of."""
+
+    async def in_flex(self) -> Self:
+        """Give the same place, where the operator's FLEX is spoken of; checked as its own money was.
+
+        Raises Refused `wallet.no_flex` where the operator names none, IntegrityFailure
+        `wallet.foreign_escrow` where that is not an escrow of evmesh for FLEX that this operator issued.
+        """
+        flex = self.trust.flex
+        if flex is None:
+            raise Refused(
+                "wallet.no_flex", "this operator names no FLEX to pay with", do="pay in its own money"
+            )
+        issuer = await _issuer(self.rpc, flex.token)
+        if issuer != self.payee:
+            raise IntegrityFailure(
+                "wallet.foreign_escrow",
+                f"the token {flex.token} is not FLEX of {self.payee}",
+                do="send no money there; ask the operator, or name another node with --rpc",
+            )
+        await _require_escrow(self.rpc, flex.escrow, flex.token)
+        return replace(self, coin=flex_coin(self.trust.chain, flex))
+
+    async def paying_by(self, escrow: Address) -> Self:
+        """Give the same place, where the money in an escrow is spoken of: its own or FLEX."""
+        return self if escrow == self.trust.chain.charge_tab else await self.in_flex()
 
 
 @asynccontextmanager
@@ -59,7 +89,7 @@ async def open_place(home: WalletHome, where: Where) -> AsyncIterator[Place]:
             raise InvalidInput("chain.no_node", "no node of the chain is named", do="name one with --rpc URL")
         rpc = await stack.enter_async_context(JsonRpc(node))
         await _check(rpc, trust)
-        yield Place(rpc, trust, payee, network, api)
+        yield Place(rpc, trust, payee, network, api, await own_coin(rpc, trust.chain))
 
 
 def _chosen(known: dict[Address, Trust], payee: Address | None) -> tuple[Address, Trust]:
@@ -90,13 +120,25 @@ async def _check(rpc: JsonRpc, trust: Trust) -> None:
             f"the node serves chain {served}, and the operator's contracts are on {chain.chain_id}",
             do="connect to the right node with --rpc",
         )
-    code = await rpc.call("eth_getCode", chain.charge_tab.text, "latest")
+    await _require_escrow(rpc, chain.charge_tab, chain.token)
+
+
+async def _require_escrow(rpc: JsonRpc, escrow: Address, token: Address) -> None:
+    code = await rpc.call("eth_getCode", escrow.text, "latest")
     if code.startswith(artifact("ChargeTab")["bytecode_runtime"]):
-        [token] = decode_values(("address",), await rpc.read(chain.charge_tab, encode_call("token()")))
-        if token == chain.token:
+        [held] = decode_values(("address",), await rpc.read(escrow, encode_call("token()")))
+        if held == token:
             return
     raise IntegrityFailure(
         "wallet.foreign_escrow",
-        f"{chain.charge_tab} is not an escrow of evmesh for the token {chain.token}",
+        f"{escrow} is not an escrow of evmesh for the token {token}",
         do="send no money there; ask the operator, or name another node with --rpc",
     )
+
+
+async def _issuer(rpc: JsonRpc, token: Address) -> Address | None:
+    """Give whose promise a FLEX is, by our own code; None where the token is something else."""
+    code = await rpc.call("eth_getCode", token.text, "latest")
+    if not code.startswith(artifact("FlexToken")["bytecode_runtime"]):
+        return None
+    return await FlexReader(rpc, token).issuer()

@@ -50,7 +50,7 @@ async def keep_receipt(
         receipt = Receipt.parse(raw)
     except EvmeshError as error:
         raise IntegrityFailure("receipt.false", f"{path} is no receipt: {error.what}") from error
-    _require_ours(receipt, charge, payer)
+    _require_ours(place, receipt, charge, payer)
     facts = await read_chain_facts(place.rpc.url, receipt)
     report = verify_receipt(raw, EthereumSignatures(), place.trust, None, facts)
     if not report.ok:
@@ -71,7 +71,7 @@ async def keep_settlement(api: OperatorClient, directory: Path, charge: Charge) 
     return _write(directory / "receipts" / f"{charge.session}.settlement.json", raw)
 
 
-def _require_ours(receipt: Receipt, charge: Charge, payer: Address) -> None:
+def _require_ours(place: Place, receipt: Receipt, charge: Charge, payer: Address) -> None:
     """Hold the bill against what this device knows: it signed the request, and no more than its vouchers."""
     highest = max((voucher.cumulative for voucher in receipt.vouchers), default=0)
     signed = charge.way is not Way.TRANSFER  # a transfer says by itself what it is for
@@ -81,6 +81,7 @@ def _require_ours(receipt: Receipt, charge: Charge, payer: Address) -> None:
         ("request", not signed or receipt.request == charge.request(payer)),
         ("price", receipt.price == charge.price or (not signed and receipt.price < charge.price)),
         ("fee", are_kept(charge, receipt)),
+        ("money", receipt.chain.escrow == place.coin.escrow),
         ("payee", receipt.payee.text == charge.payee),
         ("vouchers", highest <= charge.signed),
         ("amount", receipt.due <= most),

@@ -24,14 +24,16 @@ async def refresh(
 
     One that is open is another program's to write.
     """
-    api, tab = place.api, await TabReader(place.rpc, place.trust.chain.charge_tab).tab(place.payee, account)
-    found = list[Charge]()
+    api, tabs, found = place.api, dict[Address, Tab](), list[Charge]()
     for one in charges:
         if not one.session or one.state in _OVER or one.payee != place.payee.text:
             found.append(one)
             continue
         heard = None if api is None else await _heard(api, one)
-        now = heard or _by_chain(one, tab)
+        escrow = Address.parse(one.escrow) if one.escrow else place.trust.chain.charge_tab
+        if heard is None and escrow not in tabs:
+            tabs[escrow] = await TabReader(place.rpc, escrow).tab(place.payee, account)
+        now = heard or _by_chain(one, tabs[escrow])
         if now != one and now.stage is Stage.ENDED:
             book.save(now)
         found.append(now)

@@ -5,9 +5,9 @@ import secrets
 from typing import Final
 
 from evmesh.app.operator_client import Json, OperatorClient
-from evmesh.app.wallet_ask import domain_of
 from evmesh.app.wallet_book import Charge, ChargeBook, SavedDeposit, Stage
 from evmesh.app.wallet_home import By, WalletHome
+from evmesh.app.wallet_moves import wallet_at
 from evmesh.app.wallet_place import Place
 from evmesh.domain.errors import Refused, Unavailable
 from evmesh.domain.ids import Address
@@ -15,7 +15,6 @@ from evmesh.domain.signed_types import Voucher
 from evmesh.domain.typed_data import digest
 from evmesh.ledger.escrow import TabReader
 from evmesh.ledger.signatures import KeySigner, keccak256
-from evmesh.ledger.wallet import LocalWallet
 from evmesh.ports import Clock
 
 DEPOSIT_HOLDS_S: Final = 86_400
@@ -41,9 +40,8 @@ class Securing:
         self._home = home
         self._book = book
         self._signer = signer
-        chain = place.trust.chain
-        self._wallet = LocalWallet(signer, place.rpc, chain)
-        self._tabs = TabReader(place.rpc, chain.charge_tab)
+        self._wallet = wallet_at(place, signer)
+        self._tabs = TabReader(place.rpc, place.coin.escrow)
 
     async def require_enough(self, charge: Charge) -> int:
         """Give what has to be deposited for the most that a charge may cost, before anything is signed.
@@ -80,7 +78,7 @@ class Securing:
             order = await self._wallet.deposit_order(payee, ceiling, deadline, least=charge.min_deposit)
             if order is None:
                 return
-            sent, value = await self._api.deposit(order), order.value
+            sent, value = await self._api.deposit(order, self._place.coin), order.value
         charge.transactions.append({"kind": "deposit", "amount": str(value), "hash": sent})
         self._book.save(charge)
         await self._seen(payee, ceiling)
@@ -109,7 +107,7 @@ class Securing:
     def voucher_document(self, charge: Charge, cumulative: int) -> Json:
         """Give the body of POST /v1/sessions/{id}/vouchers."""
         voucher = Voucher(Address.parse(charge.payee), charge.epoch, cumulative)
-        signature = self._signer.sign(digest(domain_of(self._place), voucher, keccak256))
+        signature = self._signer.sign(digest(self._place.coin.domain, voucher, keccak256))
         return {
             "epoch": charge.epoch,
             "cumulative": str(cumulative),
@@ -126,7 +124,7 @@ class Securing:
         order = await self._wallet.authorized_deposit(
             payee, saved.value, saved.valid_before, bytes.fromhex(saved.salt)
         )
-        return await self._api.deposit_authorized(order)
+        return await self._api.deposit_authorized(order, self._place.coin)
 
     async def _seen(self, payee: Address, ceiling: int) -> None:
         """Look until our own node shows the money."""

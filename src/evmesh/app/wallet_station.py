@@ -79,6 +79,7 @@ async def find_station(place: Place, code: str) -> Station:
 
 def _checked(place: Place, facts: AssetFacts, page: dict[str, Any]) -> Station:
     """Hold the operator's page against the registry; what is paid for and to whom has to be the same."""
+    flex = place.coin.is_flex
     try:
         chain = page["chain"]
         said = {
@@ -90,8 +91,8 @@ def _checked(place: Place, facts: AssetFacts, page: dict[str, Any]) -> Station:
             "latitude": int(page["latitude_udeg"]),
             "longitude": int(page["longitude_udeg"]),
             "chain": int(chain["chain_id"]),
-            "escrow": Address.parse(chain["charge_tab"]),
-            "token": Address.parse(chain["token"]),
+            "escrow": Address.parse(chain["flex_tab" if flex else "charge_tab"]),
+            "token": Address.parse(chain["flex" if flex else "token"]),
         }
         name, status = printable(str(page["name"]), 60), printable(str(page["status"]), 40)
         now = datetime.fromisoformat(str(page["now"]))
@@ -108,8 +109,8 @@ def _checked(place: Place, facts: AssetFacts, page: dict[str, Any]) -> Station:
         "latitude": facts.latitude_udeg,
         "longitude": facts.longitude_udeg,
         "chain": place.trust.chain.chain_id,
-        "escrow": place.trust.chain.charge_tab,
-        "token": place.trust.chain.token,
+        "escrow": place.coin.escrow,
+        "token": place.coin.token,
     }
     for what, here in registered.items():
         if said[what] != here:

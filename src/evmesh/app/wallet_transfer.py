@@ -9,17 +9,15 @@ from typing import Final
 from evmesh.app.operator_client import Json, OperatorClient
 from evmesh.app.wallet_book import Charge, ChargeBook, Stage
 from evmesh.app.wallet_home import WalletHome
-from evmesh.app.wallet_moves import own_gas
+from evmesh.app.wallet_moves import own_gas, wallet_at
 from evmesh.app.wallet_place import Place
 from evmesh.app.wallet_talk import Talk
 from evmesh.app.wallet_terms import keep_terms
 from evmesh.domain.errors import InvalidInput, ProtocolViolation, Refused, Unavailable
 from evmesh.domain.ids import Address, SessionId
-from evmesh.domain.money import format_units
 from evmesh.ledger.abi import encode_call
 from evmesh.ledger.answers import printable
 from evmesh.ledger.signatures import KeySigner
-from evmesh.ledger.wallet import LocalWallet
 
 _LOOK_EVERY_S: Final = 1.0
 _TAKEN_WITHIN: Final = 600
@@ -62,14 +60,13 @@ class Transferring:
         if charge.max_cost < terms.minimum:
             raise Refused(
                 "transfer.too_little",
-                f"{format_units(charge.max_cost)} is below the least that starts a charge",
-                do=f"pay {format_units(terms.minimum)} or more",
+                f"{charge.money(charge.max_cost)} is below the least that starts a charge",
+                do=f"pay {charge.money(terms.minimum)} or more",
             )
 
     async def require_enough(self, charge: Charge) -> None:
         """Raise Refused `wallet.too_little` where the wallet does not hold what is to be sent."""
-        wallet = LocalWallet(self._signer, self._place.rpc, self._place.trust.chain)
-        await wallet.require_balance(charge.max_cost)
+        await wallet_at(self._place, self._signer).require_balance(charge.max_cost)
 
     async def send(self, charge: Charge) -> None:
         """Send the tokens with the wallet's own gas, once, and find the charge that they became.
@@ -98,7 +95,7 @@ class Transferring:
             sent = {"kind": "transfer", "amount": str(charge.max_cost), "hash": mined.tx_hash}
             charge.transactions.append(sent)
             self._book.save(charge)
-            self._talk.say(f"sent {format_units(charge.max_cost)}; transaction {mined.tx_hash}")
+            self._talk.say(f"sent {charge.money(charge.max_cost)}; transaction {mined.tx_hash}")
         return mined.tx_hash
 
     async def _found(self, tx_hash: str) -> Json | None:
@@ -109,7 +106,7 @@ class Transferring:
         if not isinstance(mine, list) or not mine or not isinstance(mine[0], dict):
             raise ProtocolViolation("operator.bad_transfer", "what became of the transfer cannot be read")
         needed, deep = raw.get("confirmations_needed"), raw.get("confirmations")
-        self._talk.live(f"transfer {mine[0].get('status')}: {deep} of {needed} blocks")
+        self._talk.live(f"transfer {mine[0].get('status')}: block {deep} of {needed}")
         found: Json = mine[0]
         return found
 

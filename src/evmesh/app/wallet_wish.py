@@ -8,7 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from evmesh.domain.errors import InvalidInput
-from evmesh.domain.money import MAX_UNITS, Price, cost_of, energy_within, format_units, parse_amount
+from evmesh.domain.money import MAX_UNITS, Price, cost_of, energy_within, parse_amount
 from evmesh.domain.sessions import Way
 from evmesh.domain.transfers import STAY
 from evmesh.domain.units import W, Wh, energy_from_watts
@@ -156,11 +156,6 @@ def parse_duration(text: str) -> timedelta:
     if length > LONGEST_STAY:
         raise InvalidInput("wish.too_much", "that is more than seven days", do="ask for less", path="--time")
     return length
-
-
-def price_words(price: Price) -> str:
-    """Write a price for a person."""
-    return f"{format_units(price)} per kWh"
 
 
 def time_words(at: datetime, zone: ZoneInfo) -> str:

@@ -132,6 +132,21 @@ def step_of(instant: datetime) -> int:
     return int(instant.timestamp()) // STEP_S
 
 
+def unchanged_since(records: Sequence[StatusRecord]) -> datetime | None:
+    """Give the begin of the first step of the run of steps, without a gap, that ends with the newest state.
+
+    `records` are of one asset, oldest first. Between steps it may have been otherwise: nobody publishes that.
+    """
+    if not records:
+        return None
+    first = records[-1]
+    for one in reversed(records):
+        if one.state != first.state or first.step - one.step > 1:
+            break
+        first = one
+    return first.at
+
+
 def pack_states(step: int, states: Sequence[int]) -> list[int]:
     """Give the words of a map; raises InvalidInput `status.too_many` or `status.out_of_range`."""
     if len(states) > MAX_STATES:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from evmesh.domain.ids import Address, SessionId
+from evmesh.domain.receipt_parts import ChainRef, PaidIn
+from evmesh.domain.typed_data import Domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,33 @@ class Contracts:
     flex: Address
     flex_tab: Address
     board: Address
+
+    @property
+    def flex_money(self) -> PaidIn:
+        """Its FLEX as what charges are paid in."""
+        return PaidIn(self.flex_tab, self.flex)
+
+    def paid_in(self, escrow: Address) -> PaidIn | None:
+        """Give what documents name of the money in an escrow; None for the site's own."""
+        return self.flex_money if escrow == self.flex_tab else None
+
+    def ref(self, escrow: Address | None = None) -> ChainRef:
+        """Give the chain as documents name it; `escrow` is that of the charge, where they speak of one."""
+        money = None if escrow is None else self.paid_in(escrow)
+        return ChainRef(self.chain_id, self.charge_tab, self.registry, self.notary, self.token, money)
+
+    def money(self, escrow: Address) -> Domain:
+        """Give the EIP-712 domain of what is asked, offered and owed for in the money of an escrow."""
+        return Domain(self.chain_id, escrow)
+
+
+@dataclass(frozen=True, slots=True)
+class TabRef:
+    """Which tab: in which escrow, for whom, whose."""
+
+    escrow: Address
+    payee: Address
+    payer: Address
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,11 @@ class Invoice:
         return self.receipt.due
 
     @property
+    def is_in_flex(self) -> bool:
+        """Whether it was paid with the seller's FLEX, of which one is one of the currency."""
+        return self.receipt.chain.paid_in is not None
+
+    @property
     def rounded(self) -> int:
         """The total in whole cents, half a cent up: what the invoice is over."""
         return _to_cents(self.total, 1)

@@ -112,6 +112,11 @@ def parse_amount(text: str, path: str = "") -> int:
     return units
 
 
+def amount_words(units: int, symbol: str) -> str:
+    """Write units for a person with the token's symbol, `1.25 devEUR`; without one where that is empty."""
+    return f"{format_units(units)} {symbol}".rstrip()
+
+
 def format_units(units: int) -> str:
     """Write units with six decimals cut to at least two: 1 250 000 is `1.25`."""
     whole, rest = divmod(abs(units), 10**TOKEN_DECIMALS)

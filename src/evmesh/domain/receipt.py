@@ -115,7 +115,7 @@ class Receipt(SignedDocument):
         payment = TransferPayment.read(members.object("payment")) if members.has("payment") else None
         receipt = cls(
             session=members.parsed("session", SessionId.parse),
-            chain=ChainRef.read(members.object("chain")),
+            chain=ChainRef.read(members.object("chain"), of_charge=True),
             station=StationRef.read(members.object("station")),
             request=ChargeRequest.from_document(members.take("request"), "request"),
             request_signature=_request_signature(members, payment),
@@ -142,6 +142,10 @@ class Receipt(SignedDocument):
             shortfall=Shortfall.read(members.object("shortfall")) if members.has("shortfall") else None,
         )
         members.done()
+        if payment is not None and receipt.chain.paid_in is not None:
+            raise InvalidInput(
+                "document.bad_value", "a transfer is paid in the site's own money", path="chain.paid_in"
+            )
         return receipt
 
 

@@ -3,7 +3,7 @@
 Each part reads itself strictly from the document and writes itself back.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Final, Literal, Self
@@ -19,34 +19,84 @@ MAX_PLAN_STEPS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
+class PaidIn:
+    """A money beside the site's own: the escrow that takes it, and the token that the escrow holds."""
+
+    escrow: Address
+    token: Address
+
+    def to_json(self) -> Json:
+        return {"escrow": self.escrow.text, "token": self.token.text}
+
+    @classmethod
+    def read(cls, members: StrictFields) -> Self:
+        money = cls(members.address("escrow"), members.address("token"))
+        members.done()
+        return money
+
+
+@dataclass(frozen=True, slots=True)
 class ChainRef:
-    """The chain and the contracts that a document speaks of."""
+    """The chain and the contracts that a document speaks of.
+
+    `paid_in` is there where it speaks of a charge that was paid in another money than the site's own. Two
+    domains follow: `domain` is of all that is no money, `money` of what was asked, offered and owed.
+    """
 
     chain_id: int
     charge_tab: Address
     registry: Address
     notary: Address
     token: Address
+    paid_in: PaidIn | None = None
 
     @property
     def domain(self) -> Domain:
-        """The EIP-712 domain of every evmesh signature there."""
+        """The EIP-712 domain of readings, documents and records."""
         return Domain(self.chain_id, self.charge_tab)
+
+    @property
+    def money(self) -> Domain:
+        """The EIP-712 domain of the charge's request, offer and vouchers."""
+        return Domain(self.chain_id, self.escrow)
+
+    @property
+    def escrow(self) -> Address:
+        """The escrow that the charge is paid by."""
+        return self.charge_tab if self.paid_in is None else self.paid_in.escrow
+
+    @property
+    def paid_token(self) -> Address:
+        """The token that the charge is paid in."""
+        return self.token if self.paid_in is None else self.paid_in.token
+
+    @property
+    def site(self) -> Self:
+        """The same chain, as documents name it that speak of no charge's money."""
+        return replace(self, paid_in=None)
 
     def to_json(self) -> Json:
         contracts = {name: getattr(self, name).text for name in ("charge_tab", "registry", "notary", "token")}
-        return {"chain_id": self.chain_id, **contracts}
+        money = {} if self.paid_in is None else {"paid_in": self.paid_in.to_json()}
+        return {"chain_id": self.chain_id, **contracts, **money}
 
     @classmethod
-    def read(cls, members: StrictFields) -> Self:
+    def read(cls, members: StrictFields, *, of_charge: bool = False) -> Self:
+        """Read it; only a document `of_charge` may say what that was paid in."""
+        has_money = of_charge and members.has("paid_in")
         chain = cls(
             chain_id=members.integer("chain_id", 1),
             charge_tab=members.address("charge_tab"),
             registry=members.address("registry"),
             notary=members.address("notary"),
             token=members.address("token"),
+            paid_in=PaidIn.read(members.object("paid_in")) if has_money else None,
         )
         members.done()
+        if chain.paid_in is not None and chain.escrow == chain.charge_tab:
+            raise InvalidInput(
+                "document.bad_value", "the site's own money is not named again", path=members.path("paid_in")
+            )
         return chain
 
 

@@ -64,7 +64,7 @@ class Record(SignedDocument):
         members.literal("format", cls.FORMAT)
         record = cls(
             session=members.parsed("session", SessionId.parse),
-            chain=ChainRef.read(members.object("chain")),
+            chain=ChainRef.read(members.object("chain"), of_charge=True),
             receipt_sha256=members.bytes_of("receipt_sha256", 32),
             settlement_sha256=members.parsed_or_none("settlement_sha256", _hash),
             outcome=members.literal("outcome", *OUTCOMES),

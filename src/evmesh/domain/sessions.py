@@ -226,6 +226,8 @@ class ChargeTerms:
     base: int
     epoch: int
     """Base and epoch of the escrow tab when the offer was signed; a prepaid voucher is base + budget."""
+    escrow: Address
+    """Names the money: the escrow whose tab pays. Of a transfer, which is in no tab, the site's own."""
     way: Way = Way.PREPAID
 
 

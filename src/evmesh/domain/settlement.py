@@ -81,7 +81,7 @@ class Settlement(SignedDocument):
         settlement = cls(
             receipt_sha256=members.parsed_or_none("receipt_sha256", _hash),
             session=members.parsed("session", SessionId.parse),
-            chain=ChainRef.read(members.object("chain")),
+            chain=ChainRef.read(members.object("chain"), of_charge=True),
             kind=next(one for one in KINDS if one == kind),
             payer=members.address("payer"),
             amount=members.units("amount"),

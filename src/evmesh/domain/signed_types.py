@@ -1,9 +1,10 @@
 """Every value that evmesh signs. The type strings are frozen: contracts and old signatures hold them.
 
 The first six are what the escrow contract checks; the others are checked by people and by
-`verify`. All are signed under the escrow's domain but the last one, which a `FlexToken` checks and
-which is under that token's own. Times are seconds since 1970, money is token units, `session` is the
-UUID's 16 bytes and then zeros.
+`verify`. All are signed under an escrow's domain but `FlexVoucher`, which a `FlexToken` checks and
+which is under that token's own. What binds money is under the domain of the escrow that it is in, all
+else under that of the site's own (`receipt_parts.ChainRef`). Times are seconds since 1970, money is token
+units, `session` is the UUID's 16 bytes and then zeros.
 """
 
 from dataclasses import dataclass

@@ -22,7 +22,13 @@ class ValueName(StrEnum):
     BATTERY_POWER = "BatteryPower"  # W, positive into a stationary battery
     AVAILABLE_ENERGY = "AvailableEnergy"  # Wh that a stationary battery can give now
     READINGS_LOST = "ReadingsLost"  # readings that a gateway had no room to keep, in all
+    METER_ID = "MeterId"  # which meter the registers are of: `serial 4711`, or since when it is another one
+    NAME_CONFLICTS = "NameConflicts"  # how often another publisher of the same name pushed this one off
     CLOCK_SKEW = "ClockSkew"  # ms that a gateway's clock is ahead of the ingest's
+
+
+ANOTHER_METER = "another since "
+"""How a `MeterId` begins that a person's word stands behind; the instant follows."""
 
 
 class OperationState(StrEnum):

@@ -4,7 +4,7 @@ Stretches begin at multiples of their width since 1970, UTC. Only whole numbers 
 unknown values have no mean.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -54,11 +54,12 @@ class Period(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """What a register grew by in a period: a lower bound where it `went_back` in between."""
+    """What a register grew by in a period: a lower bound where it `went_back`, or its meter was `swapped`."""
 
     start: datetime
     wh: int
     went_back: bool
+    swapped: bool = False
 
 
 def summarise(
@@ -131,22 +132,36 @@ def coarser(summaries: Iterable[Summary], width_s: int) -> list[Summary]:
     return list(found.values())
 
 
-def energy_per(period: Period, quarters: Iterable[Summary], before: int | None, zone: tzinfo) -> list[Energy]:
+def energy_per(
+    period: Period,
+    quarters: Iterable[Summary],
+    before: int | None,
+    zone: tzinfo,
+    swaps: Sequence[datetime] = (),
+) -> list[Energy]:
     """Give what a lifetime register (Wh) grew by, from its quarter-hours in order of time.
 
     `before` is the register before the first of them; without it, what it grew by until the first reading is
     not known and not counted. What flowed between two readings counts where the second one lies. A register
     that goes back (a swapped meter) counts from where it went on, and the period says so.
+
+    `swaps` are the instants, in order, from which on the register is another meter's: what lies before one
+    and what lies after it are never compared. A quarter-hour that holds one comes in two parts.
     """
     found: dict[datetime, Energy] = {}
     register = before
+    known_swaps = 0
     for one in quarters:
         start = period.start_of(one.at, zone)
+        passed = sum(at <= one.first_at for at in swaps)
+        swapped, known_swaps = passed > known_swaps, passed
+        if swapped:
+            register = None
         base = one.first if register is None else register
         back = one.first < base or one.last < one.first or one.lowest < one.first
         grown = max(0, one.first - base) + max(0, one.last - one.first)
         register = one.last
         key = start.astimezone(UTC)
         known = found.get(key, Energy(start, 0, went_back=False))
-        found[key] = Energy(start, known.wh + grown, known.went_back or back)
+        found[key] = Energy(start, known.wh + grown, known.went_back or back, known.swapped or swapped)
     return list(found.values())

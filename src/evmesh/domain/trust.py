@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 from evmesh.domain.canonical import Json, parse_json
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.ids import Address
-from evmesh.domain.receipt_parts import ChainRef
+from evmesh.domain.receipt_parts import ChainRef, PaidIn
 from evmesh.domain.strict import StrictFields, checked_address
 
 MAX_TRUSTED: Final = 100_000
@@ -27,6 +27,12 @@ class Trust:
     payees: frozenset[Address]
     publishers: frozenset[Address]
     meters: Mapping[str, Address]
+    flex: PaidIn | None = None
+    """The operator's FLEX, which charges may be paid in beside the chain's own token."""
+
+    def names(self, chain: ChainRef) -> bool:
+        """Tell whether this is the chain that it says, and the money, if another, the FLEX that it says."""
+        return chain.site == self.chain and chain.paid_in in (None, self.flex)
 
     def to_json(self) -> Json:
         return {
@@ -35,6 +41,7 @@ class Trust:
             "payees": sorted(payee.text for payee in self.payees),
             "publishers": sorted(publisher.text for publisher in self.publishers),
             "meters": [{"id": meter, "key": key.text} for meter, key in sorted(self.meters.items())],
+            **({} if self.flex is None else {"flex": self.flex.to_json()}),
         }
 
     @classmethod
@@ -55,6 +62,7 @@ class Trust:
             payees=_addresses(members, "payees"),
             publishers=_addresses(members, "publishers"),
             meters=meters,
+            flex=PaidIn.read(members.object("flex")) if members.has("flex") else None,
         )
         members.done()
         return trust

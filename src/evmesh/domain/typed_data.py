@@ -2,7 +2,7 @@
 
 Pure encoding; Keccak-256 is handed in. Members are of the types that evmesh signs: address,
 uintN, bytes32, bool and string, with no arrays and no nesting. The types themselves are in
-`signed_types.py`. Every signature of evmesh is under one domain, that of the escrow contract.
+`signed_types.py`, and under which domain each is signed.
 """
 
 import re

@@ -33,6 +33,14 @@ class StatusReader:
 
     async def newest(self, publisher: Address, asset: int) -> StatusRecord | None:
         """Give the newest record that a node still has of an asset, by this publisher."""
+        found = await self.recent(publisher, asset)
+        return found[-1] if found else None
+
+    async def recent(self, publisher: Address, asset: int) -> tuple[StatusRecord, ...]:
+        """Give the records of an asset that a node still has of the last few thousand blocks, oldest first.
+
+        Where there are none, all that it has at all.
+        """
         head = await self.rpc.block_number()
         for start in sorted({max(self._from_block, head - _WINDOW), self._from_block}, reverse=True):
             found = await self.rpc.call(
@@ -45,8 +53,9 @@ class StatusReader:
                 },
             )
             if found:
-                return StatusRecord.unpack(int.from_bytes(from_hex(found[-1]["data"]), "big"))
-        return None
+                words = [int.from_bytes(from_hex(one["data"]), "big") for one in found]
+                return tuple(StatusRecord.unpack(word) for word in words)
+        return ()
 
     async def states(self, publisher: Address, area: int, count: int) -> tuple[int, Sequence[int]]:
         """Give the step of a publisher's map, and its first `count` states."""

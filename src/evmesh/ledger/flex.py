@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Final
+from typing import Final, Protocol
 
 from evmesh.domain.chain import Mined
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
@@ -117,6 +117,41 @@ class FlexToken(FlexReader):
                 "the issuer has promised as much FLEX as it may; what is due stays due",
                 do="try again later: the same voucher makes the units once the issuer has moved its cap",
             )
+
+
+class PurposeBook(Protocol):
+    """The journal, as far as it tells which purposes there were."""
+
+    async def newest_purpose(self, prefix: str) -> str | None:
+        """Give the purpose of the newest transaction, mined or not, of those that begin so."""
+
+
+class ReceivedFlex:
+    """What the issuer was paid with its own token. `operator` is the issuer's account, and sends."""
+
+    def __init__(self, contract: Address, operator: Relayer, book: PurposeBook) -> None:
+        self._contract = contract
+        self._operator = operator
+        self._book = book
+
+    async def burn_up_to(self, received: int) -> Mined | None:
+        """Destroy what was received in all, less what was destroyed before; None for nothing.
+
+        A purpose names where it begins and ends, so each begins where the newest one ended, and the same
+        is sent until it is mined: what came in is never destroyed twice. Raises Refused with the token's
+        reason.
+        """
+        prefix = f"burn:{self._contract}:"
+        newest, done = await self._book.newest_purpose(prefix), 0
+        if newest is not None:
+            begin, done = (int(part) for part in newest.removeprefix(prefix).split(":"))
+            await self._burn(newest, done - begin)
+        if received <= done:
+            return None
+        return await self._burn(f"{prefix}{done}:{received}", received - done)
+
+    async def _burn(self, key: str, units: int) -> Mined:
+        return await self._operator.submit(key, self._contract, encode_call("burn(uint256)", units))
 
 
 def flex_row(one: SignedFlexVoucher) -> list[int]:

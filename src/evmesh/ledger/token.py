@@ -2,15 +2,20 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from evmesh.domain.chain import Mined
+from evmesh.domain.errors import InvalidInput, ProtocolViolation, Refused
 from evmesh.domain.ids import Address
 from evmesh.domain.typed_data import Domain, StructType, TypedStruct, Value
 from evmesh.ledger.abi import decode_values, encode_call, encode_values
+from evmesh.ledger.answers import printable
 from evmesh.ledger.relayer import Relayer
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import keccak256
+
+MAX_SYMBOL: Final = 12
+"""Of a token's name that is shown beside amounts: a stranger chose it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,14 @@ class Token:
                     version=decode_values(("string",), version)[0],
                 )
             return self._domain
+
+    async def symbol(self) -> str:
+        """Give what the token calls itself, fit to be shown; empty where it says nothing that can be read."""
+        try:
+            said = decode_values(("string",), await self._rpc.read(self.contract, encode_call("symbol()")))
+        except (Refused, ProtocolViolation, InvalidInput):
+            return ""
+        return printable(str(said[0]).strip(), MAX_SYMBOL)
 
     async def _number(self, data: bytes) -> int:
         raw = await self._rpc.read(self.contract, data)

@@ -6,7 +6,7 @@ It signs and reads and never sends: a driver needs no gas.
 from evmesh.domain.chain import AuthorizedDeposit, Contracts, DepositOrder, Tab
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import Address
-from evmesh.domain.money import MAX_UNITS, format_units
+from evmesh.domain.money import MAX_UNITS, amount_words
 from evmesh.domain.receipt_parts import ChainRef
 from evmesh.domain.signed_types import Exit, TopUp, Voucher
 from evmesh.domain.typed_data import Domain, digest
@@ -20,12 +20,18 @@ from evmesh.ports import Signer
 class LocalWallet:
     """The key stays in the signer."""
 
-    def __init__(self, signer: Signer, rpc: JsonRpc, contracts: Contracts | ChainRef) -> None:
+    def __init__(
+        self, signer: Signer, rpc: JsonRpc, contracts: Contracts | ChainRef, symbol: str = ""
+    ) -> None:
+        """A ChainRef also says which of the site's moneys this is about; `symbol` is for words to people."""
+        escrow, token = contracts.charge_tab, contracts.token
+        if isinstance(contracts, ChainRef):
+            escrow, token = contracts.escrow, contracts.paid_token
         self._signer = signer
-        self._contracts = contracts
-        self._token = Token(rpc, contracts.token, contracts.chain_id)
-        self._tabs = TabReader(rpc, contracts.charge_tab)
-        self._escrow = Domain(contracts.chain_id, contracts.charge_tab)
+        self._symbol = symbol
+        self._token = Token(rpc, token, contracts.chain_id)
+        self._tabs = TabReader(rpc, escrow)
+        self._escrow = Domain(contracts.chain_id, escrow)
 
     @property
     def address(self) -> Address:
@@ -38,6 +44,10 @@ class LocalWallet:
     async def balance(self) -> int:
         """Give the token units that the driver holds, outside the escrow."""
         return await self._token.balance(self.address)
+
+    async def spent(self, payee: Address) -> int:
+        """Give what the payee has taken from the driver's tab in its epoch."""
+        return (await self._tabs.tab(payee, self.address)).spent
 
     async def deposit_order(
         self, payee: Address, ceiling: int, deadline: int, *, least: int = 0
@@ -61,7 +71,7 @@ class LocalWallet:
         top_up = TopUp(payee=payee, epoch=tab.epoch, ceiling=ceiling, deadline=deadline)
         permit = Permit(
             owner=self.address,
-            spender=self._contracts.charge_tab,
+            spender=self._escrow.verifying_contract,
             value=value,
             nonce=await self._token.permit_nonce(self.address),
             deadline=deadline,
@@ -91,7 +101,7 @@ class LocalWallet:
         await self.require_balance(value)
         authorization = ReceiveWithAuthorization(
             sender=self.address,
-            receiver=self._contracts.charge_tab,
+            receiver=self._escrow.verifying_contract,
             value=value,
             valid_after=0,
             valid_before=valid_before,
@@ -116,8 +126,9 @@ class LocalWallet:
         if balance < value:
             raise Refused(
                 "wallet.too_little",
-                f"the wallet holds {format_units(balance)}, and {format_units(value)} are needed",
-                do=f"send {format_units(value - balance)} to {self.address}",
+                f"the wallet holds {amount_words(balance, self._symbol)}, and "
+                f"{amount_words(value, self._symbol)} are needed",
+                do=f"send {amount_words(value - balance, self._symbol)} to {self.address}",
             )
 
 

@@ -12,7 +12,7 @@ from evmesh.ports.crypto import MeterSignatures, Signatures, Signer
 from evmesh.ports.equipment import EquipmentUnit
 from evmesh.ports.invoices import InvoiceUnit
 from evmesh.ports.ledger import DriverRelay, Escrow, Notary, Registry, TokenSender, TransactionJournal, Wallet
-from evmesh.ports.rewards import FlexIssuer, RewardUnit
+from evmesh.ports.rewards import FlexBurner, FlexIssuer, RewardUnit
 from evmesh.ports.runtime import AsyncService, Checkpoint, Clock, Randomness
 from evmesh.ports.stations import ChargePoint, ChargePointEvents
 from evmesh.ports.store import Store, Unit
@@ -46,6 +46,7 @@ __all__ = [
     "DriverRelay",
     "EquipmentUnit",
     "Escrow",
+    "FlexBurner",
     "FlexIssuer",
     "FrameCarrier",
     "FrameLine",

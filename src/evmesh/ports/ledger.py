@@ -136,6 +136,9 @@ class Wallet(Protocol):
     async def balance(self) -> int:
         """Token units the driver holds, outside the escrow."""
 
+    async def spent(self, payee: Address) -> int:
+        """What the payee has taken from the driver's tab in its epoch: a ceiling counts from 0."""
+
     async def deposit_order(
         self, payee: Address, ceiling: int, deadline: int, *, least: int = 0
     ) -> DepositOrder | None:

@@ -28,6 +28,16 @@ class FlexIssuer(Protocol):
         """
 
 
+class FlexBurner(Protocol):
+    """Ends promises that were kept: FLEX that came back as payment is no promise any more."""
+
+    async def burn_up_to(self, received: int) -> Mined | None:
+        """Destroy what the operator has received in all, less what was destroyed before; None for nothing.
+
+        Idempotent for the same `received`, through any crash; raises Refused with the token's reason.
+        """
+
+
 class RewardUnit(Protocol):
     """The part of a database transaction that knows final rewards."""
 

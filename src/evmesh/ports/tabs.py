@@ -4,30 +4,30 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from evmesh.domain.chain import ClaimRow, RefillClaim, RefillsMined, SeenTab, SignedRefill
+from evmesh.domain.chain import ClaimRow, RefillClaim, RefillsMined, SeenTab, SignedRefill, TabRef
 from evmesh.domain.ids import Address, SessionId
 
 
 class TabUnit(Protocol):
     """The part of a unit of work that knows tabs."""
 
-    async def remember_tab(self, payee: Address, payer: Address, seen: SeenTab) -> None:
+    async def remember_tab(self, ref: TabRef, seen: SeenTab) -> None:
         """Keep what the chain said; what is remembered of a later block stays."""
 
-    async def tab_seen(self, payee: Address, payer: Address) -> SeenTab | None:
+    async def tab_seen(self, ref: TabRef) -> SeenTab | None:
         """Give what was seen last, as remembered."""
 
-    async def keep_closing(self, payee: Address, payer: Address, epoch: int, deadline: int) -> None:
+    async def keep_closing(self, ref: TabRef, epoch: int, deadline: int) -> None:
         """Keep that a Close of this epoch may be out; the latest deadline counts."""
 
-    async def closing_until(self, payee: Address, payer: Address, epoch: int) -> int | None:
+    async def closing_until(self, ref: TabRef, epoch: int) -> int | None:
         """Give until which chain time, in seconds since 1970, a Close of this epoch may be mined.
 
         None where none was signed.
         """
 
-    async def owed_on_tab(self, payer: Address, epoch: int) -> int:
-        """Give the highest total that sessions of this payer and epoch have metered; 0 for none."""
+    async def owed_on_tab(self, ref: TabRef, epoch: int) -> int:
+        """Give the highest total that sessions on this tab have metered in an epoch; 0 for none."""
 
     async def has_flagged(self, payer: Address, flag: str, since: datetime) -> bool:
         """Tell whether a session of this payer that last moved at `since` or later carries the flag."""

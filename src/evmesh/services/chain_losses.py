@@ -44,16 +44,16 @@ class ChainLosses:
         """Flag, and where they run stop, the sessions whose money was lost with the chain's newest blocks."""
         async with self._transitions.read() as unit:
             sessions = await unit.sessions(open_only=False)
-        tabs: dict[Address, Tab] = {}
+        tabs: dict[tuple[Address, Address], Tab] = {}
         for session in sessions:
-            payer = session.terms.payer
+            at = session.terms.escrow, session.terms.payer
             if session.voucher_cumulative is None:
                 continue
-            if payer not in tabs:
-                tabs[payer] = (await self._tabs.look(payer)).tab
-            flag = _lost(session, tabs[payer])
+            if at not in tabs:
+                tabs[at] = (await self._tabs.look(*at)).tab
+            flag = _lost(session, tabs[at])
             if flag is not None and flag not in session.flags:
-                _log.error(flag, session=session.id.text, payer=payer.text)
+                _log.error(flag, session=session.id.text, payer=session.terms.payer.text)
                 async with self._transitions.begin() as work:
                     await self._say(work, await find(work, session.id), flag)
 

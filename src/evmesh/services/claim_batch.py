@@ -1,8 +1,9 @@
 """Claims of many sessions in one transaction, each row once, through any crash.
 
-Which sessions go together, and for how much each, is fixed in the database before anything is sent, under
-the purpose that names the transaction. So what is sent again after a crash is the same transaction; and a
-voucher that comes once a session's row is fixed is too late. A row that the contract skips stops no other.
+Which sessions go together, always of one money, and for how much each, is fixed in the database before
+anything is sent, under the purpose that names the transaction. So what is sent again after a crash is the
+same transaction; and a voucher that comes once a session's row is fixed is too late. A row that the contract
+skips stops no other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,9 @@ from evmesh.domain.chain import Claim, ClaimRow, Mined, RefillClaim, SignedRefil
 from evmesh.domain.errors import EvmeshError, Refused, Unavailable
 from evmesh.domain.ids import SessionId
 from evmesh.domain.sessions import Session, State
-from evmesh.ports import Escrow, RefillClaims, Unit
+from evmesh.ports import Unit
 from evmesh.services.directory import Operator
+from evmesh.services.escrows import Escrows, Money
 from evmesh.services.transitions import Transitions
 
 _log = structlog.get_logger(__name__)
@@ -51,14 +53,11 @@ class ClaimBatch:
         self,
         transitions: Transitions,
         operator: Operator,
-        escrow: Escrow,
-        refills: RefillClaims | None = None,
+        escrows: Escrows,
     ) -> None:
-        """`refills` claims rows that also pull the tab up; without it such sessions are claimed plainly."""
         self._transitions = transitions
         self._operator = operator
-        self._escrow = escrow
-        self._refills = refills
+        self._escrows = escrows
 
     async def claim(self, ids: Sequence[SessionId]) -> Mapping[SessionId, Outcome]:
         """Claim for each of these sessions; what is asked again is never claimed a second time."""
@@ -73,42 +72,49 @@ class ClaimBatch:
                     batches.add(row.batch)
                 else:
                     fresh.append(session)
-        batches |= await self._fix(fresh, outcomes)
+        for money in self._escrows:
+            batches |= await self._fix(
+                money, [one for one in fresh if self._escrows.of(one) is money], outcomes
+            )
         for batch in sorted(batches):
             outcomes |= await self._send(batch)
         return {id: outcomes[id] for id in ids}
 
-    async def _fix(self, fresh: Sequence[Session], outcomes: dict[SessionId, Outcome]) -> set[str]:
+    async def _fix(
+        self, money: Money, fresh: Sequence[Session], outcomes: dict[SessionId, Outcome]
+    ) -> set[str]:
         """Fix the rows of new claims that the escrow would settle; gives their batches.
 
         What it would not settle goes to `outcomes`. Where the chain is away nothing is fixed, so that
         vouchers may still come.
         """
+        if not fresh:
+            return set()
         try:
-            fates = await self._escrow.claim_fates([_claim_of(session) for session in fresh])
+            fates = await money.escrow.claim_fates([_claim_of(session) for session in fresh])
         except EvmeshError as error:
             outcomes |= {session.id: error for session in fresh}
             return set()
         good = list[SessionId]()
         async with self._transitions.read() as unit:
             for session, fate in zip(fresh, fates, strict=True):
-                pulls = await self._refill_for(unit, session) is not None
+                pulls = await _refill_for(unit, money, session) is not None
                 if fate == _SETTLED or (fate == _UNDERFUNDED and pulls):
                     good.append(session.id)
                 else:
                     outcomes[session.id] = _outcome_of(session.id, fate)
-            batches = await self._fix_rows(unit, good)
+            batches = await self._fix_rows(unit, money, good)
         self._transitions.checkpoint("claim:fixed")
         return batches
 
-    async def _fix_rows(self, unit: Unit, ids: Sequence[SessionId]) -> set[str]:
+    async def _fix_rows(self, unit: Unit, money: Money, ids: Sequence[SessionId]) -> set[str]:
         batches = set[str]()
         filling: dict[bool, tuple[str, int]] = {}
         for id in sorted(ids, key=lambda one: one.text):
             session, before = await unit.session(id), await unit.claim_row(id)
             if session is None or session.state is not State.METERED:
                 continue
-            refill = await self._refill_for(unit, session)
+            refill = await _refill_for(unit, money, session)
             tries = before.tries if before else 0
             batch, rows = filling.get(refill is not None, ("", MAX_ROWS))
             if tries:  # it may be what others failed by: alone
@@ -124,21 +130,15 @@ class ClaimBatch:
             await unit.save_claim_row(ClaimRow(id, claim, batch, tries, refill))
         return batches
 
-    async def _refill_for(self, unit: Unit, session: Session) -> SignedRefill | None:
-        """Give the refill to claim a session with, if one came that covers what is due."""
-        refill = await unit.refill_of(session.id) if self._refills is not None else None
-        if refill is None or refill.cumulative < session.terms.base + (session.due or 0):
-            return None
-        return refill
-
     async def _send(self, batch: str) -> dict[SessionId, Outcome]:
         async with self._transitions.read() as unit:
             rows = await unit.claim_rows(batch)
+            money = self._escrows.of(await _session_of(unit, rows[0]))
         try:
-            mined, settled = await self._submit(batch, rows)
+            mined, settled = await self._submit(money, batch, rows)
         except EvmeshError as error:
             if not _settled_nothing(error):
-                if not await self._divide(batch, rows, error):
+                if not await self._divide(money, batch, rows, error):
                     return {row.session: error for row in rows}
                 return dict(await self.claim([row.session for row in rows]))
             mined, settled = None, [False] * len(rows)
@@ -146,11 +146,11 @@ class ClaimBatch:
             row.session: Claimed(mined) for row, done in zip(rows, settled, strict=True) if done
         }
         skipped = [row for row, done in zip(rows, settled, strict=True) if not done]
-        return outcomes | await self._look_at(skipped)
+        return outcomes | await self._look_at(money, skipped)
 
-    async def _divide(self, batch: str, rows: Sequence[ClaimRow], error: EvmeshError) -> bool:
+    async def _divide(self, money: Money, batch: str, rows: Sequence[ClaimRow], error: EvmeshError) -> bool:
         """Let each row be tried alone where the node cannot do them together, and has none of them yet."""
-        if isinstance(error, Unavailable) or len(rows) == 1 or await self._escrow.has_signed(batch):
+        if isinstance(error, Unavailable) or len(rows) == 1 or await money.escrow.has_signed(batch):
             return False
         _log.warning("claim.divided", batch=batch, rows=len(rows), why=error.describe())
         async with self._transitions.read() as unit:
@@ -158,33 +158,34 @@ class ClaimBatch:
                 await unit.save_claim_row(replace(row, batch=None, tries=row.tries + 1))
         return True
 
-    async def _submit(self, batch: str, rows: Sequence[ClaimRow]) -> tuple[Mined, Sequence[bool]]:
+    async def _submit(
+        self, money: Money, batch: str, rows: Sequence[ClaimRow]
+    ) -> tuple[Mined, Sequence[bool]]:
         """Have the transaction mined, now or long ago; give which of its rows were settled."""
         settled: Sequence[bool] | None
-        if rows[0].refill is not None and self._refills is not None:
-            done = await self._refills.claim([_refill_row(row) for row in rows], batch)
+        if rows[0].refill is not None and money.refills is not None:
+            done = await money.refills.claim([_refill_row(row) for row in rows], batch)
             mined, outcomes = done.mined, done.outcomes
             settled = None if outcomes is None else [outcome.settled for outcome in outcomes]
         else:
-            mined = await self._escrow.claim([row.claim for row in rows], batch)
-            settled = await self._escrow.settled_rows(mined, len(rows))
+            mined = await money.escrow.claim([row.claim for row in rows], batch)
+            settled = await money.escrow.settled_rows(mined, len(rows))
         if settled is None:  # the node no longer has the receipt: the tabs say what was claimed
-            settled = [await self._is_counted(row.claim) for row in rows]
+            settled = [await self._is_counted(money, row.claim) for row in rows]
         return mined, settled
 
-    async def _is_counted(self, claim: Claim) -> bool:
-        tab = await self._escrow.tab(self._operator.payee.address, claim.payer)
+    async def _is_counted(self, money: Money, claim: Claim) -> bool:
+        tab = await money.escrow.tab(self._operator.payee.address, claim.payer)
         return tab.epoch != claim.epoch or tab.spent >= claim.amount
 
-    async def _look_at(self, skipped: Sequence[ClaimRow]) -> dict[SessionId, Outcome]:
+    async def _look_at(self, money: Money, skipped: Sequence[ClaimRow]) -> dict[SessionId, Outcome]:
         """Say why rows were skipped, and free them for another claim where one may help."""
         if not skipped:
             return {}
         async with self._transitions.read() as unit:
-            found = [await unit.session(row.session) for row in skipped]
-        sessions = [session for session in found if session is not None]
+            sessions = [await _session_of(unit, row) for row in skipped]
         try:
-            fates = await self._escrow.claim_fates([_claim_of(session) for session in sessions])
+            fates = await money.escrow.claim_fates([_claim_of(session) for session in sessions])
         except EvmeshError as error:
             return {session.id: error for session in sessions}
         async with self._transitions.read() as unit:
@@ -195,6 +196,14 @@ class ClaimBatch:
         return {
             session.id: _outcome_of(session.id, fate) for session, fate in zip(sessions, fates, strict=True)
         }
+
+
+async def _refill_for(unit: Unit, money: Money, session: Session) -> SignedRefill | None:
+    """Give the refill to claim a session with, if one came that covers what is due."""
+    refill = await unit.refill_of(session.id) if money.refills is not None else None
+    if refill is None or refill.cumulative < session.terms.base + (session.due or 0):
+        return None
+    return refill
 
 
 def _claim_of(session: Session) -> Claim:
@@ -209,6 +218,13 @@ def _claim_of(session: Session) -> Claim:
         amount=terms.base + (session.due or 0),
         signature=session.voucher_signature,
     )
+
+
+async def _session_of(unit: Unit, row: ClaimRow) -> Session:
+    session = await unit.session(row.session)
+    if session is None:
+        raise AssertionError(f"a claim row has no session {row.session}")
+    return session
 
 
 def _refill_row(row: ClaimRow) -> RefillClaim:

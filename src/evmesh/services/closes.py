@@ -15,9 +15,10 @@ from evmesh.domain.chain import Mined, SeenTab, Tab
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.domain.signed_types import Exit, Voucher
-from evmesh.domain.typed_data import TypedStruct, digest
-from evmesh.ports import DriverRelay, Signatures, Unit
+from evmesh.domain.typed_data import Domain, TypedStruct, digest
+from evmesh.ports import Signatures, Unit
 from evmesh.services.directory import Operator
+from evmesh.services.escrows import Escrows
 from evmesh.services.tab_memory import TabMemory
 from evmesh.services.transitions import Transitions
 
@@ -32,18 +33,24 @@ class Closes:
         self,
         transitions: Transitions,
         tabs: TabMemory,
-        relay: DriverRelay,
+        escrows: Escrows,
         signatures: Signatures,
         operator: Operator,
     ) -> None:
         self._transitions = transitions
         self._tabs = tabs
-        self._relay = relay
+        self._escrows = escrows
         self._signatures = signatures
         self._operator = operator
 
     async def close(
-        self, payer: Address, epoch: int, amount: int, signature: bytes, agreed: bytes | None = None
+        self,
+        payer: Address,
+        epoch: int,
+        amount: int,
+        signature: bytes,
+        agreed: bytes | None = None,
+        escrow: Address | None = None,
     ) -> Mined:
         """End the tab at `amount`; the same close again gives the same transaction.
 
@@ -51,23 +58,25 @@ class Closes:
         above what is spent. Raises IntegrityFailure `close.wrong_signature`; Refused
         `close.session_open`, `close.other_amount`, `close.other_epoch`, and with the contract's reasons.
         """
-        payee = self._operator.payee.address
-        self._require_signed(payer, Exit(payee, epoch), signature)
+        payee, money = self._operator.payee.address, self._escrows.chosen(escrow)
+        domain, ref = self._operator.contracts.money(money.address), self._tabs.ref(money.address, payer)
+        self._require_signed(domain, payer, Exit(payee, epoch), signature)
         if agreed is not None:
             if amount <= 0:
                 raise InvalidInput("close.nothing_agreed", "a voucher of nothing agrees to nothing")
-            self._require_signed(payer, Voucher(payee, epoch, amount), agreed)
-        seen = await self._tabs.look(payer)
+            self._require_signed(domain, payer, Voucher(payee, epoch, amount), agreed)
+        seen = await self._tabs.look(money.address, payer)
         deadline = _deadline(seen)
         async with self._transitions.read() as unit:
             await self._require_no_session(unit, payer)
             _require_end(seen.tab, epoch, amount)
             # No session stands on the tab, and from here on none is made: `Requests` asks for this row.
             # Only then is anything signed, since the driver may have it mined when it suits.
-            await unit.keep_closing(payee, payer, epoch, deadline)
-        mined = await self._relay.close(payer, epoch, amount, agreed, deadline, f"close:{payer}:{epoch}")
+            await unit.keep_closing(ref, epoch, deadline)
+        key = f"close:{money.address}:{payer}:{epoch}"
+        mined = await money.relay.close(payer, epoch, amount, agreed, deadline, key)
         with suppress(Unavailable, Refused):  # seen anew when the chain is asked next
-            await self._tabs.look(payer)
+            await self._tabs.look(money.address, payer)
         return mined
 
     async def _require_no_session(self, unit: Unit, payer: Address) -> None:
@@ -79,8 +88,8 @@ class Closes:
                 do="wait until it is settled, or stop it",
             )
 
-    def _require_signed(self, payer: Address, value: TypedStruct, signature: bytes) -> None:
-        signed = digest(self._operator.domain, value, self._signatures.keccak256)
+    def _require_signed(self, domain: Domain, payer: Address, value: TypedStruct, signature: bytes) -> None:
+        signed = digest(domain, value, self._signatures.keccak256)
         if self._signatures.recover(signed, signature) != payer:
             raise IntegrityFailure(
                 "close.wrong_signature",

@@ -16,6 +16,7 @@ from evmesh.domain.units import Milliamp, W
 from evmesh.ports import Signer
 
 NOTHING = W(0)
+ALL_LINES = (1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,12 @@ class Node:
     """The fuse of each of its three lines."""
     other: W = NOTHING
     """What other equipment takes on it at most, as the site file says."""
+    other_lines: tuple[int, ...] = ALL_LINES
+    """The lines that other equipment loads, each of them as much."""
+    balanced: W = NOTHING
+    """What of `other` loads all three lines in any case: chargers that are looked at, a battery."""
+    equipment: Equipment = NO_EQUIPMENT
+    """What on it tells what it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +85,34 @@ class Group:
     is_crowded: bool = False
     """Until a day of it is known, newcomers are thought to want all that it has."""
     equipment: Equipment = NO_EQUIPMENT
-    """What of it tells what it does."""
+    """What on its own cable tells what it does."""
+    other_lines: tuple[int, ...] = ALL_LINES
+    """The lines that other equipment on its own cable loads, each of them as much."""
+    balanced: W = NOTHING
+    """What of `other` loads all three lines in any case: chargers that are looked at, a battery."""
 
     @property
     def others(self) -> W:
         """What other equipment takes at most, on the group itself and on all of its parts."""
         return W(self.other + sum(node.other for node in self.nodes))
+
+    @property
+    def counted(self) -> tuple[W, ...]:
+        """What other equipment is counted with at each level, on all lines in any case and in all."""
+        return tuple(power for one in self.levels for power in (one.balanced, one.other))
+
+    @property
+    def levels(self) -> "tuple[Group | Node, ...]":
+        """The group itself, then its parts, each after the one that it hangs on."""
+        return (self, *self.nodes)
+
+    def at_or_below(self, name: str) -> "tuple[Group | Node, ...]":
+        """Give a part and all that hang on it; the whole group by its own name."""
+        return self.levels if name == self.name else self.nodes_below(name)
+
+    def others_on(self, line: int, name: str) -> W:
+        """Give what other equipment loads one line of a part with, its own and that of all below it."""
+        return W(sum(_on_line(one, line) for one in self.at_or_below(name)))
 
     def path(self, place: Place) -> tuple[str, ...]:
         """Give the parts on the way from a place up to the group itself, the nearest first."""
@@ -103,6 +132,13 @@ class Group:
                 below.add(node.name)
                 found.append(node)
         return tuple(found)
+
+
+def _on_line(one: Group | Node, line: int) -> int:
+    """Give what a level's own other equipment takes of one line, rounded up."""
+    rest = max(0, one.other - one.balanced)
+    uneven = -(-rest // len(one.other_lines)) if line in one.other_lines else 0
+    return -(-one.balanced // len(ALL_LINES)) + uneven
 
 
 Supply = Callable[[Group, TimeGrid], tuple[SupplySegment, ...]]
@@ -171,5 +207,5 @@ class Operator:
 
     @property
     def domain(self) -> Domain:
-        """The EIP-712 domain of everything that is signed."""
+        """The EIP-712 domain of all that is signed but what binds another money than the site's own."""
         return Domain(self.contracts.chain_id, self.contracts.charge_tab)

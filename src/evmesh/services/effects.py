@@ -17,9 +17,10 @@ from evmesh.domain.errors import EvmeshError, Refused, Unavailable
 from evmesh.domain.ids import SessionId
 from evmesh.domain.readings import METER_STREAM
 from evmesh.domain.sessions import UNCOLLECTABLE, Effect, EffectKind, Event, Session, State, Way
-from evmesh.ports import ChargePoint, Escrow, Notary, RefillClaims
+from evmesh.ports import ChargePoint, Notary
 from evmesh.services.claim_batch import ClaimBatch, Claimed, Lost
 from evmesh.services.directory import Operator
+from evmesh.services.escrows import Escrows
 from evmesh.services.payments import find
 from evmesh.services.settlements import Settlements
 from evmesh.services.starts import NO_ROOM, WITHDRAWN
@@ -69,22 +70,21 @@ class Effects:
         transitions: Transitions,
         operator: Operator,
         stations: ChargePoint,
-        escrow: Escrow,
+        escrows: Escrows,
         notary: Notary,
         settlements: Settlements,
         may_begin: Callable[[Session], bool],
-        refills: RefillClaims | None = None,
         *,
         deposits: DepositSettling,
     ) -> None:
         """`may_begin` tells whether the cabinet has room for a session to begin now."""
         self._deposits = deposits
-        self._claims = ClaimBatch(transitions, operator, escrow, refills)
+        self._claims = ClaimBatch(transitions, operator, escrows)
         self._may_begin = may_begin
         self._transitions = transitions
         self._operator = operator
         self._stations = stations
-        self._escrow = escrow
+        self._escrows = escrows
         self._notary = notary
         self._settlements = settlements
         self._handlers: Mapping[EffectKind, Callable[[Effect, Session], Awaitable[Finish]]] = {
@@ -337,8 +337,8 @@ class Effects:
     async def _refund(self, effect: Effect, session: Session) -> Finish:
         if session.terms.way is Way.TRANSFER:
             return await self._deposits.give_back(session)
-        mined: list[Mined] = []
-        tab = await self._escrow.tab(self._operator.payee.address, session.terms.payer)
+        mined, escrow = list[Mined](), self._escrows.of(session).escrow
+        tab = await escrow.tab(self._operator.payee.address, session.terms.payer)
         is_ours = tab.epoch == session.terms.epoch and tab.ceiling > 0
         if is_ours:
             async with self._transitions.begin() as work:
@@ -346,7 +346,7 @@ class Effects:
                 await work.unit.touch_session(replace(now, refund=tab.ceiling - tab.spent))
         if is_ours or session.refund is not None:
             try:
-                mined.append(await self._escrow.refund(session.terms.payer, tab, key=f"refund:{session.id}"))
+                mined.append(await escrow.refund(session.terms.payer, tab, key=f"refund:{session.id}"))
             except Refused as error:
                 if error.code not in _HAS_IT_BACK:
                     raise

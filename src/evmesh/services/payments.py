@@ -121,7 +121,7 @@ class Payments:
     async def _require_money(self, session: Session, cumulative: int) -> None:
         """Look at the tab, or at what is remembered of it where the chain is away."""
         terms = session.terms
-        tab = (await self._tabs.look(terms.payer)).tab
+        tab = (await self._tabs.look(terms.escrow, terms.payer)).tab
         if not covers(tab, terms.epoch, cumulative):
             raise Refused(
                 "voucher.underfunded",
@@ -158,10 +158,11 @@ class Payments:
 
         Where the station took its start and is away, it does so once the station was heard.
         """
-        word = digest(self._operator.domain, StopRequest(id.to_bytes32(), at), self._signatures.keccak256)
-        signer = self._signatures.recover(word, signature)
         async with self._transitions.begin() as work:
             session = await find(work, id)
+            domain = self._operator.contracts.money(session.terms.escrow)
+            word = digest(domain, StopRequest(id.to_bytes32(), at), self._signatures.keccak256)
+            signer = self._signatures.recover(word, signature)
             if signer != session.terms.payer:
                 raise IntegrityFailure("stop.wrong_signature", "the stop is not signed by the payer")
             if abs(work.now.timestamp() - at) > _STOP_WORD_VALID_S:

@@ -27,7 +27,7 @@ from evmesh.services.directory import Directory, Group, Place, Supply
 from evmesh.services.plan_in_force import Plan, parse_plan, step_start
 from evmesh.services.plans import START_ALLOWANCE, Planner
 from evmesh.services.receipts import plan_row
-from evmesh.services.requests import LONGEST_STAY
+from evmesh.services.request_checks import LONGEST_STAY
 from evmesh.services.rewards import SHARE_PER_MILLE
 from evmesh.services.stream_log import ScheduleLog
 from evmesh.services.transitions import Transitions
@@ -151,6 +151,7 @@ class Quotes:
             budget=cost_of(energy, place.connector.price),
             base=0,
             epoch=0,
+            escrow=_NOBODY,
         )
         return Session(
             id=SessionId.make(int(now.timestamp() * 1000), self._randomness(10)),

@@ -71,7 +71,7 @@ class Receipts:
         ).records
         receipt = Receipt(
             session=session.id,
-            chain=chain_ref(self._operator.contracts),
+            chain=chain_ref(self._operator.contracts, session.terms.escrow),
             station=StationRef(place.asset, place.code, place.connector.evse_id, place.connector.ref.station),
             request=request_of(session),
             request_signature=session.request_signature,
@@ -103,15 +103,9 @@ class Receipts:
         return document.signed(self._operator.payee.sign(signed)).encode()
 
 
-def chain_ref(contracts: Contracts) -> ChainRef:
-    """Give the chain as documents name it."""
-    return ChainRef(
-        chain_id=contracts.chain_id,
-        charge_tab=contracts.charge_tab,
-        registry=contracts.registry,
-        notary=contracts.notary,
-        token=contracts.token,
-    )
+def chain_ref(contracts: Contracts, escrow: Address | None = None) -> ChainRef:
+    """Give the chain as documents name it; `escrow` is that of the charge, where they speak of one."""
+    return contracts.ref(escrow)
 
 
 def plan_row(stored: StoredPlan, session: Session) -> PlanRow:

@@ -17,7 +17,6 @@ from evmesh.domain.settlement import Settlement
 from evmesh.domain.typed_data import digest
 from evmesh.ports import Signatures
 from evmesh.services.directory import Operator
-from evmesh.services.receipts import chain_ref
 from evmesh.services.stream_log import StreamLog
 from evmesh.services.transitions import Transitions, Work
 
@@ -90,7 +89,7 @@ class Records:
         receipt, settlement = Receipt.parse(raw), await work.unit.document(id, Settlement.FORMAT)
         record = Record(
             session=id,
-            chain=chain_ref(self._operator.contracts),
+            chain=receipt.chain,
             receipt_sha256=receipt_hash(raw),
             settlement_sha256=None if settlement is None else sha256(settlement).digest(),
             outcome=session.state.value,

@@ -1,15 +1,14 @@
 """A driver asks, and gets a promise with its proof, or a refusal with its proof and what would fit."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from evmesh.domain.chain import SeenTab, Tab
-from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused, Unavailable
+from evmesh.domain.chain import Tab
+from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.evidence import RefusalRecord
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.money import cost_of
-from evmesh.domain.offer_times import END_GRACE, REQUEST_VALID
+from evmesh.domain.offer_times import END_GRACE
 from evmesh.domain.problem import write_problem
 from evmesh.domain.problem_shape import read_answer
 from evmesh.domain.schedule import Refusal, write_schedule
@@ -24,23 +23,20 @@ from evmesh.domain.sessions import (
 from evmesh.domain.signed_types import ChargeRequest, SessionOffer
 from evmesh.domain.station_code import ALPHABET
 from evmesh.domain.stations import ConnectorStatus
-from evmesh.domain.time_grid import STEP_S
 from evmesh.domain.typed_data import digest, hash_struct
 from evmesh.domain.units import Wh
 from evmesh.planning.admission import RefusedRequest
 from evmesh.ports import Randomness, Signatures
 from evmesh.services.directory import Directory, Operator, Place
+from evmesh.services.escrows import Escrows, Money
 from evmesh.services.live import LiveState
-from evmesh.services.plan_in_force import Plan, parse_plan, step_start
-from evmesh.services.plans import START_ALLOWANCE, Planner, request_of
+from evmesh.services.plan_in_force import Plan, parse_plan
+from evmesh.services.plans import Planner, request_of
+from evmesh.services.request_checks import check_money, check_times
 from evmesh.services.reservations import Reservations, time_to_pay
 from evmesh.services.starts import NO_ROOM
 from evmesh.services.tab_memory import TabMemory
 from evmesh.services.transitions import Transitions, Work
-
-LONGEST_STAY = timedelta(days=7)
-MIN_BUDGET = 100_000
-"""Token units below which a session is not worth the gas of its claim."""
 
 _OCCUPIED = frozenset(
     {
@@ -86,10 +82,9 @@ class Requests:
         signatures: Signatures,
         operator: Operator,
         randomness: Randomness,
-        balance_of: Callable[[Address], Awaitable[int]],
+        escrows: Escrows,
     ) -> None:
-        """`balance_of` gives the token units that an account holds outside the escrow."""
-        self._balance_of = balance_of
+        self._escrows = escrows
         self._transitions = transitions
         self._directory = directory
         self._planner = planner
@@ -101,31 +96,41 @@ class Requests:
         self._reservations = Reservations(directory)
 
     async def request(
-        self, code: str, request: ChargeRequest, signature: bytes, *, source: str = ""
+        self,
+        code: str,
+        request: ChargeRequest,
+        signature: bytes,
+        *,
+        source: str = "",
+        escrow: Address | None = None,
     ) -> Promise | NotPromised:
         """Decide about a signed request; the same request again gets the same answer.
 
-        `source` is the network address it came from, where one is known. Raises InvalidInput for what
-        the driver can mend, Refused where the connector or the driver has an open session or too many
-        promises are unpaid, IntegrityFailure for another's signature, Unavailable without a chain.
+        `source` is the network address it came from, where one is known; `escrow` names the money to pay
+        in, None the site's own. Raises InvalidInput for what the driver can mend, Refused where the
+        connector or the driver has an open session or too many promises are unpaid, IntegrityFailure for
+        another's signature, Unavailable without a chain.
         """
         place = self._directory.by_code(code)
-        self._check_signature(place, request, signature)
+        money = self._escrows.chosen(escrow)
+        self._check_signature(place, request, signature, money)
         async with self._transitions.begin() as work:
-            if (answered := await self._answered(work, request)) is not None:
+            if (answered := await self._answered(work, request, money)) is not None:
                 return answered
-            self._check_times(request, work.now)
+            check_times(request, work.now)
             # Before the tab is read: with no session of this payer open, every claim is in it.
             await self._check_free(work, place, request.payer)
-        seen = await self._tabs.look(request.payer)
+        seen = await self._tabs.look(money.address, request.payer)
         tab = seen.tab
-        await self._check_money(place, request, seen)
+        await check_money(place, request, seen, money)
         async with self._transitions.begin() as work:
-            if (answered := await self._answered(work, request)) is not None:
+            if (answered := await self._answered(work, request, money)) is not None:
                 return answered
             await self._check_free(work, place, request.payer)
-            await self._tabs.require_not_closing(work.unit, request.payer, seen)
-            session = self._reservation(work.now, place, request, signature, tab)
+            await self._tabs.require_not_closing(
+                work.unit, self._tabs.ref(money.address, request.payer), seen
+            )
+            session = self._reservation(work.now, place, request, signature, tab, money)
             if not _is_secured(session.terms.budget, tab):
                 await self._reservations.check(work, place, request.payer, session.terms.budget, source)
             answer = await self._decide(work, place, session)
@@ -145,11 +150,13 @@ class Requests:
         work.applied.append("reserve")
         return Promise(promised, self.offer_of(promised), parse_plan(answer.stored))
 
-    async def _answered(self, work: Work, request: ChargeRequest) -> Promise | NotPromised | None:
+    async def _answered(
+        self, work: Work, request: ChargeRequest, money: Money
+    ) -> Promise | NotPromised | None:
         """Give the answer that this very request got before: a nonce is answered once."""
         session = await work.unit.session_of_request(request.payer, request.nonce)
         if session is not None:
-            if request_of(session) != request:
+            if request_of(session) != request or self._escrows.of(session) is not money:
                 raise InvalidInput(
                     "request.nonce_used",
                     "this wallet has used the nonce for another request",
@@ -190,12 +197,13 @@ class Requests:
 
     def with_offer(self, session: Session, plan_sha256: str) -> Session:
         """Give a session with the operator's signed offer and the plan that promises it."""
-        offer = digest(self._operator.domain, self.offer_of(session), self._signatures.keccak256)
+        domain = self._operator.contracts.money(session.terms.escrow)
+        offer = digest(domain, self.offer_of(session), self._signatures.keccak256)
         signature = self._operator.payee.sign(offer)
         return replace(session, offer_signature=signature, plan_sha256=plan_sha256)
 
     def _reservation(
-        self, now: datetime, place: Place, request: ChargeRequest, signature: bytes, tab: Tab
+        self, now: datetime, place: Place, request: ChargeRequest, signature: bytes, tab: Tab, money: Money
     ) -> Session:
         budget = cost_of(Wh(request.energy_wh), place.connector.price)
         if request.max_cost < budget:
@@ -226,6 +234,7 @@ class Requests:
                 budget=budget,
                 base=tab.spent,
                 epoch=tab.epoch,
+                escrow=money.address,
             ),
             id_tag="".join(ALPHABET[byte % 32] for byte in self._randomness(20)),
             request_signature=signature,
@@ -240,82 +249,21 @@ class Requests:
             deadline=now + time_to_pay(is_secured=_is_secured(budget, tab)),
         )
 
-    async def _check_money(self, place: Place, request: ChargeRequest, seen: SeenTab) -> None:
-        """Refuse who could not pay: a reservation keeps others away.
-
-        Where the chain is away, only what was seen in the tab counts.
-        """
-        budget = cost_of(Wh(request.energy_wh), place.connector.price)
-        if budget < MIN_BUDGET:
-            raise InvalidInput(
-                "request.too_small",
-                f"{request.energy_wh} Wh cost {budget} units; settling that would cost more in gas",
-                do=f"ask for at least {MIN_BUDGET} units' worth",
-                path="request.energy_wh",
-            )
-        at_hand = seen.tab.ceiling - seen.tab.spent
-        if seen.is_fresh:
-            at_hand += await self._balance_of(request.payer)
-        if at_hand < budget and not seen.is_fresh:
-            raise Unavailable(
-                "wallet.unseen",
-                f"the chain is away, so only the tab counts: it held {at_hand} units, this needs {budget}",
-                do="ask for less energy, or try again when the operator's uplink works",
-            )
-        if at_hand < budget:
-            raise Refused(
-                "wallet.too_little",
-                f"this needs {budget} units, and the wallet and its tab hold {at_hand}",
-                do="fill the wallet, or ask for less energy",
-            )
-
-    def _check_signature(self, place: Place, request: ChargeRequest, signature: bytes) -> None:
+    def _check_signature(self, place: Place, request: ChargeRequest, signature: bytes, money: Money) -> None:
         if request.asset != place.asset:
             raise InvalidInput(
                 "request.other_asset",
                 f"the request names asset {request.asset}, the code is of asset {place.asset}",
                 path="request.asset",
             )
-        signed = digest(self._operator.domain, request, self._signatures.keccak256)
+        domain = self._operator.contracts.money(money.address)
+        signed = digest(domain, request, self._signatures.keccak256)
         if self._signatures.recover(signed, signature) != request.payer:
             raise IntegrityFailure(
                 "request.wrong_signature",
                 "the request is not signed by its payer",
                 do="sign it again, for this chain and contract",
                 path="signature",
-            )
-
-    def _check_times(self, request: ChargeRequest, now: datetime) -> None:
-        if request.energy_wh == 0:
-            raise InvalidInput("request.no_energy", "the request asks for 0 Wh", path="request.energy_wh")
-        if not now.timestamp() <= request.deadline <= (now + REQUEST_VALID).timestamp():
-            raise InvalidInput(
-                "request.deadline",
-                "the request's own deadline has passed, or is more than an hour ahead",
-                do="sign it again with a deadline within the next hour of the platform's time",
-                path="request.deadline",
-            )
-        departure = datetime.fromtimestamp(min(request.departure, 2**33), UTC)
-        if departure <= now:
-            raise InvalidInput(
-                "request.departure_in_past",
-                f"the departure {departure:%Y-%m-%d %H:%M} UTC is not after now, {now:%Y-%m-%d %H:%M} UTC",
-                do="state when you will really leave",
-                path="request.departure",
-            )
-        soonest = step_start(now + START_ALLOWANCE) + timedelta(seconds=2 * STEP_S)
-        if departure < soonest:
-            raise InvalidInput(
-                "request.departure_too_soon",
-                "no whole quarter of an hour is left until that departure",
-                do=f"state a departure from {soonest:%H:%M} UTC on",
-                path="request.departure",
-            )
-        if departure > now + LONGEST_STAY:
-            raise InvalidInput(
-                "request.departure_too_late",
-                "the departure is more than seven days ahead",
-                path="request.departure",
             )
 
     def _check_room(self, place: Place) -> None:

@@ -27,7 +27,7 @@ class Settlements:
         settlement = Settlement(
             receipt_sha256=None if receipt is None else receipt_hash(receipt),
             session=session.id,
-            chain=chain_ref(self._operator.contracts),
+            chain=chain_ref(self._operator.contracts, session.terms.escrow),
             kind=kind,
             payer=session.terms.payer,
             amount=(session.refund if kind == "refund" else session.due) or 0,
@@ -50,7 +50,7 @@ class Settlements:
         settlement = Settlement(
             receipt_sha256=None if receipt is None else receipt_hash(receipt),
             session=session.id,
-            chain=chain_ref(self._operator.contracts),
+            chain=chain_ref(self._operator.contracts, session.terms.escrow),
             kind=kind,
             payer=session.terms.payer,
             amount=parts.returned if kind == "refund" else session.due or 0,

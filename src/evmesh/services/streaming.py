@@ -125,7 +125,7 @@ class Streaming:
         """
         if _is_stale(session, cumulative):
             return session
-        await self._tabs.require_cover(session.terms.payer, session.terms.epoch, cumulative)
+        await self._tabs.require_cover(session.terms, cumulative)
         async with self._transitions.begin() as work:
             found = await work.unit.session(session.id)
             if found is None or _is_stale(found, cumulative):
@@ -162,7 +162,8 @@ class Streaming:
         return self._directory.by_asset(session.terms.asset).connector.rating
 
     def _require_signed(self, session: Session, value: TypedStruct, signature: bytes) -> None:
-        signed = digest(self._operator.domain, value, self._signatures.keccak256)
+        domain = self._operator.contracts.money(session.terms.escrow)
+        signed = digest(domain, value, self._signatures.keccak256)
         if self._signatures.recover(signed, signature) != session.terms.payer:
             raise IntegrityFailure(
                 "voucher.wrong_signature",

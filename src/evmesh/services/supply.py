@@ -37,10 +37,10 @@ def flat_tariff_supply(
             power = W(max(0, course.least(begin, end) - group.taken - group.others))
             price = Price(price_at(begin))
             whole = energy_from_watts(power, grid.step_s)
-            sun = None if sources is None else sources.surplus(group, begin)
-            if sun is not None and sun[1] < price and (cheap := min(sun[0], whole)):
-                found.append(SupplySegment(step, cheap, sun[1]))
-                whole = Wh(whole - cheap)
+            for wh, earns in () if sources is None else sources.surplus(group, begin):
+                if earns < price and (cheap := min(wh, whole)):
+                    found.append(SupplySegment(step, cheap, earns))
+                    whole = Wh(whole - cheap)
             found.append(SupplySegment(step, whole, price))
         return tuple(found)
 

@@ -9,11 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from evmesh.domain.chain import SeenTab, Tab
+from evmesh.domain.chain import SeenTab, Tab, TabRef
 from evmesh.domain.errors import Refused, Unavailable
 from evmesh.domain.ids import Address
-from evmesh.ports import Clock, Escrow, Unit
+from evmesh.domain.sessions import ChargeTerms
+from evmesh.ports import Clock, Unit
 from evmesh.services.directory import Operator
+from evmesh.services.escrows import Escrows
 from evmesh.services.transitions import Transitions
 
 CLAIM_MARGIN: Final = timedelta(hours=2)
@@ -31,36 +33,39 @@ _FRESH_ENOUGH: Final = timedelta(minutes=10)
 class TabMemory:
     """Reads tabs, and remembers what it read."""
 
-    def __init__(self, transitions: Transitions, clock: Clock, escrow: Escrow, operator: Operator) -> None:
+    def __init__(self, transitions: Transitions, clock: Clock, escrows: Escrows, operator: Operator) -> None:
         self._transitions = transitions
         self._clock = clock
-        self._escrow = escrow
+        self._escrows = escrows
         self._operator = operator
 
-    async def look(self, payer: Address) -> SeenTab:
+    async def look(self, escrow: Address, payer: Address) -> SeenTab:
         """Give the payer's tab as the chain says, or as it was seen last where the chain is away.
 
         Raises Unavailable `tab.never_seen` or `tab.seen_too_long_ago` where what is remembered is not enough.
         """
-        payee = self._operator.payee.address
+        ref, asked = self.ref(escrow, payer), self._escrows.at(escrow).escrow
         try:
             now = self._clock.now()
-            block_at = datetime.fromtimestamp(await self._escrow.block_time(), UTC)
-            tab = await self._escrow.tab(payee, payer)
-            seen = SeenTab(tab, now, block_at, await self._escrow.window())
+            block_at = datetime.fromtimestamp(await asked.block_time(), UTC)
+            tab = await asked.tab(ref.payee, payer)
+            seen = SeenTab(tab, now, block_at, await asked.window())
         except Unavailable as away:
-            return await self._remembered(payer, away)
+            return await self._remembered(ref, away)
         async with self._transitions.read() as unit:
-            await unit.remember_tab(payee, payer, seen)
+            await unit.remember_tab(ref, seen)
         return seen
 
-    async def require_not_closing(self, unit: Unit, payer: Address, seen: SeenTab) -> None:
+    def ref(self, escrow: Address, payer: Address) -> TabRef:
+        """Give which of the operator's tabs that is."""
+        return TabRef(escrow, self._operator.payee.address, payer)
+
+    async def require_not_closing(self, unit: Unit, ref: TabRef, seen: SeenTab) -> None:
         """Raise Refused `tab.closing` where a Close of this very tab was signed and may still be mined.
 
         Only a block's own time tells that one is too late: the next block's is no earlier.
         """
-        payee = self._operator.payee.address
-        until = await unit.closing_until(payee, payer, seen.tab.epoch)
+        until = await unit.closing_until(ref, seen.tab.epoch)
         if until is not None and seen.block_at.timestamp() <= until:
             over = f"{datetime.fromtimestamp(until, UTC):%H:%M} UTC"
             raise Refused(
@@ -69,16 +74,17 @@ class TabMemory:
                 do=f"try again when the close is mined, or after {over}",
             )
 
-    async def require_cover(self, payer: Address, epoch: int, cumulative: int) -> None:
-        """Raise Refused unless the payer's tab covers this total in this epoch.
+    async def require_cover(self, terms: ChargeTerms, cumulative: int) -> None:
+        """Raise Refused unless the tab that a charge is paid by covers this total in its epoch.
 
         Of a tab that was seen lately and covers it the chain is not asked again.
         """
+        epoch = terms.epoch
         async with self._transitions.read() as unit:
-            known = await unit.tab_seen(self._operator.payee.address, payer)
+            known = await unit.tab_seen(self.ref(terms.escrow, terms.payer))
         lately = known is not None and known.seen_at + _FRESH_ENOUGH > self._clock.now()
         if known is None or not lately or not covers(known.tab, epoch, cumulative):
-            known = await self.look(payer)
+            known = await self.look(terms.escrow, terms.payer)
         if not covers(known.tab, epoch, cumulative):
             tab = known.tab
             raise Refused(
@@ -88,10 +94,10 @@ class TabMemory:
                 do="deposit the difference, then send the voucher again",
             )
 
-    async def _remembered(self, payer: Address, away: Unavailable) -> SeenTab:
+    async def _remembered(self, ref: TabRef, away: Unavailable) -> SeenTab:
         async with self._transitions.read() as unit:
-            known = await unit.tab_seen(self._operator.payee.address, payer)
-            owed = 0 if known is None else await unit.owed_on_tab(payer, known.tab.epoch)
+            known = await unit.tab_seen(ref)
+            owed = 0 if known is None else await unit.owed_on_tab(ref, known.tab.epoch)
         if known is None:
             raise Unavailable(
                 NEVER_SEEN,

@@ -64,7 +64,7 @@ class TabWatch:
     async def _why_not(self, session: Session) -> str | None:
         """Give why a session's tab does not stand; None where it does."""
         try:
-            tab = (await self._tabs.look(session.terms.payer)).tab
+            tab = (await self._tabs.look(session.terms.escrow, session.terms.payer)).tab
         except Unavailable as unseen:
             if unseen.code not in (NEVER_SEEN, SEEN_TOO_LONG_AGO):
                 raise

@@ -254,6 +254,7 @@ class Transfers:
                 budget=budget,
                 base=0,
                 epoch=0,
+                escrow=signed.chain.charge_tab,
                 way=Way.TRANSFER,
             ),
             id_tag="".join(ALPHABET[byte % 32] for byte in self._randomness(20)),

@@ -51,11 +51,14 @@ class Agent(Driver):
         self._terms: Terms | None = None
 
     def first_voucher(self) -> int:
-        """Give the total that secures the start: 100 Wh."""
-        return self._own_guard().first()
+        """Give the total that secures the start: 100 Wh, or all where this wallet has to pay ahead."""
+        return super().first_voucher() if self.outing.accepted.pays_ahead else self._own_guard().first()
 
     async def charge(self) -> None:
         """Plug in, pay as it flows, say what is needed, leave when it is time or something is wrong."""
+        if self.outing.accepted.pays_ahead:
+            await super().charge()
+            return
         self.outing.plug()
         async with asyncio.TaskGroup() as group:
             paying = group.create_task(self._pay_as_it_flows())

@@ -6,9 +6,11 @@ from hashlib import sha256
 from typing import Any, Final
 
 from evmesh.domain.errors import ProtocolViolation
+from evmesh.domain.ids import Address
 from evmesh.domain.money import Price, cost_of
 from evmesh.domain.units import Wh
 from evmesh.sim.api_client import Denied, Document
+from evmesh.sim.filling import fill_tab
 from evmesh.sim.outing import Goes, Outing
 from evmesh.sim.places import Place
 from evmesh.sim.progress import Ask, Stage
@@ -18,15 +20,16 @@ PATIENCE: Final = timedelta(minutes=30)
 """How long a driver waits for a free place, or for the own last session to be settled."""
 MOST_ASKS: Final = 2
 _LOOK_AGAIN_S: Final = 120
+_DEPOSIT_FIRST: Final = frozenset({"reservation.too_many_unpaid", "reservation.unpaid_before"})
+"""No promise is given to a tab that does not hold the money; to one that does it is."""
 _ELSEWHERE: Final = frozenset(
     {
         "connector.taken",
         "station.out_of_service",
         "payer.session_open",
         "station.offline",
-        "reservation.too_many_unpaid",
-        "reservation.unpaid_before",
         "tab.closing",
+        *_DEPOSIT_FIRST,
     }
 )
 
@@ -87,8 +90,21 @@ class Asking:
                 progress.accepted = terms.check_offer(ask, page, answer)
                 outing.save(Stage.OFFERED)
                 return
+            if answer.code in _DEPOSIT_FIRST and progress.deposited_at != place.name:
+                await self._deposit_first(page, ask, place)
+                continue
             progress.ask = self._after_no(page, ask, answer)
             outing.save(Stage.ASKED)
+
+    async def _deposit_first(self, page: Document, ask: Ask, place: Place) -> None:
+        """Have the tab hold what the charge can cost, once at a place; the same request is sent again."""
+        progress = self._outing.progress
+        most = cost_of(ask.energy, Price(int(page["price"])))
+        payee = Address.parse(str(page["payee"]))
+        spent = await self._outing.or_go(lambda: self._outing.wallet.spent(payee))
+        await fill_tab(self._outing, page, payee, spent + most)
+        progress.deposited_at = place.name
+        self._outing.save()
 
     async def _send_request(self, document: Document) -> Document | Denied:
         return await self._outing.or_go(lambda: self._outing.around.api.request(document))

@@ -20,6 +20,8 @@ class Quantities:
     power_w: int | None = 0
     currents_ma: list[int] = field(default_factory=lambda: [0, 0, 0])
     voltages_mv: list[int] = field(default_factory=lambda: [230_000, 230_000, 230_000])
+    serial: int | None = None
+    """None for a model that has no register for it."""
 
 
 class _Image:
@@ -51,7 +53,9 @@ class SDM630:
         self.has = has
 
     def read(self, function: int, address: int, count: int) -> list[int]:
-        """Answer function 4 only, up to 80 registers."""
+        """Answer function 4, up to 80 registers; and function 3 where the serial number lies."""
+        if function == 3 and self.has.serial is not None and (address, count) == (0xFC00, 2):
+            return words_of("I", self.has.serial)
         if function != 4:
             raise RegisterError(ILLEGAL_FUNCTION)
         if count > 80:
@@ -82,6 +86,7 @@ class B23:
         if function != 3:
             raise RegisterError(ILLEGAL_FUNCTION)
         image = _Image(0x8C90)
+        image.put(0x8900, words_of("I", self.has.serial or 0))
         energy, power = self.has.energy_wh, self.has.power_w
         image.put(0x5000, [0xFFFF] * 4 if energy is None else words_of("Q", energy // 10))
         image.put(0x5B14, [0x7FFF, 0xFFFF] if power is None else words_of("i", power * 100))
@@ -181,6 +186,7 @@ class SunSpecDevice:
         soc_permille: int | None = None,
         exponent: int = -1,
         filler: int = 0,
+        serial: str = "S-0001",
     ) -> None:
         """`exponent` is that of W and of the state of charge; `filler` models stand before ours."""
         self.power_w = power_w
@@ -189,6 +195,7 @@ class SunSpecDevice:
         self._base = base
         self._exponent = exponent
         self._filler = filler
+        self.serial = serial
 
     def read(self, function: int, address: int, count: int) -> list[int]:
         """Answer function 3 only; a read outside of the models is refused."""
@@ -206,7 +213,7 @@ class SunSpecDevice:
 
     def _words(self) -> list[int]:
         words = [*_SUNS, 1, 66, *_letters("evmesh", 16), *_letters("simulated", 16), *_letters("", 8)]
-        words += [*_letters("1.0", 8), *_letters("S-0001", 16), 1, 0]
+        words += [*_letters("1.0", 8), *_letters(self.serial, 16), 1, 0]
         for _ in range(self._filler):
             words += [160, 8, *[0] * 8]
         words += self._inverter() if self.soc_permille is None else self._battery()

@@ -100,7 +100,7 @@ class Outing:
 
     def terms(self, page: Document) -> Terms:
         """Give this driver's hand under the station's contract."""
-        return Terms.of_station(self.wallet, self.around.signatures, page)
+        return Terms.of_station(self.wallet, self.around.signatures, page, self.progress.money)
 
     def plug(self) -> None:
         """Put the plug in, once; the car and the driver's memory of it are one commit."""

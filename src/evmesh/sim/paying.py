@@ -1,16 +1,14 @@
 """Securing the money by signatures: the tab is raised, then a voucher is handed over."""
 
-from datetime import timedelta
 from typing import Final
 
-from evmesh.domain.errors import Refused
 from evmesh.sim.api_client import Denied, Document
 from evmesh.sim.asking import MOST_ASKS
+from evmesh.sim.filling import fill_tab
 from evmesh.sim.outing import Goes, Outing
 from evmesh.sim.progress import Stage
-from evmesh.sim.signing import Terms, deposit_document
+from evmesh.sim.signing import Terms
 
-DEPOSIT_VALID: Final = timedelta(hours=1)
 _TOO_LATE: Final = frozenset({"reservation.ended", "session.wrong_state"})
 """The promise had ended before it was paid; what was deposited is in the tab for the next one."""
 
@@ -52,20 +50,6 @@ class Paying:
         return await self._outing.or_go(lambda: self._outing.around.api.voucher(session, document))
 
     async def _deposit(self, page: Document, terms: Terms) -> None:
-        """Sign and relay what is missing, at least what is worth the relayer's gas.
-
-        A deposit that is refused shows when the voucher is.
-        """
-        outing, accepted = self._outing, self._outing.accepted
-        least = int(page.get("min_deposit", 0))
-        deadline = int((outing.now() + DEPOSIT_VALID).timestamp())
-        ceiling = accepted.base + accepted.budget
-        payee = terms.payee_of(accepted)
-        try:
-            order = await outing.or_go(
-                lambda: outing.wallet.deposit_order(payee, ceiling, deadline, least=least)
-            )
-        except Refused as refused:
-            raise Goes(refused.code) from refused
-        if order is not None:
-            await outing.or_go(lambda: outing.around.api.relay(deposit_document(order)))
+        """Have the tab hold what is owed at most; a deposit that is refused shows when the voucher is."""
+        accepted = self._outing.accepted
+        await fill_tab(self._outing, page, terms.payee_of(accepted), accepted.base + accepted.budget)

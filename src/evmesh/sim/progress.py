@@ -9,6 +9,7 @@ import msgspec
 from evmesh.domain.sessions import Way
 from evmesh.domain.units import Wh
 from evmesh.sim.state import SimState
+from evmesh.sim.visits import Money
 
 
 class Stage(StrEnum):
@@ -53,6 +54,8 @@ class Accepted:
     price: int
     rating: int = 0
     """Of the outlet, in W, as its page said."""
+    pays_ahead: bool = False
+    """Whether the operator lets this wallet pay before it charges only."""
 
 
 @dataclass(slots=True)
@@ -69,11 +72,14 @@ class Progress:
     max_power: int
     wanted_connector: str
     way: Way = Way.PREPAID
+    money: Money = Money.TOKEN
     connector: str = ""
     """Where the driver stands; empty before a free place was found."""
     stage: Stage = Stage.ARRIVED
     plugged: bool = False
     refusals: int = 0
+    deposited_at: str = ""
+    """Where money was put into the tab before a promise, since none was given without it."""
     ask: Ask | None = None
     accepted: Accepted | None = None
     signed: int = 0

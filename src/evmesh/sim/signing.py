@@ -1,6 +1,7 @@
 """What a driver signs and what a driver checks before paying: request, voucher, stop; the offer.
 
-Everything is under the one EIP-712 domain of the escrow contract, as the station's page names it.
+What is asked, owed and stopped is in the domain of the escrow that is paid by, all else in that of the site's
+own, both as the station's page names them.
 """
 
 from collections.abc import Mapping
@@ -12,29 +13,40 @@ from evmesh.domain.channel import Channel
 from evmesh.domain.errors import IntegrityFailure, InvalidInput
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.offers import Promise
+from evmesh.domain.sessions import Way
 from evmesh.domain.signed_types import ChargeRequest, NeedChannel, StopRequest, Voucher
 from evmesh.domain.typed_data import Domain, TypedStruct, digest
 from evmesh.ports import Signatures, Wallet
 from evmesh.sim.progress import Accepted, Ask
+from evmesh.sim.visits import Money
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """One wallet's hand under one escrow contract."""
+    """One wallet's hand for one charge: `domain` is of its money, `site` of what is no money."""
 
     wallet: Wallet
     signatures: Signatures
     domain: Domain
+    site: Domain
 
     @classmethod
-    def of_station(cls, wallet: Wallet, signatures: Signatures, station: Mapping[str, Any]) -> "Terms":
-        """Take the domain from a station's page; raises IntegrityFailure where it names none."""
+    def of_station(
+        cls, wallet: Wallet, signatures: Signatures, station: Mapping[str, Any], money: Money = Money.TOKEN
+    ) -> "Terms":
+        """Take the domains from a station's page; raises IntegrityFailure where it names none."""
         try:
             chain = station["chain"]
-            contract = Address.parse(chain["charge_tab"])
-            return cls(wallet, signatures, Domain(int(chain["chain_id"]), contract))
+            chain_id, own = int(chain["chain_id"]), Address.parse(chain["charge_tab"])
+            escrow = own if money is Money.TOKEN else Address.parse(chain["flex_tab"])
+            return cls(wallet, signatures, Domain(chain_id, escrow), Domain(chain_id, own))
         except (KeyError, TypeError, ValueError, InvalidInput) as error:
             raise IntegrityFailure("station.no_chain", "the station's page names no contract") from error
+
+    @property
+    def named_escrow(self) -> dict[str, str]:
+        """Give the member by which a body names the escrow; the site's own goes without saying."""
+        return {} if self.domain == self.site else {"escrow": self.domain.verifying_contract.text}
 
     def request_document(self, ask: Ask, code: str) -> dict[str, Any]:
         """Give the body of POST /v1/requests."""
@@ -51,6 +63,7 @@ class Terms:
                 "deadline": ask.deadline,
             },
             "signature": self._sign(self._request(ask)),
+            **self.named_escrow,
         }
 
     def voucher_document(self, accepted: Accepted, cumulative: int | None = None) -> dict[str, Any]:
@@ -73,7 +86,7 @@ class Terms:
         """Give the body of POST /v1/sessions/{id}/need."""
         word = NeedChannel(SessionId.parse(session).to_bytes32(), channel.id)
         described = {"mode": channel.mode.value, "writer": f"0x{channel.writer.hex()}", "name": channel.name}
-        return {"channel": described, "grant": f"0x{grant.hex()}", "signature": self._sign(word)}
+        return {"channel": described, "grant": f"0x{grant.hex()}", "signature": self._sign(word, self.site)}
 
     def check_offer(self, ask: Ask, station: Mapping[str, Any], answer: Mapping[str, Any]) -> Accepted:
         """Read an accepted request; raises IntegrityFailure where the offer is not what was asked for.
@@ -98,6 +111,7 @@ class Terms:
             offer.budget,
             offer.price,
             rating,
+            pays_ahead=_pays_ahead(answer.get("risk")),
         )
 
     def _request(self, ask: Ask) -> ChargeRequest:
@@ -112,14 +126,20 @@ class Terms:
             deadline=ask.deadline,
         )
 
-    def _sign(self, value: TypedStruct) -> str:
-        signed = self.wallet.sign(digest(self.domain, value, self.signatures.keccak256))
+    def _sign(self, value: TypedStruct, domain: Domain | None = None) -> str:
+        signed = self.wallet.sign(digest(domain or self.domain, value, self.signatures.keccak256))
         return f"0x{signed.hex()}"
 
 
-def deposit_document(order: DepositOrder) -> dict[str, Any]:
-    """Give the body of POST /v1/relay."""
+def _pays_ahead(risk: object) -> bool:
+    """Tell whether an answer names ways to pay, and paying as energy flows is none of them."""
+    return isinstance(risk, Mapping) and bool(risk) and Way.STREAMING not in risk
+
+
+def deposit_document(order: DepositOrder, terms: Terms | None = None) -> dict[str, Any]:
+    """Give the body of POST /v1/relay: in the money of `terms`, without them in the site's own."""
     return {
+        **({} if terms is None else terms.named_escrow),
         "kind": "deposit",
         "order": {
             "payer": order.payer.text,

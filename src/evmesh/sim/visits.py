@@ -1,8 +1,8 @@
 """Who comes when, wants what and leaves when: the sessions file, read as an itinerary without end.
 
 The file is CSV with the columns driver, connector, arrival, stated_departure, departure, requested_wh,
-delivered_wh, max_power_w where it is known, and way (how it is paid; by default prepaid). Times are the
-site's wall clock, without offset.
+delivered_wh, max_power_w where it is known, way (how it is paid; by default prepaid) and money (in what; by
+default the site's token). Times are the site's wall clock, without offset.
 """
 
 import csv
@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -31,6 +32,14 @@ _COLUMNS: Final = (
 )
 
 
+class Money(StrEnum):
+    """What a driver pays with."""
+
+    TOKEN = "token"  # noqa: S105 - of a ledger
+    FLEX = "flex"
+    """What flexibility earned at this operator."""
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """One car at one connector. Times are aware, in the site's zone: a week later is the same hour."""
@@ -47,6 +56,7 @@ class Visit:
     max_power: W
     way: Way = Way.PREPAID
     """Who pays by streaming is a car that does so by itself."""
+    money: Money = Money.TOKEN
 
     @property
     def key(self) -> str:
@@ -106,7 +116,10 @@ def _visit(row: dict[str, str], zone: ZoneInfo, where: str) -> Visit:
         need=Wh(_whole(row["delivered_wh"], "delivered_wh", where)),
         max_power=W(_whole(row.get("max_power_w") or str(DEFAULT_MAX_POWER), "max_power_w", where)),
         way=_way(row.get("way") or Way.PREPAID.value, where),
+        money=_money(row.get("money") or Money.TOKEN.value, where),
     )
+    if visit.money is Money.FLEX and visit.way is Way.TRANSFER:
+        raise InvalidInput("sessions.bad_money", "a transfer is in the site's token", path=f"{where}, money")
     if visit.departure <= visit.arrival or visit.stated_departure <= visit.arrival:
         raise InvalidInput(
             "sessions.leaves_before_arrival", "a departure is not after the arrival", path=where
@@ -146,6 +159,17 @@ def _way(text: str, where: str) -> Way:
             path=f"{where}, way",
         )
     return Way(text)
+
+
+def _money(text: str, where: str) -> Money:
+    if text not in list(Money):
+        raise InvalidInput(
+            "sessions.bad_money",
+            f"{text[:20]!r} is no money",
+            do=f"write {', '.join(Money)}",
+            path=f"{where}, money",
+        )
+    return Money(text)
 
 
 def _whole(text: str, column: str, where: str) -> int:

@@ -25,13 +25,13 @@ from evmesh.sim.progress import Progress
 from evmesh.sim.state import SimState
 from evmesh.sim.station import Station
 from evmesh.sim.stranger import Stranger
-from evmesh.sim.visits import Visit, itinerary
+from evmesh.sim.visits import Money, Visit, itinerary
 
 
 class Simulation:
     """A service: `run` until cancelled. One per state directory.
 
-    `wallets` gives the wallet of the driver of that name; funding it is its maker's business.
+    `wallets` gives the wallet of the driver of that name for one money; funding it is its maker's business.
     """
 
     name = "sim"
@@ -40,7 +40,7 @@ class Simulation:
         self,
         config: SimConfig,
         clock: Clock,
-        wallets: Callable[[str], Wallet],
+        wallets: Callable[[str, Money], Wallet],
         signatures: Signatures,
         channels: Callable[[str], Broadcasts | None] = lambda driver: None,
         senders: Callable[[str], TokenSender] | None = None,
@@ -126,7 +126,8 @@ class Simulation:
                 group.create_task(self._driver(around, progress).run())
 
     def _driver(self, around: Surroundings, progress: Progress) -> Driver:
-        wallet, behaviour = self._wallets(progress.driver), self._config.behaviour_of(progress.driver)
+        wallet = self._wallets(progress.driver, progress.money)
+        behaviour = self._config.behaviour_of(progress.driver)
         kinds = {Way.PREPAID: Driver, Way.STREAMING: Agent, Way.TRANSFER: Stranger}
         return kinds[progress.way](around, progress, wallet, behaviour)
 
@@ -143,4 +144,5 @@ def _progress_of(visit: Visit) -> Progress:
         max_power=visit.max_power,
         wanted_connector=visit.connector,
         way=visit.way,
+        money=visit.money,
     )

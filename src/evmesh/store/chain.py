@@ -75,8 +75,16 @@ class ChainJournal:
 
     async def with_prefix(self, prefix: str, limit: int) -> Sequence[JournaledTransaction]:
         """Give what has been mined for the purposes that begin so (`salary:{address}:`), newest first."""
-        key = schema.chain_transactions.c.key
-        return await self._mined((key >= prefix) & (key < prefix[:-1] + chr(ord(prefix[-1]) + 1)), limit)
+        return await self._mined(_begins(schema.chain_transactions.c.key, prefix), limit)
+
+    async def newest_purpose(self, prefix: str) -> str | None:
+        """Give the purpose of the newest transaction, mined or not, of those that begin so."""
+        table = schema.chain_transactions
+        query = select(table.c.key).where(_begins(table.c.key, prefix)).order_by(table.c.nonce.desc())
+        async with self._database.begin() as unit:
+            rows = await unit.execute(query.limit(1))
+            found = rows.scalar()
+            return None if found is None else str(found)
 
     async def _mined(self, condition: Any, limit: int) -> list[JournaledTransaction]:
         table = schema.chain_transactions
@@ -90,6 +98,10 @@ class ChainJournal:
         async with self._database.begin() as unit:
             rows = await unit.execute(select(table).where(condition).order_by(table.c.nonce))
             return [_transaction_of(row) for row in rows.mappings()]
+
+
+def _begins(key: Any, prefix: str) -> Any:
+    return (key >= prefix) & (key < prefix[:-1] + chr(ord(prefix[-1]) + 1))
 
 
 def _kind_of(key: str) -> str:

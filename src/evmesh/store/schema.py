@@ -85,6 +85,7 @@ sessions = Table(
     Column("budget", Units, nullable=False),
     Column("base", Units, nullable=False),
     Column("epoch", BigInteger, nullable=False),
+    Column("escrow", String(42), nullable=False),
     Column("way", String(16), nullable=False),
     Column("id_tag", String(20), nullable=False, unique=True),
     Column("request_signature", LargeBinary, nullable=False),

@@ -7,6 +7,7 @@ from evmesh.store.schema import Instant, Units, metadata
 tabs_seen = Table(
     "tabs_seen",
     metadata,
+    Column("escrow", String(42), primary_key=True),
     Column("payee", String(42), primary_key=True),
     Column("payer", String(42), primary_key=True),
     Column("spent", Units, nullable=False),
@@ -21,6 +22,7 @@ tabs_seen = Table(
 closings = Table(
     "closings",
     metadata,
+    Column("escrow", String(42), primary_key=True),
     Column("payee", String(42), primary_key=True),
     Column("payer", String(42), primary_key=True),
     Column("epoch", BigInteger, primary_key=True, autoincrement=False),

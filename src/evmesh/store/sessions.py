@@ -222,6 +222,7 @@ def _row_of(session: Session) -> dict[str, Any]:
         "budget": terms.budget,
         "base": terms.base,
         "epoch": terms.epoch,
+        "escrow": terms.escrow.text,
         "way": terms.way,
         "flags": list(session.flags),
     }
@@ -240,6 +241,7 @@ def _session_of(row: RowMapping) -> Session:
         budget=row["budget"],
         base=row["base"],
         epoch=row["epoch"],
+        escrow=Address(row["escrow"]),
         way=Way(row["way"]),
     )
     plain = {name: row[name] for name in _PLAIN}

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, delete, insert, select
 
-from evmesh.domain.chain import Claim, ClaimRow, SeenTab, SignedRefill, Tab
+from evmesh.domain.chain import Claim, ClaimRow, SeenTab, SignedRefill, Tab, TabRef
 from evmesh.domain.ids import Address, SessionId
 from evmesh.domain.sessions import State, Way
 from evmesh.store import schema, schema_tabs
@@ -21,9 +21,9 @@ class TabRows:
 
     _connection: SteadyConnection
 
-    async def remember_tab(self, payee: Address, payer: Address, seen: SeenTab) -> None:
+    async def remember_tab(self, ref: TabRef, seen: SeenTab) -> None:
         """Keep what the chain said; what is remembered of a later block stays."""
-        known = await self.tab_seen(payee, payer)
+        known = await self.tab_seen(ref)
         if known is not None and known.block_at > seen.block_at:
             return
         tab = seen.tab
@@ -36,35 +36,34 @@ class TabRows:
             "block_at": seen.block_at,
             "window_s": seen.window_s,
         }
-        await self._replace(schema_tabs.tabs_seen, {"payee": payee.text, "payer": payer.text}, values)
+        await self._replace(schema_tabs.tabs_seen, _key_of(ref), values)
 
-    async def tab_seen(self, payee: Address, payer: Address) -> SeenTab | None:
+    async def tab_seen(self, ref: TabRef) -> SeenTab | None:
         """Give what was seen last, as remembered."""
-        table = schema_tabs.tabs_seen
-        row = await self._one(table, {"payee": payee.text, "payer": payer.text})
+        row = await self._one(schema_tabs.tabs_seen, _key_of(ref))
         if row is None:
             return None
         tab = Tab(row["spent"], row["ceiling"], row["exit_at"], row["epoch"])
         return SeenTab(tab, row["seen_at"], row["block_at"], row["window_s"], is_fresh=False)
 
-    async def keep_closing(self, payee: Address, payer: Address, epoch: int, deadline: int) -> None:
+    async def keep_closing(self, ref: TabRef, epoch: int, deadline: int) -> None:
         """Keep that a Close of this epoch may be out; the latest deadline counts."""
-        known = await self.closing_until(payee, payer, epoch)
-        key: Mapping[str, str | int] = {"payee": payee.text, "payer": payer.text, "epoch": epoch}
+        known = await self.closing_until(ref, epoch)
+        key = {**_key_of(ref), "epoch": epoch}
         await self._replace(schema_tabs.closings, key, {"deadline": max(deadline, known or 0)})
 
-    async def closing_until(self, payee: Address, payer: Address, epoch: int) -> int | None:
+    async def closing_until(self, ref: TabRef, epoch: int) -> int | None:
         """Give until which chain time a Close of this epoch may be mined; None where none was signed."""
-        key: Mapping[str, str | int] = {"payee": payee.text, "payer": payer.text, "epoch": epoch}
-        row = await self._one(schema_tabs.closings, key)
+        row = await self._one(schema_tabs.closings, {**_key_of(ref), "epoch": epoch})
         return None if row is None else int(row["deadline"])
 
-    async def owed_on_tab(self, payer: Address, epoch: int) -> int:
-        """Give the highest total that sessions of this payer and epoch have metered; 0 for none."""
+    async def owed_on_tab(self, ref: TabRef, epoch: int) -> int:
+        """Give the highest total that sessions on this tab have metered in an epoch; 0 for none."""
         table = schema.sessions
         metered = table.c.state.in_((State.METERED, State.SETTLED)) & table.c.due.is_not(None)
         query = select(table.c.base, table.c.due).where(
-            (table.c.payer == payer.text)
+            (table.c.payer == ref.payer.text)
+            & (table.c.escrow == ref.escrow.text)
             & (table.c.epoch == epoch)
             & (table.c.way != Way.TRANSFER)  # in no tab
             & metered
@@ -132,6 +131,10 @@ class TabRows:
     async def _one(self, table: Any, key: Mapping[str, str | int]) -> RowMapping | None:
         rows = await self._connection.execute(select(table).where(_is(table, key)))
         return rows.mappings().first()
+
+
+def _key_of(ref: TabRef) -> dict[str, str | int]:
+    return {"escrow": ref.escrow.text, "payee": ref.payee.text, "payer": ref.payer.text}
 
 
 def _is(table: Any, key: Mapping[str, str | int]) -> Any:

@@ -90,6 +90,10 @@ class Case:
         """Raise IntegrityFailure where `signer` did not sign `value` under the receipt's domain."""
         require_signer(self.signatures, self.receipt.chain.domain, signer, value, signature, path)
 
+    def require_party(self, signer: Address, value: TypedStruct, signature: bytes, path: str) -> None:
+        """Raise IntegrityFailure where `signer` did not sign `value` in the domain of the charge's money."""
+        require_signer(self.signatures, self.receipt.chain.money, signer, value, signature, path)
+
 
 def require_contracts(case: Case) -> ChainFacts:
     """Give what the chain says; raises IntegrityFailure where it is not the receipt's chain and contracts."""

@@ -84,6 +84,14 @@ class DepositFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class MoneyFacts:
+    """What an escrow holds, and whose promise that is: None where nobody answers for the token."""
+
+    token: Address
+    issuer: Address | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChainFacts:
     """What the chain says on one receipt.
 
@@ -91,7 +99,8 @@ class ChainFacts:
     the rest means nothing, as it does where `chain_id` is another. `newest_size` and `newest` are the
     newest head of the receipt's publisher and stream. `anchors` are those that logs show at the
     receipt's tree size, `moves` those of the tab in the offer's epoch; None where the logs could not
-    be read (nodes prune them). `asset` is None where the registry has no such asset.
+    be read (nodes prune them). `asset` is None where the registry has no such asset. `money` is of a
+    charge that was paid in another money than the site's own.
     """
 
     chain_id: int
@@ -104,6 +113,7 @@ class ChainFacts:
     epoch: int = 0
     moves: tuple[TabMove, ...] | None = None
     deposit: DepositFacts | None = None
+    money: MoneyFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +134,8 @@ class SettlementFacts:
     """What the chain says on one settlement: the named transactions in order, None for one that is not there.
 
     `epoch` is the tab's now. Of a charge by transfer, `transfers` and `lost` are those that the
-    settlement names as such, as in `DepositFacts`. Where `chain_id` is another than the settlement's,
-    or no such contract answers there, the rest means nothing.
+    settlement names as such, as in `DepositFacts`; `money` is as in `ChainFacts`. Where `chain_id` is
+    another than the settlement's, or no such contract answers there, the rest means nothing.
     """
 
     chain_id: int
@@ -134,6 +144,7 @@ class SettlementFacts:
     epoch: int = 0
     transfers: tuple[TransferLog | None, ...] = ()
     lost: tuple[TransferLog | None, ...] = ()
+    money: MoneyFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

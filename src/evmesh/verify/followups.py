@@ -10,7 +10,7 @@ from evmesh.domain.reward import Reward
 from evmesh.domain.settlement import Settlement
 from evmesh.domain.trust import Trust
 from evmesh.ports import Signatures
-from evmesh.verify import reward_checks, settlement_checks, settlement_deposit
+from evmesh.verify import paid_in, reward_checks, settlement_checks, settlement_deposit
 from evmesh.verify.case import require_signer
 from evmesh.verify.chain_facts import FlexFacts, SettlementFacts
 from evmesh.verify.followup_case import NO_RECEIPT, D, FollowUp
@@ -48,8 +48,11 @@ def verify_reward(
 def _settlement_checks(
     settlement: Settlement | None,
 ) -> tuple[tuple[str, Callable[[FollowUp[Settlement]], Finding]], ...]:
-    of_transfers = settlement is not None and settlement.deposit is not None
-    return _SETTLEMENT_CHECKS + _OF_TRANSFERS if of_transfers else _SETTLEMENT_CHECKS
+    if settlement is None:
+        return _SETTLEMENT_CHECKS
+    of_transfers = () if settlement.deposit is None else _OF_TRANSFERS
+    of_money = () if settlement.chain.paid_in is None else _OF_OTHER_MONEY
+    return _SETTLEMENT_CHECKS + of_transfers + of_money
 
 
 def _verify(
@@ -97,7 +100,9 @@ def _trusted(case: FollowUp[D]) -> Finding:
     if case.trust is None:
         return NotChecked("no trust file was given")
     document = case.document
-    require(document.chain == case.trust.chain, "trust.other_chain", "another chain or contract", "chain")
+    own = document.chain.site == case.trust.chain
+    require(own, "trust.other_chain", "another chain or contract", "chain")
+    paid_in.trusted(document.chain, case.trust.flex)
     require(
         document.payee in case.trust.payees,
         "trust.unknown_payee",
@@ -117,8 +122,13 @@ def _names_receipt(case: FollowUp[D]) -> Finding:
         "it names another receipt",
         "receipt_sha256",
     )
-    for name in ("session", "chain", "payee"):
-        same = getattr(document, name) == getattr(receipt, name)
+    # A reward is paid in new FLEX, whatever the charge was paid in.
+    chain = receipt.chain if document.FORMAT == Settlement.FORMAT else receipt.chain.site
+    for name, same in (
+        ("session", document.session == receipt.session),
+        ("chain", document.chain == chain),
+        ("payee", document.payee == receipt.payee),
+    ):
         require(same, f"followup.other_{name}", f"the receipt has another {name}", name)
     return "it names this receipt"
 
@@ -132,6 +142,9 @@ _SETTLEMENT_CHECKS: Final[tuple[tuple[str, Callable[[FollowUp[Settlement]], Find
 )
 _OF_TRANSFERS: Final[tuple[tuple[str, Callable[[FollowUp[Settlement]], Finding]], ...]] = (
     ("fee", settlement_deposit.fee),
+)
+_OF_OTHER_MONEY: Final[tuple[tuple[str, Callable[[FollowUp[Settlement]], Finding]], ...]] = (
+    ("paid in", paid_in.of_settlement),
 )
 _REWARD_CHECKS: Final[tuple[tuple[str, Callable[[FollowUp[Reward]], Finding]], ...]] = (
     ("payee signature", _payee_signature),

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from evmesh.domain.errors import EvmeshError, IntegrityFailure
+from evmesh.domain.nouns import counted
 from evmesh.domain.ocmf import OcmfRecord
 from evmesh.domain.ocmf_charge import OcmfCharge
 from evmesh.domain.ocmf_reading import MilliWh
@@ -79,7 +80,8 @@ def _read(raws: Sequence[bytes]) -> tuple[tuple[Check, ...], tuple[OcmfRecord, .
             checks.append(failed(name, error))
             continue
         records.append(record)
-        said = f"OCMF {record.version or '1.x'}, page {record.pagination}, {len(record.readings)} readings"
+        read = counted(len(record.readings), "reading")
+        said = f"OCMF {record.version or '1.x'}, page {record.pagination}, {read}"
         checks.append(Check(name, Status.OK, said))
     return tuple(checks), tuple(records) if len(records) == len(raws) else None
 
@@ -146,7 +148,7 @@ def begin_and_end(charge: OcmfCharge) -> Finding:
         return NotChecked(f"no reading {missing} the charge: give the record in which one does")
     ordered = charge.readings[0].reason is ReadingReason.BEGIN and charge.readings[-1] is charge.ends[0]
     require(ordered, "ocmf.out_of_order", "a reading stands before the begin or after the end", "RD")
-    return f"{len(charge.readings)} readings of {charge.readings[0].register_text}, begin to end"
+    return f"{counted(len(charge.readings), 'reading')} of {charge.readings[0].register_text}, begin to end"
 
 
 def register(charge: OcmfCharge) -> Finding:
@@ -177,7 +179,7 @@ def meter_state(charge: OcmfCharge) -> Finding:
             f"{reading.status.name} at {reading.at}",
             "ST",
         )
-    return f"it was well in all {len(charge.all_readings)} readings"
+    return f"it was well in every reading of {len(charge.all_readings)}"
 
 
 def errors(charge: OcmfCharge) -> Finding:

@@ -14,6 +14,7 @@ from evmesh.domain.receipt import Receipt, parse_receipt_json
 from evmesh.domain.trust import Trust
 from evmesh.ports import MeterSignatures, Signatures
 from evmesh.verify import (
+    paid_in,
     receipt_chain,
     receipt_meter,
     receipt_money,
@@ -71,6 +72,9 @@ OF_SHORTFALLS: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (
 )
 """What is checked besides of a charge that a cap took energy from."""
 
+OF_OTHER_MONEY: Final[tuple[tuple[str, Callable[[Case], Finding]], ...]] = (("paid in", paid_in.of_receipt),)
+"""What is checked besides of a charge that was not paid in the site's own money."""
+
 
 def verify_receipt(
     raw: bytes,
@@ -95,6 +99,7 @@ def verify_receipt(
     )
     checks = CHECKS if receipt.payment is None else CHECKS + OF_TRANSFERS
     checks += () if receipt.shortfall is None else OF_SHORTFALLS
+    checks += () if receipt.chain.paid_in is None else OF_OTHER_MONEY
     return Report(form + tuple(run(name, partial(check, case)) for name, check in checks))
 
 

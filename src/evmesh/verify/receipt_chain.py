@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
+from evmesh.domain.nouns import counted, leaves
 from evmesh.domain.strict import unix_seconds
 from evmesh.verify.case import Case, require_contracts
 from evmesh.verify.chain_facts import Anchor
@@ -19,16 +20,16 @@ def anchor(case: Case) -> Finding:
         return OFFLINE
     facts, tree = require_contracts(case), case.receipt.tree
     if facts.newest_size < tree.size:
-        return NotChecked(f"not anchored yet: the newest head has {facts.newest_size} leaves")
+        return NotChecked(f"not anchored yet: the newest head has {leaves(facts.newest_size)}")
     if facts.newest_size == tree.size:
         found: tuple[Anchor, ...] = (facts.newest,)
-        words = f"the head of {tree.size} leaves is the newest of its stream"
+        words = f"the head of {leaves(tree.size)} is the newest of its stream"
     else:
         found = facts.anchors or ()
-        words = f"the head of {tree.size} leaves was anchored; the newest has {facts.newest_size}"
+        words = f"the head of {leaves(tree.size)} was anchored; the newest has {facts.newest_size}"
     if not found:
         return NotChecked(
-            f"the newest head has {facts.newest_size} leaves, and no log shows one of {tree.size}: "
+            f"the newest head has {leaves(facts.newest_size)}, and no log shows one of {tree.size}: "
             "ask for a consistency proof, or a node that keeps older logs"
         )
     require(
@@ -52,6 +53,6 @@ def _in_time(case: Case, anchored: Anchor, words: str) -> Finding:
     )
     if after_s > ANCHORED_WITHIN.total_seconds():
         return NotChecked(
-            f"{words}, but only {after_s // 60} minutes after the stop: till then it could be rewritten"
+            f"{words}, but only {counted(after_s // 60, 'minute')} after the stop: till then all could change"
         )
     return words

@@ -1,6 +1,7 @@
 """What the meter said: signed, chained, anchored, and adding up to the energy that is billed."""
 
 from evmesh.domain.errors import EvmeshError, InvalidInput
+from evmesh.domain.nouns import counted, leaves
 from evmesh.domain.readings import METER_STREAM, NO_LEAF, Reading, ReadingContext, meter_leaf_hash
 from evmesh.domain.receipt_parts import MeterEntry
 from evmesh.domain.strict import unix_seconds
@@ -85,7 +86,7 @@ def inclusion(case: Case) -> Finding:
             error.path = path
             raise
         require(root == tree.root, "merkle.other_root", "the proof does not lead to the root", path)
-    return f"both are among the {tree.size} leaves of the tree"
+    return f"both are in the tree of {leaves(tree.size)}"
 
 
 def load_curve(case: Case) -> Finding:
@@ -105,7 +106,7 @@ def load_curve(case: Case) -> Finding:
         path = f"curve[{number}]"
         require(at_s > before_s, "curve.out_of_order", "the point is not after the one before", path)
         require(at_wh >= before_wh, "curve.register_went_back", f"{at_wh} Wh after {before_wh} Wh", path)
-    return f"{len(curve)} points over {duration} s"
+    return f"{counted(len(curve), 'point')} over {duration} s"
 
 
 def energy(case: Case) -> Finding:

@@ -63,7 +63,7 @@ def vouchers(case: Case) -> Finding:
         )
         highest = signed.cumulative
         voucher = Voucher(receipt.payee, signed.epoch, signed.cumulative)
-        case.require_signer(receipt.request.payer, voucher, signed.signature, f"{path}.signature")
+        case.require_party(receipt.request.payer, voucher, signed.signature, f"{path}.signature")
     owed = offer.base + receipt.due
     most = offer.base + offer.budget
     require(highest <= most, "voucher.too_much", f"{highest} is above the offer's {most}", "vouchers")

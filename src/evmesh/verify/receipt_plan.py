@@ -6,6 +6,7 @@ from hashlib import sha256
 from evmesh.domain.commitment_proof import StreamProof
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.money import Price, energy_within
+from evmesh.domain.nouns import counted
 from evmesh.domain.offer_times import REQUEST_VALID, START_WITHIN
 from evmesh.domain.problem import Problem
 from evmesh.domain.problem_shape import read_answer, read_problem
@@ -46,7 +47,7 @@ def plan_row(case: Case) -> Finding:
         f"{planned} Wh planned, {request.energy_wh} Wh asked for",
         "plan.row.wh",
     )
-    return f"{planned} Wh in {len(plan.wh)} steps that end by the departure"
+    return f"{planned} Wh in {counted(len(plan.wh), 'step')}, all before the departure"
 
 
 def _require_made_for_this_charge(case: Case) -> None:
@@ -91,7 +92,7 @@ def plan_optimality(case: Case) -> Finding:
     ):
         require(holds, "plan.row_differs", "the receipt shows other values than the schedule", path)
     _require_whole_window(case, problem)
-    return f"least cost for all {len(schedule.rows)} cars of the group"
+    return f"least cost for all cars of the group: {len(schedule.rows)}"
 
 
 def _require_whole_window(case: Case, problem: Problem) -> None:

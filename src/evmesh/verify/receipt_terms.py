@@ -7,7 +7,7 @@ from evmesh.domain.errors import EvmeshError
 from evmesh.domain.offer_times import END_GRACE, REQUEST_VALID, START_WITHIN
 from evmesh.domain.station_code import code_of
 from evmesh.domain.strict import unix_seconds
-from evmesh.verify import receipt_transfer
+from evmesh.verify import paid_in, receipt_transfer
 from evmesh.verify.case import Case
 from evmesh.verify.report import Finding, NotChecked, require
 
@@ -37,6 +37,7 @@ def trusted_chain(case: Case) -> Finding:
             f"the receipt says {theirs[name]}, the trust file {value}",
             f"chain.{name}",
         )
+    paid_in.trusted(case.receipt.chain, case.trust.flex)
     return f"chain {case.receipt.chain.chain_id} and its contracts are the trusted ones"
 
 
@@ -82,16 +83,14 @@ def charge_request(case: Case) -> Finding:
     receipt = case.receipt
     if receipt.payment is not None:
         return receipt_transfer.request(case, receipt.payment)
-    case.require_signer(
-        receipt.request.payer, receipt.request, receipt.request_signature, "request_signature"
-    )
+    case.require_party(receipt.request.payer, receipt.request, receipt.request_signature, "request_signature")
     return f"{receipt.request.payer} asked for {receipt.request.energy_wh} Wh"
 
 
 def session_offer(case: Case) -> Finding:
     """Check that the operator signed the offer."""
     receipt = case.receipt
-    case.require_signer(receipt.payee, receipt.offer, receipt.offer_signature, "offer_signature")
+    case.require_party(receipt.payee, receipt.offer, receipt.offer_signature, "offer_signature")
     return f"{receipt.payee} offered {receipt.offer.price} micro-currency per kWh"
 
 

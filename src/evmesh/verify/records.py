@@ -8,11 +8,12 @@ from typing import Final
 from evmesh.domain.commitment import Stream
 from evmesh.domain.commitment_proof import ProvenStream, StreamList, StreamProof
 from evmesh.domain.errors import EvmeshError, IntegrityFailure
+from evmesh.domain.nouns import leaves
 from evmesh.domain.receipt import Receipt, receipt_hash
 from evmesh.domain.session_record import Record
 from evmesh.domain.trust import Trust
 from evmesh.ports import Signatures
-from evmesh.verify import streams
+from evmesh.verify import paid_in, streams
 from evmesh.verify.case import require_signer
 from evmesh.verify.followup_case import NO_RECEIPT
 from evmesh.verify.report import OFFLINE, Check, Finding, NotChecked, Report, Status, failed, require, run
@@ -23,13 +24,20 @@ def verify_list(raw: bytes, trust: Trust | None = None, facts: StreamFacts | Non
     """Check the bytes of an `evmesh.stream-list/1` file; never raises for what is in them."""
     try:
         listed = StreamList.parse(raw)
-        require(listed.is_whole, "list.incomplete", f"{len(listed.hashes)} of {listed.size} leaves", "hashes")
+        require(
+            listed.is_whole,
+            "list.incomplete",
+            f"{len(listed.hashes)} of {leaves(listed.size)}",
+            "hashes",
+        )
     except EvmeshError as error:
         return Report((failed("whole list", error),))
     return Report(
         (
             Check(
-                "whole list", Status.OK, f"{listed.size} leaves of {listed.stream.value}, from the first on"
+                "whole list",
+                Status.OK,
+                f"{leaves(listed.size)} of {listed.stream.value}, from the first on",
             ),
             run("trusted publisher", partial(streams.trusted_publisher, listed, trust)),
             run("newest head", partial(streams.newest_head, listed, facts)),
@@ -86,7 +94,8 @@ def read_record(raw: bytes) -> tuple[StreamProof, ProvenStream, Record]:
 
 def _payee_signature(case: RecordCase) -> Finding:
     record = case.record
-    require(record.chain == case.proof.chain, "record.other_chain", "the record is of another chain", "chain")
+    same = record.chain.site == case.proof.chain
+    require(same, "record.other_chain", "the record is of another chain", "chain")
     require_signer(
         case.signatures,
         record.chain.domain,
@@ -121,6 +130,7 @@ def _receipt(case: RecordCase) -> Finding:
     require(same, "followup.other_receipt", "it names another receipt", "record.receipt_sha256")
     for name, theirs in (
         ("session", receipt.session),
+        ("chain", receipt.chain),
         ("payer", receipt.request.payer),
         ("payee", receipt.payee),
         ("energy", receipt.energy),
@@ -136,6 +146,7 @@ def _trusted_payee(case: RecordCase) -> Finding:
         return NotChecked("no trust file was given")
     known = case.record.payee in case.trust.payees
     require(known, "trust.unknown_payee", f"{case.record.payee} is not a trusted operator", "record.payee")
+    paid_in.trusted(case.record.chain, case.trust.flex)
     return f"{case.record.payee} is a trusted operator"
 
 
@@ -153,7 +164,7 @@ def _anchor(case: RecordCase) -> Finding:
         return OFFLINE
     streams.require_facts(case.proof, case.facts)
     found = streams.anchored(case.part, case.facts, "streams[0]")
-    return found if isinstance(found, NotChecked) else f"the head of {found.size} leaves is on chain"
+    return found if isinstance(found, NotChecked) else f"the head of {leaves(found.size)} is on chain"
 
 
 def _history(case: RecordCase) -> Finding:

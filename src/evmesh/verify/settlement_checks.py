@@ -4,6 +4,7 @@ Only the receipt's offer says where on the tab the session begins, so without it
 right amount may be another session's: that is never called ok.
 """
 
+from evmesh.domain.nouns import counted
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.settlement import Settlement
 from evmesh.verify import settlement_deposit
@@ -180,7 +181,7 @@ def _summed(document: Settlement, receipt: Receipt | None, moved: int) -> Findin
         f"the transactions moved {moved}",
         "amount",
     )
-    words = f"{moved} moved, in {len(document.transactions)} transactions"
+    words = f"{moved} moved, in {counted(len(document.transactions), 'transaction')}"
     if receipt is None:
         return NotChecked(f"{words}; whether for this session, only its receipt can tell")
     return f"{words}, in this session's part of the tab"

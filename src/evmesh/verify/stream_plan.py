@@ -10,6 +10,7 @@ from typing import Final
 from evmesh.domain.commitment import Algorithm, Answer, Commitment, Stream
 from evmesh.domain.commitment_proof import ProvenLeaf, ProvenStream, StreamProof
 from evmesh.domain.errors import EvmeshError, IntegrityFailure
+from evmesh.domain.nouns import leaves
 from evmesh.domain.strict import unix_seconds, write_instant
 from evmesh.domain.trust import Trust
 from evmesh.verify import streams
@@ -181,7 +182,7 @@ def _anchored(case: PlanProof, stream: Stream) -> Finding:
         return OFFLINE
     streams.require_facts(case.proof, case.facts)
     found = streams.anchored(case.part(stream), case.facts, "streams")
-    return found if isinstance(found, NotChecked) else f"the head of {found.size} leaves is on chain"
+    return found if isinstance(found, NotChecked) else f"the head of {leaves(found.size)} is on chain"
 
 
 def _algorithm(leaf: ProvenLeaf) -> Algorithm:

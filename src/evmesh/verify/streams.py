@@ -10,6 +10,7 @@ from hashlib import sha256
 from evmesh.domain.canonical import canonical_cbor
 from evmesh.domain.commitment import Stream
 from evmesh.domain.commitment_proof import ProvenLeaf, ProvenStream, StreamList, StreamProof
+from evmesh.domain.nouns import counted, leaves
 from evmesh.domain.trust import Trust
 from evmesh.verify.merkle import root_from_inclusion_proof, verify_consistency
 from evmesh.verify.report import OFFLINE, Finding, NotChecked, require
@@ -88,19 +89,21 @@ def anchored(part: ProvenStream, facts: StreamFacts, path: str) -> HeadOnChain |
     """Find the head on chain; raises IntegrityFailure `anchor.other_root` where another stands there."""
     newest, logs = _of(part.stream, facts)
     if newest.size < part.size:
-        return NotChecked(f"not anchored yet: the newest head has {newest.size} leaves, this one {part.size}")
+        return NotChecked(
+            f"not anchored yet: the newest head has {leaves(newest.size)}, this one {part.size}"
+        )
     found = [one for one in logs or () if one.size == part.size]
     if newest.size == part.size:
         found.append(newest)
     if not found:
         return NotChecked(
-            f"the newest head has {newest.size} leaves, and no log shows one of {part.size}: "
+            f"the newest head has {leaves(newest.size)}, and no log shows one of {part.size}: "
             "ask for a fresh proof, or a node that keeps older logs"
         )
     require(
         {one.root for one in found} == {part.root},
         "anchor.other_root",
-        f"another root is anchored at {part.size} leaves",
+        f"another root is anchored at {leaves(part.size)}",
         f"{path}.root",
     )
     return min(found, key=lambda one: one.at is None)
@@ -112,16 +115,16 @@ def still_there(part: ProvenStream, facts: StreamFacts | None, path: Sequence[by
         return OFFLINE
     newest, _ = _of(part.stream, facts)
     if newest.size <= part.size:
-        return f"the newest head has {newest.size} leaves, no more than this one"
+        return f"the newest head has {leaves(newest.size)}, no more than this one"
     if path is None:
         return NotChecked("the operator was not asked for a consistency proof")
     require(
         verify_consistency(part.size, newest.size, part.root, newest.root, path),
         "anchor.rewritten",
-        f"the head of {newest.size} leaves does not begin with the {part.size} of this one",
+        f"the head of {leaves(newest.size)} does not begin with the {part.size} of this one",
         "root",
     )
-    return f"the newest head, of {newest.size} leaves, begins with all {part.size} of this one"
+    return f"the newest head, of {leaves(newest.size)}, begins with all {part.size} of this one"
 
 
 def newest_head(listed: StreamList, facts: StreamFacts | None) -> Finding:
@@ -135,16 +138,16 @@ def newest_head(listed: StreamList, facts: StreamFacts | None) -> Finding:
     require(
         len(listed.hashes) >= newest.size,
         "list.incomplete",
-        f"the chain has a head of {newest.size} leaves, and the list shows {len(listed.hashes)}",
+        f"the chain has a head of {leaves(newest.size)}, and the list shows {len(listed.hashes)}",
         "hashes",
     )
     require(
         roots_at(listed.hashes, [newest.size])[newest.size] == newest.root,
         "anchor.other_root",
-        f"the first {newest.size} leaves of the list have another root than the one on chain",
+        f"up to {leaves(newest.size)} the list has another root than the one on chain",
         "hashes",
     )
-    return f"complete: the newest head on chain covers {newest.size} leaves, and these are they"
+    return f"complete: the newest head on chain covers {leaves(newest.size)}, and these are they"
 
 
 def earlier_heads(listed: StreamList, facts: StreamFacts | None) -> Finding:
@@ -161,16 +164,16 @@ def earlier_heads(listed: StreamList, facts: StreamFacts | None) -> Finding:
         require(
             roots.get(one.size) == one.root,
             "anchor.rewritten",
-            f"the head that was anchored at {one.size} leaves is none of this list: its past was rewritten",
+            f"the head anchored at {leaves(one.size)} is none of this list: its past was rewritten",
             "hashes",
         )
     require(
         len(known) == len(logs),
         "list.incomplete",
-        f"a head of {max((one.size for one in logs), default=0)} leaves was anchored",
+        f"a head of {leaves(max((one.size for one in logs), default=0))} was anchored",
         "hashes",
     )
-    return f"consistent with all {len(known)} heads that the node has logs of"
+    return f"consistent with all {counted(len(known), 'head')} that the node has logs of"
 
 
 def unanchored(listed: StreamList, facts: StreamFacts | None) -> Finding:
@@ -180,7 +183,7 @@ def unanchored(listed: StreamList, facts: StreamFacts | None) -> Finding:
     require_facts(listed, facts)
     newest, _ = _of(listed.stream, facts)
     if newest.size < len(listed.hashes):
-        return NotChecked(f"the last {len(listed.hashes) - newest.size} leaves are not anchored yet")
+        return NotChecked(f"{leaves(len(listed.hashes) - newest.size)} at the end: not anchored yet")
     return "no leaf is without an anchor"
 
 

@@ -34,9 +34,23 @@ def dimmed() -> Snapshot:
     group["dispatch"] = {"at": now, "due_wh": 3_200, "placed_wh": 3_120, "bound_wh": 3_160, "gap_wh": 40}
     group["metered"] = {"since": group["plan"]["start"], "until": now, "wh": 1_900, "power_w": 11_400}
     group["equipment"] = {
-        "pv": {"power_w": 6_200, "peak_w": 12_000},
-        "other": {"power_w": 3_100, "counted_w": 5_000},
-        "battery": {"power_w": -2_500, "soc_percent": 64, "capacity_wh": 40_000, "asked_w": -2_500},
+        "pv": {"power_w": 6_200, "peak_w": 12_000, "beyond_rating": False},
+        "other": {"power_w": 3_100, "counted_w": 5_000, "beyond_rating": False},
+        "battery": {
+            "power_w": -2_500,
+            "soc_percent": 64,
+            "capacity_wh": 40_000,
+            "asked_w": -2_500,
+            "beyond_rating": False,
+        },
+        "parts": [
+            {
+                "name": "north",
+                "pv": None,
+                "other": {"power_w": None, "counted_w": 2_000, "beyond_rating": True},
+                "battery": None,
+            }
+        ],
     }
     for code, short in SHORT.items():
         session = session_at(snapshot, code)
@@ -95,6 +109,16 @@ def test_a_cars_stated_need_and_the_gap_of_the_dispatch_are_shown(page: Page, si
     better["groups"][0]["dispatch"] |= {"placed_wh": 3_200, "gap_wh": 0}
     site.publish(better)
     expect(group).to_contain_text("Nothing better is possible.")
+
+
+def test_equipment_of_a_part_is_named_with_it_and_a_reading_that_cannot_be_is_said(
+    page: Page, site: SiteServer
+) -> None:
+    site.publish(dimmed())
+    open_live(page, site.url)
+    group = region(page, "Car park A")
+    expect(group).to_contain_text(spaced_like("Other equipment at north"))
+    expect(group.get_by_text("its meter says more than can be")).to_have_count(1)
 
 
 def test_what_is_not_there_is_not_spoken_of(page: Page, site: SiteServer) -> None:

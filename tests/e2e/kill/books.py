@@ -4,18 +4,19 @@ The chain and the simulated meters are the judges; the platform's own database i
 """
 
 import asyncio
+import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from evmesh.app.receipt_facts import read_chain_facts
 from evmesh.app.run_file import RunFile
-from evmesh.domain.chain import Contracts, Tab
+from evmesh.domain.chain import Tab
 from evmesh.domain.commitment import Stream
+from evmesh.domain.errors import Unavailable
 from evmesh.domain.ids import Address
 from evmesh.domain.readings import METER_STREAM
 from evmesh.domain.receipt import Receipt
-from evmesh.domain.receipt_parts import ChainRef
 from evmesh.domain.sessions import Way
 from evmesh.domain.trust import Trust
 from evmesh.ledger.abi import decode_values, event_topic
@@ -35,7 +36,7 @@ _TRANSFER = event_topic("Transfer(address,address,uint256)")
 _CLAIMED = event_topic("Claimed(address,uint256,uint256)")
 _CLOSED = event_topic("Closed(address,address,uint256,uint256,uint256)")
 _SKIPPED = event_topic("RowSkipped(address,address,uint256,uint256)")
-_NOBODY = "0x" + 64 * "0"
+_NOWHERE = Address("0x" + 40 * "0")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,27 @@ class Moved:
 
 
 @dataclass(repr=False)
+class Vault:
+    """One escrow, the token in it, and what the chain says of both."""
+
+    escrow: Address
+    token: Address
+    minted: int = 0
+    burnt: int = 0
+    balances: dict[str, int] = field(default_factory=dict)
+    """Every account that ever received tokens."""
+    tabs: dict[str, Tab] = field(default_factory=dict)
+    earned: int = 0
+    paid_out: int = 0
+    claims: list[tuple[str, int]] = field(default_factory=list)
+    """(transaction, amount) of every claim on chain."""
+    claimed_rows: int = 0
+    """Rows of all claims that were settled: several sessions may go together in one."""
+    skipped: int = 0
+    closings: list[Closing] = field(default_factory=list)
+
+
+@dataclass(repr=False)
 class Books:
     """Everything, by who says it."""
 
@@ -79,19 +101,10 @@ class Books:
     kept_receipts: dict[str, bytes] = field(default_factory=dict)
     """The files that drivers kept."""
 
-    minted: int = 0
-    balances: dict[str, int] = field(default_factory=dict)
-    """Every account that ever received tokens."""
-    tabs: dict[str, Tab] = field(default_factory=dict)
-    earned: int = 0
-    paid_out: int = 0
+    own: Vault = field(default_factory=lambda: Vault(_NOWHERE, _NOWHERE))
+    flex: Vault = field(default_factory=lambda: Vault(_NOWHERE, _NOWHERE))
     moved: list[Moved] = field(default_factory=list)
-    claims: list[tuple[str, int]] = field(default_factory=list)
-    """(transaction, amount) of every claim on chain."""
-    claimed_rows: int = 0
-    """Rows of all claims that were settled: several sessions may go together in one."""
-    skipped: int = 0
-    closings: list[Closing] = field(default_factory=list)
+    """To and from deposit addresses, which are of the site's own money."""
     anchors: list[AnchorLog] = field(default_factory=list)
     streams: dict[Stream, list[Row]] = field(default_factory=dict)
     """The leaves of each further stream."""
@@ -100,16 +113,38 @@ class Books:
 
     unfinished: list[str] = field(default_factory=list)
     """What had not come to an end when time was up."""
-    contracts: Contracts | None = None
     operator: str = ""
+
+    @property
+    def vaults(self) -> tuple[Vault, Vault]:
+        """Give both escrows, the site's own money first."""
+        return self.own, self.flex
+
+    def vault_of(self, session: Row) -> Vault:
+        """Give the escrow that a session is paid by."""
+        return next(one for one in self.vaults if one.escrow.text == session["escrow"])
 
     def ended(self, *states: str) -> list[Row]:
         """Give the sessions that ended so, oldest first."""
         return [row for row in self.sessions if row["state"] in states]
 
-    def in_tabs(self, *states: str) -> list[Row]:
-        """Give those of them whose money was in the escrow."""
-        return [row for row in self.ended(*states) if row["way"] != Way.TRANSFER]
+    def in_tabs(self, vault: Vault, *states: str) -> list[Row]:
+        """Give those of them whose money was in an escrow."""
+        mine = (row for row in self.ended(*states) if self.vault_of(row) is vault)
+        return [row for row in mine if row["way"] != Way.TRANSFER]
+
+
+async def is_paid_out(world: World) -> bool:
+    """Tell whether the operator has all that it earned, and has destroyed what of it is its own FLEX."""
+    contracts, payee = load_deployment(world.data).contracts, open_keys(world.data / "keys").operator.address
+    with contextlib.suppress(Unavailable):
+        async with JsonRpc(RunFile.load(world.data).rpc_url) as rpc:
+            for escrow in (contracts.charge_tab, contracts.flex_tab):
+                earned, paid = await TabReader(rpc, escrow).account(payee)
+                if earned != paid:
+                    return False
+            return not await Token(rpc, contracts.flex, contracts.chain_id).balance(payee)
+    return False
 
 
 async def read_books(world: World, wallets: list[str]) -> Books:
@@ -150,34 +185,27 @@ def _read_hardware(world: World, books: Books) -> None:
 async def _read_chain(world: World, books: Books, rpc: JsonRpc, wallets: list[str]) -> None:
     contracts = load_deployment(world.data).contracts
     keys = open_keys(world.data / "keys")
-    books.contracts, books.operator = contracts, keys.operator.address.text
-    token, tabs = Token(rpc, contracts.token, contracts.chain_id), TabReader(rpc, contracts.charge_tab)
-    transfers = await _logs(rpc, contracts.token, _TRANSFER)
-    received = {"0x" + log["topics"][2][-40:] for log in transfers}
-    books.minted = sum(int(log["data"], 16) for log in transfers if log["topics"][1] == _NOBODY)
+    books.operator = keys.operator.address.text
+    books.own = Vault(contracts.charge_tab, contracts.token)
+    books.flex = Vault(contracts.flex_tab, contracts.flex)
     simulated = [
         KeySigner(bytes.fromhex(path.read_text().strip())).address.text
         for path in (world.data / "sim" / "wallets").glob("*.key")
     ]
     ours = set(books.deposit_addresses.values())
-    known = {*wallets, *simulated, *ours, books.operator, contracts.charge_tab.text}
-    moved = [_moved(log) for log in transfers]
-    books.moved = [one for one in moved if ours & {one.sender, one.receiver}]
-    for account in sorted(known | received):
-        books.balances[account] = await token.balance(Address.parse(account))
-    assert received <= known, f"tokens went to strangers: {received - known}"
-    payers = sorted({row["payer"] for row in books.sessions})
-    found = await tabs.tabs(keys.operator.address, [Address.parse(payer) for payer in payers])
-    books.tabs = dict(zip(payers, found, strict=True))
-    books.earned, books.paid_out = await tabs.account(keys.operator.address)
-    for log in await _logs(rpc, contracts.charge_tab, _CLAIMED):
-        amount, settled = decode_values(("uint256", "uint256"), from_hex(log["data"]))
-        books.claims.append((log["transactionHash"], amount))
-        books.claimed_rows += settled.bit_count()
-    books.skipped = len(await _logs(rpc, contracts.charge_tab, _SKIPPED))
-    for log in await _logs(rpc, contracts.charge_tab, _CLOSED):
-        epoch, spent, returned = decode_values(("uint256",) * 3, from_hex(log["data"]))
-        books.closings.append(Closing("0x" + log["topics"][2][-40:], epoch, spent, returned))
+    for vault in books.vaults:
+        token = Token(rpc, vault.token, contracts.chain_id)
+        moved = [_moved(log) for log in await _logs(rpc, vault.token, _TRANSFER)]
+        vault.minted = sum(one.amount for one in moved if one.sender == _NOWHERE.text)
+        vault.burnt = sum(one.amount for one in moved if one.receiver == _NOWHERE.text)
+        received = {one.receiver for one in moved} - {_NOWHERE.text}
+        known = {*wallets, *simulated, *ours, books.operator, vault.escrow.text}
+        assert received <= known, f"tokens went to strangers: {received - known}"
+        for account in sorted(known | received):
+            vault.balances[account] = await token.balance(Address.parse(account))
+        books.moved += [one for one in moved if ours & {one.sender, one.receiver}]
+        payers = sorted({row["payer"] for row in books.sessions})
+        await _read_escrow(rpc, vault, keys.operator.address, payers)
     reader = NotaryReader(rpc, contracts.notary)
     books.anchors = await reader.logs(keys.notary.address, METER_STREAM)
     for stream in Stream:
@@ -185,6 +213,21 @@ async def _read_chain(world: World, books: Books, rpc: JsonRpc, wallets: list[st
         books.streams[stream] = world.rows(  # after the chain: these go on as long as the platform runs
             'SELECT * FROM stream_leaves WHERE stream = ? ORDER BY "index"', stream.value
         )
+
+
+async def _read_escrow(rpc: JsonRpc, vault: Vault, payee: Address, payers: list[str]) -> None:
+    tabs = TabReader(rpc, vault.escrow)
+    found = await tabs.tabs(payee, [Address.parse(payer) for payer in payers])
+    vault.tabs = dict(zip(payers, found, strict=True))
+    vault.earned, vault.paid_out = await tabs.account(payee)
+    for log in await _logs(rpc, vault.escrow, _CLAIMED):
+        amount, settled = decode_values(("uint256", "uint256"), from_hex(log["data"]))
+        vault.claims.append((log["transactionHash"], amount))
+        vault.claimed_rows += settled.bit_count()
+    vault.skipped = len(await _logs(rpc, vault.escrow, _SKIPPED))
+    for log in await _logs(rpc, vault.escrow, _CLOSED):
+        epoch, spent, returned = decode_values(("uint256",) * 3, from_hex(log["data"]))
+        vault.closings.append(Closing("0x" + log["topics"][2][-40:], epoch, spent, returned))
 
 
 def _moved(log: dict[str, Any]) -> Moved:
@@ -220,10 +263,9 @@ def _trust(world: World) -> Trust:
     contracts, keys = load_deployment(world.data).contracts, open_keys(world.data / "keys")
     codes: dict[str, str] = json.loads((world.data / "codes.json").read_text())
     return Trust(
-        chain=ChainRef(
-            contracts.chain_id, contracts.charge_tab, contracts.registry, contracts.notary, contracts.token
-        ),
+        chain=contracts.ref(),
         payees=frozenset({keys.operator.address}),
         publishers=frozenset({keys.notary.address}),
         meters={f"NL*EVM*E{name.replace('-', '')}": keys.gateway.address for name in codes},
+        flex=contracts.flex_money,
     )

@@ -21,7 +21,7 @@ from evmesh.domain.units import Wh
 from evmesh.services.promises import SHORT
 from evmesh.services.starts import UNHEARD, WITHDRAWN
 from evmesh.verify.report import Status
-from tests.e2e.kill.books import Books
+from tests.e2e.kill.books import Books, Vault
 
 _WS_PER_WH: Final = 3600
 _TARGET: Final = {row.event: row.target for row in TABLE}
@@ -73,44 +73,58 @@ def time_never_goes_back(books: Books) -> Iterator[str]:
 
 def the_escrow_counts_each_claim_exactly_once(books: Books) -> Iterator[str]:
     """Per tab and epoch: what is spent is what the settled sessions owe, and sessions stand end to end."""
+    for vault in books.vaults:
+        yield from _counts_each_claim_once(books, vault)
+
+
+def _counts_each_claim_once(books: Books, vault: Vault) -> Iterator[str]:
     due: dict[tuple[str, int], int] = defaultdict(int)
-    for session in books.in_tabs("settled", "refunded", "expired"):
+    for session in books.in_tabs(vault, "settled", "refunded", "expired"):
         tab = session["payer"], session["epoch"]
         if int(session["base"]) != due[tab]:
             yield f"{session['id']} begins at {session['base']}, before it {due[tab]} were due"
         if session["state"] == "settled":
             due[tab] += int(session["due"])
-    closed = {(one.payer, one.epoch): one.spent for one in books.closings}
+    closed = {(one.payer, one.epoch): one.spent for one in vault.closings}
     for (payer, epoch), amount in due.items():
-        now = books.tabs[payer]
+        now = vault.tabs[payer]
         spent = now.spent if now.epoch == epoch else closed.get((payer, epoch))
         if spent != amount:
             yield f"{payer} in epoch {epoch}: {amount} were due, the escrow counted {spent}"
-    if books.earned != sum(due.values()) or books.earned != sum(amount for _, amount in books.claims):
-        yield f"due {sum(due.values())}, earned {books.earned}, claims {books.claims}"
-    owing = [one for one in books.in_tabs("settled") if int(one["due"])]
-    if books.claimed_rows != len(owing) or books.skipped:
-        yield f"{len(owing)} sessions owed money, {books.claimed_rows} rows claimed, {books.skipped} skipped"
+    if vault.earned != sum(due.values()) or vault.earned != sum(amount for _, amount in vault.claims):
+        yield f"due {sum(due.values())}, earned {vault.earned}, claims {vault.claims}"
+    owing = [one for one in books.in_tabs(vault, "settled") if int(one["due"])]
+    if vault.claimed_rows != len(owing) or vault.skipped:
+        yield f"{len(owing)} sessions owed money, {vault.claimed_rows} rows claimed, {vault.skipped} skipped"
 
 
 def no_token_is_made_or_lost(books: Books) -> Iterator[str]:
-    assert books.contracts is not None
-    held = sum(books.balances.values())
-    if held != books.minted:
-        yield f"{books.minted} were minted, {held} are held"
-    escrow = books.balances[books.contracts.charge_tab.text]
-    owed = sum(tab.ceiling - tab.spent for tab in books.tabs.values()) + books.earned - books.paid_out
-    if escrow != owed:
-        yield f"the escrow holds {escrow}, tabs and operator are owed {owed}"
+    for vault in books.vaults:
+        held = sum(vault.balances.values())
+        if held != vault.minted - vault.burnt:
+            yield f"{vault.minted} were minted, {vault.burnt} destroyed, {held} are held"
+        escrow = vault.balances[vault.escrow.text]
+        owed = sum(tab.ceiling - tab.spent for tab in vault.tabs.values()) + vault.earned - vault.paid_out
+        if escrow != owed:
+            yield f"the escrow holds {escrow}, tabs and operator are owed {owed}"
+
+
+def flex_that_paid_is_destroyed_once(books: Books) -> Iterator[str]:
+    """What the operator got of its own promise is no more, to the unit; no other money was destroyed."""
+    if not books.in_tabs(books.flex, "settled", "refunded"):
+        yield "nobody paid in FLEX"
+    if books.flex.burnt != books.flex.paid_out or books.own.burnt:
+        yield f"{books.flex.paid_out} were paid out, {books.flex.burnt} of FLEX destroyed"
 
 
 def every_refund_is_on_chain_once(books: Books) -> Iterator[str]:
-    refunds = sorted(
-        (one["payer"], one["epoch"], int(one["refund"] or 0)) for one in books.in_tabs("refunded")
-    )
-    closings = sorted((one.payer, one.epoch, one.returned) for one in books.closings)
-    if refunds != closings:
-        yield f"refunds {refunds}, closings on chain {closings}"
+    for vault in books.vaults:
+        refunds = sorted(
+            (one["payer"], one["epoch"], int(one["refund"] or 0)) for one in books.in_tabs(vault, "refunded")
+        )
+        closings = sorted((one.payer, one.epoch, one.returned) for one in vault.closings)
+        if refunds != closings:
+            yield f"refunds {refunds}, closings on chain {closings}"
 
 
 def every_charge_has_one_receipt_and_it_verifies(books: Books) -> Iterator[str]:
@@ -118,7 +132,7 @@ def every_charge_has_one_receipt_and_it_verifies(books: Books) -> Iterator[str]:
     written = {session for session, form in books.documents if form == Receipt.FORMAT}
     if settled != written:
         yield f"without receipt: {settled - written}; receipts of no charge: {written - settled}"
-    epochs = {one["id"]: (one["payer"], one["epoch"]) for one in books.sessions}
+    sessions = {one["id"]: one for one in books.sessions}
     for session, report in books.reports.items():
         for check in report.checks:
             if check.status is Status.OK:
@@ -127,8 +141,9 @@ def every_charge_has_one_receipt_and_it_verifies(books: Books) -> Iterator[str]:
                 continue  # its proof is not at hand here; the streams are looked at below
             if check.name == "terms" and check.status is Status.NOT_CHECKED:
                 continue  # at this speed they hold for 90 s, and the platform may be dead so long
-            payer, epoch = epochs[session]
-            if check.name == "settlement" and books.tabs[payer].epoch > epoch:
+            charge = sessions[session]
+            tab = books.vault_of(charge).tabs[charge["payer"]]
+            if check.name == "settlement" and tab.epoch > charge["epoch"]:
                 continue  # the tab was closed since; the closing's own total is compared above
             yield f"{session}: {check.name} is {check.status}: {check.what}"
 
@@ -142,7 +157,10 @@ def drivers_hold_the_very_receipts(books: Books) -> Iterator[str]:
 
 
 def every_end_has_its_settlement(books: Books) -> Iterator[str]:
-    for one in books.in_tabs("settled", "refunded"):
+    claimed = {tx for vault in books.vaults for tx, _ in vault.claims}
+    for one in books.ended("settled", "refunded"):
+        if one["way"] == Way.TRANSFER:
+            continue
         raw = books.documents.get((one["id"], Settlement.FORMAT))
         if raw is None:
             yield f"{one['id']} has no settlement"
@@ -151,7 +169,6 @@ def every_end_has_its_settlement(books: Books) -> Iterator[str]:
         amount = int((one["due"] if one["state"] == "settled" else one["refund"]) or 0)
         if settlement.amount != amount or len(settlement.transactions) != (1 if amount else 0):
             yield f"{one['id']}: settled {settlement.amount} in {len(settlement.transactions)}, owed {amount}"
-        claimed = {tx for tx, _ in books.claims}
         for tx in settlement.transactions:
             if one["state"] == "settled" and "0x" + tx.hash.hex() not in claimed:
                 yield f"{one['id']}: its settlement names a transaction that claimed nothing"
@@ -185,8 +202,8 @@ def every_transfer_is_settled_to_the_unit(books: Books) -> Iterator[str]:
     if left != wanted:
         yield f"never paid: {wanted - left}; paid and not owed, or twice: {left - wanted}"
     for address in ours:
-        if books.balances.get(address, 0) != kept[address]:
-            yield f"{address} holds {books.balances.get(address, 0)}, {kept[address]} were kept there"
+        if books.own.balances.get(address, 0) != kept[address]:
+            yield f"{address} holds {books.own.balances.get(address, 0)}, {kept[address]} were kept there"
 
 
 def every_deposit_has_its_document(books: Books) -> Iterator[str]:
@@ -326,6 +343,7 @@ INVARIANTS: Final[tuple[Callable[[Books], Iterator[str]], ...]] = (
     time_never_goes_back,
     the_escrow_counts_each_claim_exactly_once,
     no_token_is_made_or_lost,
+    flex_that_paid_is_destroyed_once,
     every_refund_is_on_chain_once,
     every_charge_has_one_receipt_and_it_verifies,
     drivers_hold_the_very_receipts,

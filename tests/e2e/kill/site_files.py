@@ -14,12 +14,15 @@ DAY = datetime(2026, 6, 1, tzinfo=UTC)
 CAR_PLACES = tuple(f"KC-{number}" for number in range(1, 9))
 STRANGER_PLACES = ("KT-1", "KT-2")
 """Whoever charges here sends tokens to the deposit address, from a wallet that nobody has seen before."""
+FLEX_PLACES = frozenset({"KC-2", "KC-4", "KC-6", "KC-8", "KW-2", "KW-4"})
+"""Whoever charges here pays in FLEX."""
 WALLET_PLACES = tuple(f"KW-{number}" for number in range(1, 5))
 PRICE = 350_000
 _EVERY = timedelta(minutes=36)
 _STATED_STAY = timedelta(minutes=70)
+_TURNS = 3
 _STRANGER_EVERY, _STRANGER_STAY = timedelta(minutes=12), timedelta(minutes=9)
-_HEADER = "driver,connector,arrival,stated_departure,departure,requested_wh,delivered_wh,way"
+_HEADER = "driver,connector,arrival,stated_departure,departure,requested_wh,delivered_wh,way,money"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,12 @@ def let_cars_come(directory: Path) -> None:
     (directory / "sessions.csv").write_text("\n".join([_HEADER, *_visits()]) + "\n")
 
 
+def flex_drivers() -> list[str]:
+    """Give the names of those who come with a car and pay in FLEX."""
+    places = sorted(FLEX_PLACES & set(CAR_PLACES))
+    return [f"driver-{name}-{turn}" for name in places for turn in range(_TURNS)]
+
+
 def _visits() -> Iterator[str]:
     number = 0
     for place, name in enumerate(CAR_PLACES):
@@ -71,9 +80,10 @@ def _visits() -> Iterator[str]:
             wish = _WISHES[number % len(_WISHES)]
             times = (arrival, arrival + _STATED_STAY, arrival + wish.stay)
             written = ",".join(f"{time:%Y-%m-%dT%H:%M:%S}" for time in times)
-            # Three drivers take turns at a place: each comes again when the last session is long settled.
-            who = f"driver-{name}-{number % 3}"
-            yield f"{who},{name},{written},{wish.requested_wh},{wish.need_wh},prepaid"
+            # Drivers take turns at a place: each comes again when the last session is long settled.
+            who = f"driver-{name}-{number % _TURNS}"
+            money = "flex" if name in FLEX_PLACES else "token"
+            yield f"{who},{name},{written},{wish.requested_wh},{wish.need_wh},prepaid,{money}"
             arrival, number = arrival + _EVERY, number + 1
     yield from _strangers()
 
@@ -85,7 +95,7 @@ def _strangers() -> Iterator[str]:
         while arrival < DAY + timedelta(days=3):
             times = (arrival, arrival + _STATED_STAY, arrival + _STRANGER_STAY)
             written = ",".join(f"{time:%Y-%m-%dT%H:%M:%S}" for time in times)
-            yield f"stranger-{name},{name},{written},1400,500,transfer"
+            yield f"stranger-{name},{name},{written},1400,500,transfer,token"
             arrival += _STRANGER_EVERY
 
 

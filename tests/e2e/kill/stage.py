@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.kill import site_files
-from tests.e2e.kill.books import Books, read_books
+from tests.e2e.kill.books import Books, is_paid_out, read_books
 from tests.e2e.kill.wallet_driver import WalletDriver, fill_purses
 from tests.e2e.kill.world import World
 
 QUIET_WITHIN_S = 200.0
+PAID_WITHIN_S = 100.0
+"""It is paid out on the hour, of platform time: while that goes on, no two looks at the chain agree."""
 LAST_LOOK_S = 30.0
 """How long a driver may take to notice that the own session has ended."""
 
@@ -34,6 +36,9 @@ class Stage:
         unfinished = []
         try:
             await self.world.quiet(QUIET_WITHIN_S)
+            await self.world.until(
+                lambda: is_paid_out(self.world), "the operator has what it earned", PAID_WITHIN_S
+            )
         except AssertionError as late:
             unfinished.append(str(late))
         _, pending = await asyncio.wait(self.lives, timeout=LAST_LOOK_S)

@@ -11,23 +11,33 @@ from typing import Any, TypeVar
 
 from evmesh.app.run_file import RunFile
 from evmesh.domain.errors import Refused, Unavailable
+from evmesh.domain.flex_voucher import SignedFlexVoucher, flex_domain
 from evmesh.domain.ids import Address
 from evmesh.domain.sessions import TERMINAL, State
+from evmesh.domain.signed_types import FlexVoucher
+from evmesh.domain.typed_data import digest
 from evmesh.domain.units import Wh
 from evmesh.ledger.deploy import load_deployment
-from evmesh.ledger.keys import open_keys
+from evmesh.ledger.flex import FlexToken
+from evmesh.ledger.keys import open_keys, open_secret
+from evmesh.ledger.quota import RelayPolicy, RelayQuota
 from evmesh.ledger.relayer import Relayer
 from evmesh.ledger.rpc import JsonRpc
-from evmesh.ledger.signatures import EthereumSignatures, KeySigner
+from evmesh.ledger.signatures import EthereumSignatures, KeySigner, keccak256
 from evmesh.ledger.token import Faucet
 from evmesh.ledger.wallet import LocalWallet
 from evmesh.sim.api_client import ApiClient, Denied, Document
 from evmesh.sim.progress import Accepted, Ask
 from evmesh.sim.signing import Terms, deposit_document
+from evmesh.sim.visits import Money
 from evmesh.store.chain import ChainJournal
 from evmesh.store.database import Database
+from tests.drivers.clocks import HandClock
+from tests.e2e.kill.site_files import FLEX_PLACES, flex_drivers
 
 PURSE = 20_000_000
+FLEX_PURSE = 200_000_000
+"""What was ever earned by each who pays in FLEX: enough for all charges, since no faucet gives more."""
 _BUSY = frozenset(
     {
         "connector.taken",
@@ -57,8 +67,26 @@ async def fill_purses(data: Path, drivers: Sequence["WalletDriver"], journal: Pa
             faucet = Faucet(deployment.contracts.token, minter)
             for driver in drivers:
                 await faucet.mint(driver.signer.address, PURSE, f"purse:{driver.signer.address}")
+            wallets = data / "sim" / "wallets"
+            wallets.mkdir(mode=0o700, parents=True, exist_ok=True)  # the simulation may not be so far
+            cars = [KeySigner(open_secret(wallets / f"{name}.key")) for name in flex_drivers()]
+            mine = [driver.signer for driver in drivers if driver.money is Money.FLEX]
+            await _reward(data, minter, [one.address for one in (*cars, *mine)])
     finally:
         await database.close()
+
+
+async def _reward(data: Path, sender: Relayer, holders: Sequence[Address]) -> None:
+    """Have FLEX made, by the operator's word."""
+    contracts, operator = load_deployment(data).contracts, open_keys(data / "keys").operator
+    domain, vouchers = flex_domain(contracts.chain_id, contracts.flex), []
+    for holder in holders:
+        value = FlexVoucher(holder, FLEX_PURSE, bytes(32))
+        signature = operator.sign(digest(domain, value, keccak256))
+        vouchers.append(SignedFlexVoucher(contracts.chain_id, contracts.flex, value, signature))
+    quota = RelayQuota(RelayPolicy(), HandClock())
+    token = FlexToken(contracts.flex, operator.address, contracts.chain_id, relayer=sender, quota=quota)
+    await token.mint(vouchers)
 
 
 class WalletDriver:
@@ -66,6 +94,7 @@ class WalletDriver:
 
     def __init__(self, data: Path, place: str) -> None:
         self.signer = KeySigner(secrets.token_bytes(31) + b"\1")
+        self.money = Money.FLEX if place in FLEX_PLACES else Money.TOKEN
         self._data = data
         self._place = place
         self._signatures = EthereumSignatures()
@@ -101,10 +130,10 @@ class WalletDriver:
             page = _granted(await api.station(self._code()))
             if ask is None:
                 ask = self._ask(page)
-            terms = Terms.of_station(wallet, self._signatures, page)
+            terms = Terms.of_station(wallet, self._signatures, page, self.money)
             answer = await api.request(terms.request_document(ask, self._code()))
             if isinstance(answer, Denied) and answer.code == _DEPOSIT_FIRST:
-                await self._deposit(api, wallet, page, ask.max_cost)
+                await self._deposit(api, wallet, page, ask.max_cost, terms)
             if isinstance(answer, Denied) and answer.code in {_DEPOSIT_FIRST, *_BUSY}:
                 ask = None
                 return None
@@ -112,24 +141,26 @@ class WalletDriver:
 
         return await self._insist(once)
 
-    async def _deposit(self, api: ApiClient, wallet: LocalWallet, page: Document, ceiling: int) -> None:
+    async def _deposit(
+        self, api: ApiClient, wallet: LocalWallet, page: Document, ceiling: int, terms: Terms
+    ) -> None:
         """Put in what a charge may cost: too many promises have ended unpaid to be given another one."""
         payee, deadline = Address.parse(str(page["payee"])), _unix(page["now"]) + 3600
         order = await wallet.deposit_order(payee, ceiling, deadline)
         if order is not None:
-            _granted(await api.relay(deposit_document(order)))
+            _granted(await api.relay(deposit_document(order, terms)))
 
     async def pay(self, accepted: Accepted, *, vouchers: int = 1) -> str:
         """Deposit, and send so many vouchers up to the budget; give the state that the last one met."""
 
         async def once(api: ApiClient, wallet: LocalWallet) -> str:
             page = _granted(await api.station(self._code()))
-            terms = Terms.of_station(wallet, self._signatures, page)
+            terms = Terms.of_station(wallet, self._signatures, page, self.money)
             deadline = _unix(page["now"]) + 3600
             ceiling = accepted.base + accepted.budget
             order = await wallet.deposit_order(terms.payee_of(accepted), ceiling, deadline)
             if order is not None:
-                _granted(await api.relay(deposit_document(order)))
+                _granted(await api.relay(deposit_document(order, terms)))
             state = ""
             for part in range(1, vouchers + 1):
                 cumulative = accepted.base + accepted.budget * part // vouchers
@@ -147,7 +178,7 @@ class WalletDriver:
 
         async def once(api: ApiClient, wallet: LocalWallet) -> str:
             page = _granted(await api.station(self._code()))
-            terms = Terms.of_station(wallet, self._signatures, page)
+            terms = Terms.of_station(wallet, self._signatures, page, self.money)
             document = terms.stop_document(accepted.session, _unix(page["now"]))
             return str(_granted(await api.stop(accepted.session, document))["state"])
 
@@ -185,7 +216,9 @@ class WalletDriver:
                 try:
                     run = RunFile.load(self._data)
                     async with ApiClient(run.http_url) as api, JsonRpc(run.rpc_url) as rpc:
-                        wallet = LocalWallet(self.signer, rpc, load_deployment(self._data).contracts)
+                        contracts = load_deployment(self._data).contracts
+                        escrow = contracts.flex_tab if self.money is Money.FLEX else None
+                        wallet = LocalWallet(self.signer, rpc, contracts.ref(escrow))
                         answer = await once(api, wallet)
                     if answer is not None:
                         return answer

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from evmesh.app.up import UpOptions, running
+from tests.e2e.platform.sites import one_connector, write_site
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -24,33 +25,15 @@ ANSWERS = {"Password of the wallet": PASSWORD, "Repeat for confirmation": PASSWO
 
 PATIENCE_S = 90
 
-SITE = """
-name = "A place to try"
-time_zone = "Asia/Tokyo"
-start = 2026-06-01T08:00:00+09:00
-prices = "prices.csv"
-
-[[group]]
-name = "cabinet"
-capacity_w = 20000
-
-[[group.station]]
-id = "TRY-1"
-vendor = "evmesh"
-model = "Simulated AC 7.4"
-serial = "1"
-
-[[group.station.connector]]
-number = 1
-name = "TRY"
-evse_id = "NL*EVM*ETRY"
-rating_w = 7360
-phases = 1
-max_current_ma = 32000
-latitude_udeg = 52000000
-longitude_udeg = 4000000
-price = 350000
-"""
+SITE = one_connector(
+    "A place to try",
+    "TRY-1",
+    "evmesh",
+    "Simulated AC 7.4",
+    at="TRY",
+    zone="Asia/Tokyo",
+    start="2026-06-01T08:00:00+09:00",
+)
 
 
 def walk_of_the_readme() -> list[list[str]]:
@@ -135,10 +118,7 @@ async def _until_it_listens(main: int, *, hidden: bool) -> None:
 @asynccontextmanager
 async def simulated_site(directory: Path) -> AsyncIterator[None]:
     directory.mkdir()
-    (directory / "site.toml").write_text(SITE)
-    hours = "\n".join(f"2026-06-01T{hour:02}:00:00,{50 + hour}" for hour in range(24))
-    (directory / "prices.csv").write_text(hours + "\n")
-    options = UpOptions(directory / "site.toml", directory / "data", 0, 0, speed=60)
+    options = UpOptions(write_site(directory, SITE), directory / "data", 0, 0, speed=60)
     async with running(options, lambda _: None):
         yield
 
@@ -162,7 +142,7 @@ async def test_a_newcomer_plays_through_a_charge_with_the_commands_of_the_readme
         assert "TRY" in show
         assert "free" in show
         assert "plugged in at" in plug
-        for said in ("price      0.35 per kWh", "until Mon", "(Asia/Tokyo)", "your risk  0.35"):
+        for said in ("price      0.35 devEUR per kWh", "until Mon", "(Asia/Tokyo)", "your risk  0.35 devEUR"):
             assert said in pay, pay
         assert f"{home}/.evmesh/wallet/receipts/" in newcomer.receipt
         assert "nothing in this receipt is false" in verify

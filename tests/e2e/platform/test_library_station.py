@@ -15,34 +15,17 @@ from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.verify.receipt import verify_receipt
 from tests.drivers.ocpp_library_station import LibraryStation
 from tests.e2e.kill.wallet_driver import WalletDriver, fill_purses
+from tests.e2e.platform.sites import one_connector, write_site
 
-SITE = """
-name = "One station of another maker"
-time_zone = "Europe/Amsterdam"
-start = 2026-06-01T08:00:00+02:00
-prices = "prices.csv"
-
-[[group]]
-name = "cabinet"
-capacity_w = 20000
-
-[[group.station]]
-id = "LIB-1"
-vendor = "ocpp"
-model = "Library"
-serial = "1"
-
-[[group.station.connector]]
-number = 1
-name = "LIB"
-evse_id = "NL*EVM*ELIB"
-rating_w = 7360
-phases = 1
-max_current_ma = 32000
-latitude_udeg = 52000000
-longitude_udeg = 4000000
-price = 350000
-"""
+SITE = one_connector(
+    "One station of another maker",
+    "LIB-1",
+    "ocpp",
+    "Library",
+    at="LIB",
+    zone="Europe/Amsterdam",
+    start="2026-06-01T08:00:00+02:00",
+)
 
 
 class PacedStation(LibraryStation):
@@ -59,11 +42,8 @@ class PacedStation(LibraryStation):
 async def test_a_station_of_another_maker_charges_is_paid_and_gets_a_receipt_that_checks(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "site.toml").write_text(SITE)
-    hours = "\n".join(f"2026-06-01T{hour:02}:00:00,{50 + hour}" for hour in range(24))
-    (tmp_path / "prices.csv").write_text(hours + "\n")
     data = tmp_path / "data"
-    options = UpOptions(tmp_path / "site.toml", data, port=0, ocpp_port=0, speed=240, with_sim=False)
+    options = UpOptions(write_site(tmp_path, SITE), data, port=0, ocpp_port=0, speed=90, with_sim=False)
     async with running(options, lambda _: None) as run:
         clock = SharedClock(data / run.clock)
         async with PacedStation.at(run.ocpp_url, "LIB-1", now=clock.now) as station:

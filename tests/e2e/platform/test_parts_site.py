@@ -20,6 +20,7 @@ from evmesh.app.up import UpOptions, running
 from evmesh.domain.ids import StationId
 from evmesh.domain.receipt import Receipt
 from evmesh.ledger.child_process import ChildRecord
+from tests.e2e.platform.sites import connector, write_site
 
 SPEED = 180
 PRICE = 350_000
@@ -69,18 +70,6 @@ controller = { driver = "smartevse-2" }
 meter = { driver = "gavazzi-em340", unit = 1 }
 contactor = { unit = 4, coil = 2 }
 CONNECTOR-2
-"""
-CONNECTOR = """
-[[group.station.connector]]
-number = 1
-name = "BAY-{n}"
-evse_id = "NL*EVM*EBAY{n}"
-rating_w = 7360
-phases = 1
-max_current_ma = 32000
-latitude_udeg = 52000000
-longitude_udeg = 4000000
-price = 350000
 """
 VISITS = """driver,connector,arrival,stated_departure,departure,requested_wh,delivered_wh,max_power_w
 driver-2,BAY-3,2026-06-01T06:08:00,2026-06-01T07:10:00,2026-06-01T07:02:00,2400,9000,7360
@@ -143,13 +132,9 @@ class Watch:
 
 @pytest.mark.timeout(240)
 async def test_stations_from_parts_are_paid_over_kills_and_a_mennekes_is_seen(tmp_path: Path) -> None:
-    site = SITE.replace("CONNECTOR-3", CONNECTOR.format(n=3)).replace("CONNECTOR-2", CONNECTOR.format(n=2))
-    (tmp_path / "site.toml").write_text(site)
-    (tmp_path / "sessions.csv").write_text(VISITS)
-    hours = "\n".join(f"2026-06-01T{hour:02}:00:00,{50 + hour}" for hour in range(24))
-    (tmp_path / "prices.csv").write_text(hours + "\n")
+    site = SITE.replace("CONNECTOR-3", connector("BAY-3")).replace("CONNECTOR-2", connector("BAY-2"))
     data = tmp_path / "data"
-    options = UpOptions(tmp_path / "site.toml", data, port=0, ocpp_port=0, speed=SPEED)
+    options = UpOptions(write_site(tmp_path, site, VISITS), data, port=0, ocpp_port=0, speed=SPEED)
     async with (
         running(options, lambda _: None) as run,
         httpx.AsyncClient(base_url=run.http_url, trust_env=False, timeout=30) as api,
@@ -172,6 +157,11 @@ async def test_stations_from_parts_are_paid_over_kills_and_a_mennekes_is_seen(tm
         trust = tmp_path / "trust.json"
         trust.write_bytes((await api.get("/v1/trust")).content)
         told = (await api.get("/v1/telemetry/amtron-1")).json()
+        swapped = ["edge", "meter-swapped", "--data", str(data)]
+        said = await asyncio.to_thread(CliRunner().invoke, app, [*swapped, "PARTS-3"])
+        assert "PARTS-3 counts from its new meter's register on" in said.output
+        said = await asyncio.to_thread(CliRunner().invoke, app, [*swapped, "amtron-1"])
+        assert (said.exit_code, "command.no_meter" in said.output) == (3, True), said.output
         for file in receipts.values():
             command = ["verify", "receipt", str(file), "--trust", str(trust), "--rpc", run.rpc_url]
             verified = await asyncio.to_thread(CliRunner().invoke, app, command)

@@ -11,6 +11,7 @@ from evmesh.app.config import load_site
 from evmesh.app.examples import example
 from evmesh.app.up import UpOptions, running
 from evmesh.domain.problem_shape import read_problem
+from evmesh.domain.problem_tree_file import parse_tree_problem
 from evmesh.verify.answer import verify_answer
 
 SPEED = 240
@@ -22,19 +23,25 @@ class Looks:
     def __init__(self) -> None:
         group = load_site(example("solar.toml")).groups[0]
         self.capacity, self.equipment = group.capacity, group.wiring.equipment
+        self.batteries = {one.battery.name for one in group.wiring.all_equipment if one.battery}
         self.plans: set[str] = set()
-        self.is_known = self.has_charged = self.is_asked = self.has_sun = self.has_battery = False
+        self.asked: set[int] = set()
+        self.is_known = self.has_charged = self.has_sun = self.has_battery = False
 
     def look(self, site: dict[str, Any]) -> None:
         (group,) = site["groups"]
-        pv, other, battery = (group["equipment"][name] for name in ("pv", "other", "battery"))
-        known = [pv["power_w"], other["power_w"], battery["power_w"], battery["soc_percent"]]
+        (shed,) = group["equipment"]["parts"]
+        assert shed["name"] == "shed"
+        known = []
+        for number, level in enumerate((group["equipment"], shed)):
+            pv, other, battery = (level[name] for name in ("pv", "other", "battery"))
+            known += [pv["power_w"], other["power_w"], battery["power_w"], battery["soc_percent"]]
+            self.asked |= {number} if battery["asked_w"] is not None else set()
+            if other["power_w"] is not None:
+                assert other["counted_w"] >= other["power_w"]
         self.is_known |= None not in known
-        self.is_asked |= battery["asked_w"] is not None
         self.has_charged |= group["power_w"] > 0
         assert group["power_w"] <= self.capacity
-        if other["power_w"] is not None:
-            assert other["counted_w"] >= other["power_w"]
         if group["plan"] is not None:
             self.plans.add(group["plan"]["schedule_sha256"])
 
@@ -46,11 +53,13 @@ class Looks:
         assert self.equipment.pv is not None
         supply = read_problem(problem, with_batteries=True).supply
         self.has_sun |= any(one.price == self.equipment.pv.feed_in for one in supply)
-        self.has_battery |= b'"batteries":[{' in problem
+        if b'"batteries":[{' in problem:
+            self.has_battery |= {one.id for one in parse_tree_problem(problem).batteries} == self.batteries
 
     @property
     def is_done(self) -> bool:
-        return self.is_known and self.is_asked and self.has_charged and self.has_sun and self.has_battery
+        is_steered = self.asked == {0, 1}
+        return self.is_known and is_steered and self.has_charged and self.has_sun and self.has_battery
 
 
 @pytest.mark.timeout(240)

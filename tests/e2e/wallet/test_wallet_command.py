@@ -22,10 +22,18 @@ from evmesh.app.problems import install
 from evmesh.app.relay import add_relay
 from evmesh.app.run_file import RunFile
 from evmesh.domain.chain import Tab
+from evmesh.domain.flex_voucher import SignedFlexVoucher, flex_domain
 from evmesh.domain.ids import Address
+from evmesh.domain.receipt_parts import PaidIn
+from evmesh.domain.signed_types import FlexVoucher
 from evmesh.domain.trust import Trust
+from evmesh.domain.typed_data import digest
+from evmesh.ledger.abi import encode_call
+from evmesh.ledger.flex import flex_row
 from evmesh.ledger.quota import RelayPolicy, RelayQuota
-from evmesh.ledger.token import Faucet
+from evmesh.ledger.signatures import keccak256
+from evmesh.ledger.token import Faucet, Token
+from evmesh.services.escrows import Escrows, Money
 from evmesh.services.receipts import chain_ref
 from tests.contract.ledger_world import EURO, Ledger, running_ledger
 from tests.e2e.wallet.light import light_wallet
@@ -81,6 +89,15 @@ class Operator:
         await faucet.mint(address, units, key=f"mint:{address}")
         return address
 
+    async def reward(self, driver: Address, units: int) -> None:
+        """Have FLEX made for a wallet by the operator's word."""
+        contracts, word = self.ledger.deployment.contracts, FlexVoucher(driver, units, b"\5" * 32)
+        domain = flex_domain(contracts.chain_id, contracts.flex)
+        signature = self.ledger.keys.operator.sign(digest(domain, word, keccak256))
+        voucher = SignedFlexVoucher(contracts.chain_id, contracts.flex, word, signature)
+        data = encode_call("mint(uint256[4][])", [flex_row(voucher)])
+        await self.ledger.relayer(self.ledger.keys.relayer).submit(f"flex:{driver}", contracts.flex, data)
+
     async def tab(self, driver: Address) -> Tab:
         return await self.ledger.escrow().tab(self.payee, driver)
 
@@ -101,15 +118,22 @@ async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
         url = f"http://127.0.0.1:{port}"
         keys, contracts = ledger.keys, ledger.deployment.contracts
         trust = Trust(
-            chain_ref(contracts), frozenset({keys.operator.address}), frozenset({keys.notary.address}), {}
+            chain_ref(contracts),
+            frozenset({keys.operator.address}),
+            frozenset({keys.notary.address}),
+            {},
+            contracts.flex_money,
         )
         operator = Operator(ledger, url, tmp_path / "wallet", trust)
-        app, escrow = FastAPI(), ledger.escrow()
+        app, escrow, in_flex = FastAPI(), ledger.escrow(), ledger.escrow(at=contracts.flex_tab)
+        flex = Token(ledger.rpc, contracts.flex, contracts.chain_id)
         install(app)
         add_relay(
             app,
-            escrow=escrow,
-            relay=escrow,
+            escrows=Escrows(
+                Money(contracts.charge_tab, escrow, escrow, ledger.token().balance),
+                Money(contracts.flex_tab, in_flex, in_flex, flex.balance),
+            ),
             payee=keys.operator.address,
             relayed=RelayQuota(RelayPolicy(requests=100), ledger.clock),
         )
@@ -154,6 +178,36 @@ async def test_a_driver_without_gas_pays_in_tops_up_and_leaves(operator: Operato
     assert (finished["exit"], finished.get("returned")) == (0, "22500000"), finished
     assert await operator.ledger.token().balance(driver) == 100 * EURO
     assert await operator.native(driver) == 0
+
+
+async def test_flex_is_paid_in_and_left_as_the_other_money_is_without_gas(operator: Operator) -> None:
+    driver = light_wallet(operator.home, PASSWORD)
+    await operator.reward(driver, 20 * EURO)
+    poor = await operator.wallet("deposit", "21", "--flex")
+    assert (poor["exit"], poor["code"], "1.00 FLEX" in poor["do"]) == (3, "wallet.too_little", True), poor
+    filled = await operator.wallet("deposit", "3", "--flex")
+    assert (filled["exit"], filled["in_tab"], filled["currency"]) == (0, "3000000", "FLEX"), filled
+    topped = await operator.wallet("deposit", "2", "--flex", "--by", "authorization")
+    assert (topped["exit"], topped["in_tab"]) == (0, "5000000"), topped
+    begun = await operator.wallet("exit", "--flex")
+    assert (begun["exit"], begun["step"]) == (0, "begun"), begun
+    await operator.a_day_later()
+    finished = await operator.wallet("exit", "--flex")
+    assert (finished["exit"], finished.get("returned")) == (0, "5000000"), finished
+    assert await operator.native(driver) == 0
+    assert await operator.ledger.escrow().tab(operator.payee, driver) == Tab(0, 0, 0, 0)  # the other tab
+
+    chain, contracts = operator.trust, operator.ledger.deployment.contracts
+    for flex in (  # a token that the operator does not answer for, an escrow of another token
+        PaidIn(contracts.charge_tab, contracts.token),
+        PaidIn(contracts.charge_tab, contracts.flex),
+    ):
+        operator.trust = replace(chain, flex=flex)
+        refused = await operator.wallet("deposit", "5", "--flex")
+        assert (refused["exit"], refused["code"]) == (6, "wallet.foreign_escrow"), refused
+    operator.trust = replace(chain, flex=None)
+    refused = await operator.wallet("deposit", "5", "--flex")
+    assert (refused["exit"], refused["code"]) == (3, "wallet.no_flex"), refused
 
 
 async def test_a_platform_on_this_machine_is_found_by_its_data_directory(

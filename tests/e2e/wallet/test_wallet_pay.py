@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from evmesh.app.receipt_facts import read_chain_facts
+from evmesh.app.verify import app as verify_app
 from evmesh.domain.receipt import Receipt
 from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.verify.receipt import verify_receipt
@@ -39,7 +41,12 @@ async def test_a_driver_without_gas_pays_by_energy_and_keeps_a_checked_receipt(y
     )
     assert report.ok, report.failed()
     # what was shown before anything was signed, and what was seen while it ran
-    for words in ("price      0.35 per kWh", "worst case 0.14", "your risk  0.14", "charging"):
+    for words in (
+        "price      0.35 devEUR per kWh",
+        "worst case 0.14 devEUR",
+        "your risk  0.14 devEUR",
+        "charging",
+    ):
         assert words in done["err"], done["err"]
 
     shown = await driver("history", EVMESH_WALLET_PASSWORD="")
@@ -181,6 +188,46 @@ async def test_streaming_pays_as_it_flows_and_stops_paying_when_energy_stops(yar
     assert await driver.native() == 0
 
 
+async def test_flex_that_was_earned_pays_for_charges_without_gas_or_any_other_money(yard: Yard) -> None:
+    driver = await yard.driver(units=0)
+    await yard.reward(driver, 3 * EURO)
+    filled = await driver("deposit", "1", "--flex")
+    assert (filled["exit"], filled["in_tab"], filled["currency"]) == (0, str(EURO), "FLEX"), filled
+    async with yard.station() as station:
+        ask = ("pay", yard.code(station.id), "--asap", "--yes", "--flex")
+        ahead = await driver(*ask, "--energy", "0.4kWh")
+        flowing = await driver(*ask, "--money", "0.15", "--way", "streaming")
+    for done, way in ((ahead, "prepaid"), (flowing, "streaming")):
+        assert (done["exit"], done["way"], done["stage"], done["currency"]) == (0, way, "ended", "FLEX"), done
+    for words in ("price      0.35 FLEX per kWh", "worst case 0.14 FLEX", "paid in    FLEX, which"):
+        assert words in ahead["err"], ahead["err"]
+    await a_stranger_finds_the_receipt_true(yard, driver, Path(ahead["receipt"]))
+
+    spent = int(ahead["cost"]) + int(flowing["cost"])
+    closed = await driver("close", "--flex")
+    assert (closed["exit"], closed["returned"]) == (0, str(EURO - spent)), closed
+    held = await driver("balance")
+    assert (held["flex"]["tokens"], held["flex"]["tab"]["left"]) == (str(3 * EURO - spent), "0"), held
+    assert (held["tokens"], held["tab"]["deposited"], held["native_wei"]) == ("0", "0", "0"), held
+    shown = await driver("history", EVMESH_WALLET_PASSWORD="")
+    assert {one["currency"] for one in (*shown["sessions"], *shown["moves"])} == {"FLEX"}, shown
+    kinds = [(move["kind"], int(move["amount"])) for move in shown["moves"]]
+    assert kinds == [("received", 3 * EURO), ("deposit", EURO), ("close", EURO - spent)]
+
+
+async def a_stranger_finds_the_receipt_true(yard: Yard, driver: WalletDevice, receipt: Path) -> None:
+    """By the operator's stated keys and the node; and false where another FLEX is trusted."""
+    assert Receipt.parse(receipt.read_bytes()).chain.paid_in == yard.contracts.flex_money
+    [trust] = (driver.home / "operators").glob("*.json")
+    known, other = json.loads(trust.read_text()), driver.home / "other.json"
+    other.write_text(json.dumps(known | {"flex": {**known["flex"], "token": yard.contracts.token.text}}))
+    for file, code in ((trust, 0), (other, 6)):
+        words = ["receipt", str(receipt), "--trust", str(file), "--rpc", yard.run.rpc_url]
+        done = await asyncio.to_thread(CliRunner().invoke, verify_app, words)
+        assert done.exit_code == code, done.output
+        assert "ok          paid in: " in done.output
+
+
 async def test_a_plain_transfer_with_own_gas_starts_the_charge(yard: Yard) -> None:
     driver = await yard.driver()
     async with yard.station() as station:
@@ -282,9 +329,9 @@ async def test_codes_wallets_and_consent_that_are_missing_are_said(yard: Yard) -
     assert (wrong["exit"], wrong["code"]) == (2, "station.mistyped_code")
     poor = await driver("pay", code, "--energy", "1kWh", "--yes")
     assert (poor["exit"], poor["code"]) == (3, "wallet.too_little")
-    for words in ("where      52.000000° N", "price      0.35 per kWh", "worst case 0.35"):
+    for words in ("where      52.000000° N", "price      0.35 devEUR per kWh", "worst case 0.35 devEUR"):
         assert words in poor["err"]
-    assert poor["do"] == f"send 0.35 to {driver.address}"
+    assert poor["do"] == f"send 0.35 devEUR to {driver.address}"
     rich = await yard.driver()
     unasked = await rich("pay", code, "--energy", "1kWh")
     assert (unasked["exit"], unasked["code"]) == (2, "wallet.not_confirmed")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -19,7 +20,21 @@ from evmesh.app.seller import read_seller
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.money import format_units
 from evmesh.domain.receipt import Receipt
-from tests.unit.verify.receipt_factory import BASE, START, STOP, THIEF, make_receipt, make_voucher, resign
+from evmesh.domain.receipt_parts import PaidIn
+from tests.unit.verify.keys import Key
+from tests.unit.verify.receipt_factory import (
+    ASSET,
+    BASE,
+    CHAIN,
+    EPOCH,
+    START,
+    STOP,
+    THIEF,
+    make_receipt,
+    make_receipt_on,
+    make_voucher,
+    resign,
+)
 
 RECEIPT = make_receipt()
 SHORT = make_receipt(due=2_000_000, offer={"budget": 2_000_000}, vouchers=(make_voucher(BASE + 2_000_000),))
@@ -105,6 +120,26 @@ def test_what_is_no_whole_cents_is_rounded_in_sight(folder: Path) -> None:
     assert "invoice 2026-0007 over 2.35 EUR" in run(folder, "odd.json").output
 
 
+def test_a_charge_that_was_paid_in_flex_says_so_and_that_it_is_one_for_one(folder: Path) -> None:
+    money = PaidIn(Key("flex tab").address, Key("flex").address)
+    receipt = make_receipt_on(replace(CHAIN, paid_in=money), ASSET, BASE, EPOCH)
+    (folder / "flex.json").write_bytes(receipt.encode())
+    done = run(folder, "flex.json")
+    paid = format_units(receipt.due)
+    assert f"over {paid} EUR, paid with {paid} FLEX 1:1" in done.output, done.output
+    text = text_of(folder / "out.pdf")
+    for words in (
+        f"paid with {paid} FLEX, a token of the seller's own",
+        "which the seller takes 1:1 for EUR",
+    ):
+        assert words in text
+    assert f"in the contract {money.escrow} on chain" in text
+    assert CHAIN.charge_tab.text not in text
+    assert json.loads(run(folder, "flex.json", "--json").stdout)["paid_in"] == "FLEX"
+    assert run(folder, "receipt.json").exit_code == 0
+    assert "FLEX" not in text_of(folder / "out.pdf")
+
+
 def test_the_same_input_gives_the_same_bytes_in_another_process_on_another_day(folder: Path) -> None:
     assert run(folder, "receipt.json").exit_code == 0
     here = (folder / "out.pdf").read_bytes()
@@ -128,6 +163,7 @@ def test_json_says_what_was_written(folder: Path) -> None:
     result = run(folder, "receipt.json", "--issued", "2026-03-05", "--json")
     assert json.loads(result.stdout) == {
         "ok": True,
+        "paid_in": None,
         "number": "2026-0007",
         "issued": "2026-03-05",
         "total": "3200000",

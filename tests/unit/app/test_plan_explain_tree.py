@@ -75,7 +75,7 @@ def test_a_car_that_gives_back_says_what_stored_energy_is_worth(answers: dict[Pa
     assert takes < gives < waits
     assert "worth 334,780 once stored" in said[takes:gives]
     assert "worth 380,000 if it was kept" in said[gives:waits]
-    assert "another plan could cost less by Σ Wh × price = 324000." in said
+    assert "another plan could cost less by Σ Wh × price = 304000." in said
 
 
 def test_batteries_and_local_supply_on_the_way_are_named(answers: dict[Path, str]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from evmesh.app.config import SiteConfig, load_site
+from evmesh.app.sim_equipment import simulated_devices
 from evmesh.domain.equipment import NO_EQUIPMENT, Equipment, LoadMeter, Pv, StationaryBattery
 from evmesh.domain.errors import InvalidInput
 from evmesh.domain.money import Price
@@ -88,3 +89,69 @@ def test_equipment_has_no_name_that_a_charge_point_has(tmp_path: Path) -> None:
     taken = load_site(write(tmp_path, SITE)).groups[0].stations[0].connectors[0][0].lower()
     with pytest.raises(InvalidInput, match="stands twice"):
         site_with(tmp_path, EQUIPMENT.replace("cellar", taken))
+
+
+PART = """
+[[group.part]]
+name = "mill"
+capacity_w = 9000
+other_w = 2000
+other_lines = [1, 3]
+
+[group.part.load]
+name = "mill-meter"
+
+[group.part.pv]
+name = "mill-roof"
+peak_w = 7000
+feed_in_price = 60000
+simulated = true
+
+[group.part.battery]
+name = "mill-cellar"
+capacity_wh = 5000
+max_in_w = 2000
+max_out_w = 2000
+efficiency_per_mille = 900
+"""
+
+
+def test_equipment_of_a_part_is_read_and_the_simulated_of_it_known(tmp_path: Path) -> None:
+    site = site_with(tmp_path, EQUIPMENT + PART)
+    (group,) = site.groups
+    (mill,) = group.wiring.parts
+    assert (mill.other, mill.other_lines) == (2_000, (1, 3))
+    assert mill.equipment == Equipment(
+        Pv("mill-roof", W(7_000), Price(60_000)),
+        LoadMeter("mill-meter", W(2_000)),
+        StationaryBattery("mill-cellar", Wh(5_000), W(2_000), W(2_000), 900),
+    )
+    assert group.wiring.simulated == {"roof", "mill-roof"}
+    assert simulated_devices(site) == ["mill-roof", "roof"]
+    assert [one.equipment.names for one in group.wiring.parts] == [("mill-roof", "mill-meter", "mill-cellar")]
+    assert group.wiring.other_lines == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("peak_w = 7000", "peak_w = 0", "group[0].part[0].pv.peak_w"),
+        ("other_w = 2000\n", "", "group[0].part[0].other_w"),
+        ("[1, 3]", "[1, 1]", "group[0].part[0].other_lines"),
+        ("[1, 3]", "[]", "group[0].part[0].other_lines"),
+        ("[1, 3]", "[4]", "group[0].part[0].other_lines"),
+        ("[1, 3]", "1", "group[0].part[0].other_lines"),
+    ],
+)
+def test_a_wrong_entry_of_a_part_is_refused_with_its_path(
+    tmp_path: Path, old: str, new: str, path: str
+) -> None:
+    assert old in PART
+    with pytest.raises(InvalidInput) as refused:
+        site_with(tmp_path, EQUIPMENT + PART.replace(old, new))
+    assert refused.value.path == path
+
+
+def test_names_of_equipment_are_unique_over_all_parts(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="stands twice"):
+        site_with(tmp_path, EQUIPMENT + PART.replace("mill-roof", "roof"))

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -140,5 +141,12 @@ def test_a_table_of_the_page_is_replaced_and_nothing_else() -> None:
     assert renewed == "before\n<!-- speed: begin -->\n\n| new |\n\n<!-- speed: end -->\nafter\n"
     with pytest.raises(ValueError, match="replay"):
         with_table(page, "replay", "| new |")
-    for name in ("speed", "replay", "misreport"):
+    for name in ("expected", "replay", "misreport"):
         assert with_table(PAGE.read_text(), name, "") != PAGE.read_text()
+
+
+def test_the_page_has_no_copy_of_the_speeds_that_the_benchmark_writes() -> None:
+    page = PAGE.read_text()
+    snapshot = PAGE.parents[1] / "bench" / "snapshots" / "planning.json"
+    assert "(../bench/snapshots/planning.json)" in page
+    assert not [name for name in json.loads(snapshot.read_text()) if name in page]

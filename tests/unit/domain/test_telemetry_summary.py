@@ -49,3 +49,11 @@ def test_a_register_that_goes_back_is_said_and_never_negative() -> None:
 def test_what_was_before_the_first_reading_is_not_guessed() -> None:
     (day,) = energy_per(Period.DAY, summarise([(AT, 5_000)], QUARTER_S).values(), None, UTC)
     assert (day.wh, day.went_back) == (0, False)
+
+
+def test_a_swapped_meter_is_counted_from_its_own_first_register_be_it_lower_or_higher() -> None:
+    numbers = [1_000, 1_200, 50_000, 50_030, 10, 25]
+    readings = [(AT + n * timedelta(minutes=15), number) for n, number in enumerate(numbers)]
+    swaps = [readings[2][0], readings[4][0]]
+    hours = energy_per(Period.HOUR, summarise(readings, QUARTER_S).values(), 900, UTC, swaps)
+    assert [(one.wh, one.went_back, one.swapped) for one in hours] == [(330, False, True), (15, False, True)]

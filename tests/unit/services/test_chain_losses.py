@@ -12,7 +12,7 @@ from tests.fakes.world import OPERATOR, Driver, World, running
 
 @pytest.fixture
 def losses(world: World) -> ChainLosses:
-    tabs = TabMemory(world.transitions, world.clock, world.escrow, OPERATOR)
+    tabs = TabMemory(world.transitions, world.clock, world.escrows, OPERATOR)
     return ChainLosses(world.transitions, tabs, world.live)
 
 

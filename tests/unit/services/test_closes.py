@@ -1,5 +1,6 @@
 """A tab ends at once where both sides agree, and only when nothing stands on it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from evmesh.domain.ids import Address
 from evmesh.domain.sessions import State
 from evmesh.domain.signed_types import Exit, Voucher
 from evmesh.services.closes import CLOSE_HOLDS, Closes
+from evmesh.services.escrows import Escrows
 from tests.drivers.clocks import HandClock
 from tests.fakes.money import FakeRelay
-from tests.fakes.world import OPERATOR, SIGNATURES, Driver, World, open_world
+from tests.fakes.world import CONTRACTS, OPERATOR, SIGNATURES, Driver, World, open_world
 
 PAYEE = OPERATOR.payee.address
 
@@ -32,7 +34,9 @@ class SlowRelay(FakeRelay):
 
 
 def closes(world: World, relay: FakeRelay | None = None) -> Closes:
-    return Closes(world.transitions, world.tabs, relay or FakeRelay(world.escrow), SIGNATURES, OPERATOR)
+    own, flex = world.escrows
+    escrows = world.escrows if relay is None else Escrows(replace(own, relay=relay), flex)
+    return Closes(world.transitions, world.tabs, escrows, SIGNATURES, OPERATOR)
 
 
 def leaving(driver: Driver, epoch: int = 0) -> bytes:
@@ -146,7 +150,7 @@ async def test_a_close_that_is_too_late_to_be_mined_keeps_nobody_away(world: Wor
     relay = Lost(world.escrow)
     with pytest.raises(Unavailable):
         await closes(world, relay).close(driver.address, 0, 0, leaving(driver))
-    await world.tabs.look(driver.address)
+    await world.tabs.look(CONTRACTS.charge_tab, driver.address)
     world.clock.move(CLOSE_HOLDS + timedelta(seconds=1))
     world.escrow.away = True  # no block says how late it is
     with pytest.raises(Refused, match=r"tab\.closing"):

@@ -137,6 +137,20 @@ async def test_a_payout_that_fails_is_tried_again_an_hour_later(
         await asyncio.sleep(0)
         return world.escrow.paid_out == 500
 
-    async with running(Payouts(world.clock, world.escrow, OPERATOR)):
+    async with running(Payouts(world.clock, world.escrows, OPERATOR)):
         await eventually(is_paid)
     assert not refusals
+
+
+async def test_payouts_are_on_the_hour_however_lately_the_platform_began(world: World) -> None:
+    world.escrow.earned = 500
+    world.clock.move(timedelta(minutes=50 - world.clock.now().minute))
+
+    async def is_paid() -> bool:
+        return world.escrow.paid_out == 500
+
+    async with running(Payouts(world.clock, world.escrows, OPERATOR)):
+        await asyncio.sleep(0)
+        assert not await is_paid()
+        world.clock.move(timedelta(minutes=10, seconds=1))
+        await eventually(is_paid)

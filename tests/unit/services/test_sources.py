@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from evmesh.app.equipment_view import EquipmentView
 from evmesh.domain.equipment import Equipment, LoadMeter, MeteredStep, Pv, StationaryBattery
 from evmesh.domain.money import Price
 from evmesh.domain.problem_shape import read_problem
@@ -79,10 +81,9 @@ class Bench:
         return self.tell(HALL, ValueName.POWER_OUTPUT, power)
 
     def surplus(self, begin: datetime) -> int:
-        found = self.sources.surplus(self.group, begin)
-        assert found is not None
-        assert found[1] == FEED_IN
-        return found[0]
+        ((wh, earns),) = self.sources.surplus(self.group, begin)
+        assert earns == FEED_IN
+        return wh
 
     def to_boundary(self) -> None:
         self.clock.move(step_start(self.clock.now()) + STEP - self.clock.now())
@@ -161,11 +162,65 @@ def test_a_promise_counts_with_what_the_site_file_says_or_with_more_where_more_w
     assert bench.sources.to_promise(bench.group).other == 6_000
     bench.hall(7_500)
     assert bench.sources.to_promise(bench.group).other == 7_500
-    bench.clock.move(STEP)
+    bench.clock.move(3 * STEP)
     bench.sources.remember(bench.hall(500))
     assert bench.sources.to_promise(bench.group).other == 7_500
     bench.clock.move(timedelta(days=8))
     assert bench.sources.to_promise(bench.group).other == 6_000
+
+
+def test_one_reading_that_is_a_lie_holds_no_promise_back_once_it_is_over(bench: Bench) -> None:
+    """It is possible, so nothing shows that it is wrong; but it is in two quarter-hours in a row at most."""
+    bench.hall(500)
+    bench.clock.move(timedelta(minutes=10))
+    bench.hall(20_000)
+    assert bench.sources.at_present(bench.group).other == 20_000  # limits believe it at once
+    bench.clock.move(timedelta(minutes=12))
+    bench.sources.remember(bench.hall(500))
+    bench.clock.move(2 * STEP)
+    bench.sources.remember(bench.sources.pass_time())
+    assert max(one.wh for one in bench.sources.kept()) > 6_000 // 4
+    assert bench.sources.to_promise(bench.group).other == 6_000
+    bench.hall(9_000)
+    bench.clock.move(4 * STEP)
+    bench.sources.remember(bench.hall(500))
+    assert bench.sources.to_promise(bench.group).other == 9_000  # that was no single reading
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "most"),
+    [
+        (HALL, ValueName.POWER_OUTPUT, 2 * 20_000 + 10_000 + 5_000),
+        (ROOF, ValueName.GENERATED_POWER, 12_500),
+        (CELLAR, ValueName.BATTERY_POWER, 6_250),
+    ],
+)
+def test_a_reading_beyond_what_device_and_cable_are_made_for_is_set_aside_and_said(
+    bench: Bench, name: str, value: ValueName, most: int
+) -> None:
+    def power() -> W | None:
+        seen = bench.sources.seen(bench.group)
+        return {HALL: seen.other, ROOF: seen.pv, CELLAR: seen.battery}[name]
+
+    view = EquipmentView(bench.sources)
+    flags = {HALL: "other", ROOF: "pv", CELLAR: "battery"}
+    for sign in (1, -1):
+        with capture_logs() as said:
+            bench.tell(name, value, sign * (most + 1))
+            bench.tell(name, value, sign * (most + 2))
+        assert power() is None
+        assert bench.sources.at_present(bench.group).others >= 6_000
+        assert [(one["event"], one["name"], one["most_w"]) for one in said] == [
+            ("source.beyond_rating", name, most)
+        ]
+        shown = view.of(bench.group)
+        assert shown is not None
+        assert shown[flags[name]]["beyond_rating"]
+        bench.tell(name, value, sign * most)
+        assert power() == sign * most
+        shown = view.of(bench.group)
+        assert shown is not None
+        assert not shown[flags[name]]["beyond_rating"]
 
 
 def test_limits_keep_free_what_other_equipment_may_take_before_they_could_follow() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from evmesh.domain.chain import TabRef
 from evmesh.domain.errors import IntegrityFailure
 from evmesh.domain.ids import Address
 from evmesh.domain.money import energy_within
@@ -19,7 +20,7 @@ from evmesh.services.directory import Place
 from evmesh.services.transitions import Work
 from evmesh.verify.followups import verify_settlement
 from evmesh.verify.receipt import verify_receipt
-from tests.fakes.world import OPERATOR, SIGNATURES, Driver, World, eventually, open_world, running
+from tests.fakes.world import CONTRACTS, OPERATOR, SIGNATURES, Driver, World, eventually, open_world, running
 
 EURO = 1_000_000
 
@@ -476,4 +477,4 @@ async def test_a_charge_by_transfer_owes_nothing_on_the_senders_tab(world: World
     await sent(world, sender, world.places[0], 5 * EURO)
     await charged(world, await only(world), 4_000)
     async with world.database.begin() as unit:
-        assert await unit.owed_on_tab(sender, 0) == 0
+        assert await unit.owed_on_tab(TabRef(CONTRACTS.charge_tab, OPERATOR.payee.address, sender), 0) == 0

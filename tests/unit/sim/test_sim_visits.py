@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from evmesh.domain.errors import InvalidInput
-from evmesh.sim.visits import itinerary, parse_visits
+from evmesh.domain.sessions import Way
+from evmesh.sim.visits import Money, itinerary, parse_visits
 
 ZONE = ZoneInfo("Europe/Amsterdam")
 HEADER = "driver,connector,arrival,stated_departure,departure,requested_wh,delivered_wh\n"
@@ -23,6 +24,18 @@ def test_a_row_becomes_a_visit_in_the_sites_own_time() -> None:
 def test_the_power_of_the_car_is_read_where_the_file_knows_it() -> None:
     text = HEADER.strip() + ",max_power_w\n" + MONDAY_ROW.strip() + ",3680\n"
     assert parse_visits(text, ZONE)[0].max_power == 3_680
+
+
+def test_how_and_in_what_a_driver_pays_is_read_where_the_file_says_so() -> None:
+    (plain,) = parse_visits(HEADER + MONDAY_ROW, ZONE)
+    assert (plain.way, plain.money) == (Way.PREPAID, Money.TOKEN)
+    header, row = HEADER.strip() + ",way,money\n", MONDAY_ROW.strip()
+    (visit,) = parse_visits(f"{header}{row},streaming,flex\n", ZONE)
+    assert (visit.way, visit.money, visit.weeks_later(1).money) == (Way.STREAMING, Money.FLEX, Money.FLEX)
+    for wrong in (",gold", "transfer,flex"):
+        with pytest.raises(InvalidInput) as refused:
+            parse_visits(f"{header}{row},{wrong}\n", ZONE)
+        assert (refused.value.code, refused.value.path) == ("sessions.bad_money", "row 2, money")
 
 
 def test_visits_come_in_order_of_arrival() -> None:

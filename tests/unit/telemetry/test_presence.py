@@ -92,3 +92,31 @@ def test_a_foreign_charger_is_left_alone() -> None:
     presence = Presence()
     presence.publisher_said(will(), NOW)
     assert presence.charger_said(charger("cp-1", "online", None), NOW) == []
+
+
+def test_a_publisher_that_is_doubted_is_gone_until_its_next_word() -> None:
+    presence = Presence()
+    presence.publisher_said(publisher("online"), NOW)
+    presence.charger_said(charger("cp-1", "online"), NOW)
+    assert words(presence.doubt(["platform", "unheard-of"], NOW)) == {"cp-1": "offline"}
+    assert words(presence.charger_said(charger("cp-2", "online"), NOW)) == {"cp-2": "offline"}
+    assert words(presence.publisher_said(publisher("online", seq=2), NOW)) == {
+        "cp-1": "online",
+        "cp-2": "online",
+    }
+
+
+def test_two_programs_of_one_name_are_noticed_when_one_comes_back_after_the_other() -> None:
+    presence = Presence()
+
+    def conflicts(boot: str, seq: int) -> list[object]:
+        changes = presence.publisher_said(publisher("online", boot, seq), NOW)
+        return [one.value.value for one in changes if one.value.name == "NameConflicts"]
+
+    assert conflicts(FIRST, 1) == []
+    assert conflicts(FIRST, 2) == []
+    assert conflicts(SECOND, 1) == [], "it was started anew"
+    assert conflicts(FIRST, 2) == [], "an old word that is delivered again"
+    assert conflicts(FIRST, 3) == [1]
+    assert conflicts(SECOND, 2) == [2]
+    assert presence.publisher_said(will(FIRST), NOW) == []

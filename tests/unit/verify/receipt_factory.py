@@ -45,8 +45,10 @@ EVSE = EvseId.parse("DE*ABC*E17*1")
 STATION = StationId.parse("cabinet-3.17")
 METER = EVSE.text
 RATING = W(22_000)
-CONTRACTS = [Key(name).address for name in ("tab", "registry", "notary contract", "token")]
-CHAIN = ChainRef(31_337, *CONTRACTS)
+TAB, REGISTRY, NOTARY_CONTRACT, TOKEN = (
+    Key(name).address for name in ("tab", "registry", "notary contract", "token")
+)
+CHAIN = ChainRef(31_337, TAB, REGISTRY, NOTARY_CONTRACT, TOKEN)
 SESSION = SessionId.make(1_772_352_000_000, sha256(b"session").digest())
 CURVE = ((0, Wh(41_200)), (900, Wh(42_200)), (1_800, Wh(47_700)), (2_700, Wh(49_200)))
 PRICE = Price(400_000)
@@ -57,6 +59,11 @@ Changes = Mapping[str, Any]
 
 def sign(key: Key, value: TypedStruct, chain: ChainRef = CHAIN) -> bytes:
     return key.sign(digest(chain.domain, value, keccak256))
+
+
+def sign_money(key: Key, value: TypedStruct, chain: ChainRef) -> bytes:
+    """Sign in the domain of what a charge is paid in."""
+    return key.sign(digest(chain.money, value, keccak256))
 
 
 def resign(receipt: Receipt, key: Key = OPERATOR, **changes: Any) -> Receipt:
@@ -296,14 +303,14 @@ def make_receipt_on(chain: ChainRef, asset: int, base: int, epoch: int) -> Recei
         template,
         chain=chain,
         station=replace(template.station, asset=asset, code=code_of(asset)),
-        request_signature=sign(DRIVER, request, chain),
+        request_signature=sign_money(DRIVER, request, chain),
         offer=offer,
-        offer_signature=sign(OPERATOR, offer, chain),
-        vouchers=(SignedVoucher(epoch, base + BUDGET, sign(DRIVER, voucher, chain)),),
+        offer_signature=sign_money(OPERATOR, offer, chain),
+        vouchers=(SignedVoucher(epoch, base + BUDGET, sign_money(DRIVER, voucher, chain)),),
     )
 
 
 def make_voucher_on(chain: ChainRef, cumulative: int, key: Key = DRIVER, epoch: int = 0) -> tuple[int, int]:
     """Sign a voucher for the operator on a chain; give r and vs."""
-    signature = sign(key, Voucher(OPERATOR.address, epoch, cumulative), chain)
+    signature = sign_money(key, Voucher(OPERATOR.address, epoch, cumulative), chain)
     return int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")

@@ -225,7 +225,7 @@ def test_a_claim_that_the_chain_shows_is_ok_and_a_refund_without_receipt_not_che
     found = next(one for one in refund.checks if one.name == "transactions")
     assert (found.status, found.what) == (
         Status.NOT_CHECKED,
-        f"{RECEIPT.due} moved, in 1 transactions; whether for this session, only its receipt can tell",
+        f"{RECEIPT.due} moved, in 1 transaction; whether for this session, only its receipt can tell",
     )
     assert codes(on_chain(CALL, chain_id=1)) == {"transactions": "chain.other_chain"}
     nobody = verify_settlement(

@@ -58,6 +58,7 @@ def create_money() -> None:
 
     op.create_table(
         "tabs_seen",
+        sa.Column("escrow", sa.String(length=42), nullable=False),
         sa.Column("payee", sa.String(length=42), nullable=False),
         sa.Column("payer", sa.String(length=42), nullable=False),
         sa.Column("spent", Units(), nullable=False),
@@ -67,16 +68,17 @@ def create_money() -> None:
         sa.Column("seen_at", Instant(), nullable=False),
         sa.Column("block_at", Instant(), nullable=False),
         sa.Column("window_s", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("payee", "payer", name=op.f("pk_tabs_seen")),
+        sa.PrimaryKeyConstraint("escrow", "payee", "payer", name=op.f("pk_tabs_seen")),
     )
 
     op.create_table(
         "closings",
+        sa.Column("escrow", sa.String(length=42), nullable=False),
         sa.Column("payee", sa.String(length=42), nullable=False),
         sa.Column("payer", sa.String(length=42), nullable=False),
         sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("deadline", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("payee", "payer", "epoch", name=op.f("pk_closings")),
+        sa.PrimaryKeyConstraint("escrow", "payee", "payer", "epoch", name=op.f("pk_closings")),
     )
 
     op.create_table(

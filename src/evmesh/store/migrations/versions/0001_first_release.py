@@ -225,6 +225,7 @@ def upgrade() -> None:
         sa.Column("budget", Units(), nullable=False),
         sa.Column("base", Units(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("escrow", sa.String(length=42), nullable=False),
         sa.Column("way", sa.String(length=16), nullable=False),
         sa.Column("id_tag", sa.String(length=20), nullable=False),
         sa.Column("request_signature", sa.LargeBinary(), nullable=False),

@@ -165,8 +165,12 @@ async def holds(yard: ChainYard, done: Session, in_token: Session) -> None:
     other = replace(receipt.chain, paid_in=PaidIn(contracts.flex_tab, contracts.token))
     assert await failing(url, replace(receipt, chain=other)) == "paid_in.other_token"
     nobody = replace(receipt.chain, charge_tab=contracts.flex_tab)
-    nobody = replace(nobody, paid_in=PaidIn(contracts.charge_tab, contracts.token))
+    nobody = replace(nobody, token=contracts.flex, paid_in=PaidIn(contracts.charge_tab, contracts.token))
     assert await failing(url, replace(receipt, chain=nobody)) == "paid_in.no_issuer"
+    # FLEX that poses as the site's money, in a receipt that names no other.
+    posing = replace(receipt.chain, charge_tab=contracts.flex_tab, paid_in=None)
+    facts = await read_chain_facts(url, replace(receipt, chain=posing))
+    assert not facts.contracts_answer
     elsewhere = Driver("other operator").address
     assert await failing(url, replace(receipt, payee=elsewhere)) == "paid_in.other_issuer"
     plain = await world.document(in_token, Receipt.FORMAT)
@@ -213,3 +217,22 @@ async def test_what_came_in_is_destroyed_once_through_crashes(tmp_path: Path) ->
         assert await received().burn_up_to(paid) is None
         assert await received().burn_up_to(EURO) is None  # a chain that lost what it had said
         assert await supply(ledger) == 20 * EURO - paid
+
+
+async def test_burns_that_a_loss_of_blocks_put_before_their_payouts_are_made_up_for(tmp_path: Path) -> None:
+    async with running_ledger(tmp_path) as ledger:
+        operator = ledger.keys.operator.address
+        own, other = ledger.relayer(ledger.keys.operator), ledger.relayer(ledger.keys.relayer)
+        burner = ReceivedFlex(ledger.deployment.contracts.flex, own, ledger.journal)
+        before = await ledger.rpc.block_number()
+        lost = await ledger.rpc.call("evm_snapshot")
+        for received in (5 * EURO, 8 * EURO):  # two hours; what is made stands for what is paid out
+            await earn(ledger, other, operator, received)
+            await burner.burn_up_to(received)
+        assert await supply(ledger) == 0
+        assert await ledger.rpc.call("evm_revert", lost)
+        for account in (own, other):  # the burns are sent again first, and fail
+            await account.recover(from_block=before + 1)
+        assert await supply(ledger) == 8 * EURO
+        await burner.burn_up_to(8 * EURO)
+        assert await supply(ledger) == 0

@@ -37,14 +37,16 @@ def _counted(host: str) -> str:
 def require_operator(request: Request) -> None:
     """Raise Refused where a call does not come from this machine: there are no roles yet.
 
-    What a proxy on this machine passes on is somebody else's.
+    What a proxy on this machine passes on is somebody else's, and so is what a page of another site asks
+    for through a browser here.
     """
     host = request.client.host if request.client else ""
     try:
         is_local = ip_address(host).is_loopback
     except ValueError:
         is_local = False
-    if not is_local or any(name in request.headers for name in _PASSED_ON):
+    is_foreign = request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    if not is_local or is_foreign or any(name in request.headers for name in _PASSED_ON):
         raise Refused(
             "api.operator_only", "this is for the operator, on the platform's own machine", do="ask there"
         )

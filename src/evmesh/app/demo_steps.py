@@ -227,7 +227,10 @@ async def shown(scene: "Scene") -> Json:
     require(len(seen) > 1, "demo.nothing_shown", "no power was ever shown")
     rising = all(a["delivered_wh"] <= b["delivered_wh"] for a, b in pairwise(seen))
     require(rising, "demo.not_rising", "the energy shown went back")
-    priced = all(int(one["cost"]) == cost_of(Wh(one["delivered_wh"]), Price(one["price"])) for one in seen)
+    priced = all(
+        int(one["cost"]) == min(cost_of(Wh(one["delivered_wh"]), Price(one["price"])), int(one["budget"]))
+        for one in seen
+    )
     require(priced, "demo.other_cost", "the cost shown is not that of the energy shown")
     keys = ("power_w", "limit_w", "delivered_wh", "cost", "reason")
     return {"times_seen": len(seen), "samples": [{key: one[key] for key in keys} for one in seen[::4]][:8]}

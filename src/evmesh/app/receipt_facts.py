@@ -124,9 +124,12 @@ async def read_flex_facts(url: str, reward: Reward) -> FlexFacts:
 
 async def _money(rpc: JsonRpc, chain: ChainRef) -> MoneyFacts | None:
     """Give what the escrow of another money holds, and whose promise that is; None for the site's own."""
+    held = await rpc.read_many([(at, encode_call("token()")) for at in (chain.charge_tab, chain.escrow)])
+    own, token = (decode_values(("address",), one)[0] for one in held)
+    if own != chain.token:
+        raise ProtocolViolation(_NOT_THE_CONTRACT, f"the escrow {chain.charge_tab} holds {own}")
     if chain.paid_in is None:
         return None
-    (token,) = decode_values(("address",), await rpc.read(chain.escrow, encode_call("token()")))
     try:
         return MoneyFacts(token, await FlexReader(rpc, token).issuer())
     except (Refused, ProtocolViolation) as error:

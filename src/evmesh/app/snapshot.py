@@ -95,7 +95,7 @@ class Snapshots:
             "delivered_wh": session.delivered,
             **_flow(flow),
             "price": terms.price,
-            "cost": str(cost_of(session.delivered, terms.price)),
+            "cost": str(min(cost_of(session.delivered, terms.price), terms.budget)),
             "budget": str(terms.budget),
             "due": None if session.due is None else str(session.due),
             "uncollected": str(session.uncollected),
@@ -204,7 +204,9 @@ class Snapshots:
         if flow.exceeds:
             return "above_limit"
         if flow.limit == 0:
-            return "waiting_for_capacity" if self._is_full(session) else "waiting_for_price"
+            if self._is_full(session):
+                return "waiting_for_capacity"
+            return "waiting_for_price" if session.terms.flexible else "waiting_for_turn"
         if session.cause == ConnectorStatus.SUSPENDED_EV:
             return "car_takes_no_more"
         if flow.at is None and session.state is State.CHARGING:

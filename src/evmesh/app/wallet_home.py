@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -62,13 +62,20 @@ class WalletHome:
         return signer
 
     def remember(self, trust: Trust) -> None:
-        """Keep where money went, so that it comes back without the operator's help."""
+        """Keep where money went, so that it comes back without the operator's help.
+
+        An operator that names no FLEX any more may still hold some: what was known of it stays.
+        """
         folder = self.directory / "operators"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        known = self.operators()
         for payee in trust.payees:
+            before, kept = known.get(payee), trust
+            if trust.flex is None and before is not None and before.chain == trust.chain:
+                kept = replace(trust, payees=frozenset({payee}), flex=before.flex)
             fresh = folder / f"{payee}.new"
             with fresh.open("wb") as file:
-                file.write(json.dumps(trust.to_json(), indent=2).encode())
+                file.write(json.dumps(kept.to_json(), indent=2).encode())
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(folder / f"{payee}.json")

@@ -15,6 +15,7 @@ from evmesh.domain.errors import EvmeshError, IntegrityFailure, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.domain.receipt import Receipt
 from evmesh.domain.sessions import Way
+from evmesh.ledger.meter_signatures import EcdsaMeterSignatures
 from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.verify.receipt import verify_receipt
 from evmesh.verify.report import Report
@@ -52,7 +53,9 @@ async def keep_receipt(
         raise IntegrityFailure("receipt.false", f"{path} is no receipt: {error.what}") from error
     _require_ours(place, receipt, charge, payer)
     facts = await read_chain_facts(place.rpc.url, receipt)
-    report = verify_receipt(raw, EthereumSignatures(), place.trust, None, facts)
+    report = verify_receipt(
+        raw, EthereumSignatures(), place.trust, None, facts, meter_signatures=EcdsaMeterSignatures()
+    )
     if not report.ok:
         names = ", ".join(check.name for check in report.failed())
         raise IntegrityFailure(

@@ -65,6 +65,13 @@ class Trust:
             flex=PaidIn.read(members.object("flex")) if members.has("flex") else None,
         )
         members.done()
+        if trust.flex is not None and len(trust.payees) != 1:
+            raise InvalidInput(
+                "trust.flex_of_whom",
+                "FLEX is one operator's promise, and several payees are named",
+                do="write a file for each operator",
+                path="flex",
+            )
         return trust
 
 

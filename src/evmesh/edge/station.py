@@ -216,13 +216,15 @@ class StationFromParts:
         if now >= who.until:
             await self._store.keep(replace(record, authorisation=None))
         elif seen.pilot in WITH_CAR and seen.register is not None and not seen.trouble:
-            await self._begin(record, who, seen.register, now)
+            await self._begin(record, who, seen.register, seen.meter, now)
 
-    async def _begin(self, record: Record, who: Authorisation, register: Wh, now: datetime) -> None:
+    async def _begin(
+        self, record: Record, who: Authorisation, register: Wh, meter: str, now: datetime
+    ) -> None:
         local = record.charges + 1
         at = now.replace(microsecond=0)  # as stations tell it, and as receipts count
         start = StartedTransaction(self._config.connector, who.id_tag, at, register)
-        charge = Charge(local, start, register, now, meter=self._parts.meter.meter_id)
+        charge = Charge(local, start, register, now, meter=meter)
         begun = replace(record, charges=local, authorisation=None, charge=charge, is_over=False)
         await self._store.keep(begun, [Begun(local, start)])
         self._checkpoint("station.start_kept")

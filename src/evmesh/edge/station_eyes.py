@@ -65,6 +65,7 @@ class StationEyes:
         """
         was_away = "controller" in self._away
         picture = await self._ask("meter", self._parts.meter.read()) or {}
+        meter = self._parts.meter.meter_id
         pilot = await self._ask("controller", self._parts.controller.pilot())
         register, power = picture.get(ValueName.TOTAL_ENERGY_CONSUMPTION), picture.get(ValueName.POWER_OUTPUT)
         sure = Wh(register) if isinstance(register, int) else None
@@ -89,6 +90,7 @@ class StationEyes:
             W(power) if isinstance(power, int) else None,
             self._trouble(pilot),
             is_back=is_back,
+            meter=meter,
             is_other_meter=is_other,
         )
 

@@ -27,6 +27,8 @@ class Seen:
     """A current is offered, and has not been for long: a car takes its time to follow."""
     is_back: bool = False
     """The controller had been away: it may have started anew, and forgotten what it was told."""
+    meter: str = ""
+    """Which meter the register is of; empty where that is not known."""
     is_other_meter: bool = False
     """The meter is not the one that the charge began with: its register is not known in this charge."""
 

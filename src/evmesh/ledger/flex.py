@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final, Protocol
 
-from evmesh.domain.chain import Mined
+from evmesh.domain.chain import JournaledTransaction, Mined
 from evmesh.domain.errors import IntegrityFailure, InvalidInput, Refused
 from evmesh.domain.flex_voucher import SignedFlexVoucher
 from evmesh.domain.ids import Address
@@ -122,6 +122,9 @@ class FlexToken(FlexReader):
 class PurposeBook(Protocol):
     """The journal, as far as it tells which purposes there were."""
 
+    async def unmined(self, sender: Address) -> Sequence[JournaledTransaction]:
+        """Give what is not known to be mined, in nonce order."""
+
     async def newest_purpose(self, prefix: str) -> str | None:
         """Give the purpose of the newest transaction, mined or not, of those that begin so."""
 
@@ -142,10 +145,14 @@ class ReceivedFlex:
         reason.
         """
         prefix = f"burn:{self._contract}:"
-        newest, done = await self._book.newest_purpose(prefix), 0
-        if newest is not None:
-            begin, done = (int(part) for part in newest.removeprefix(prefix).split(":"))
-            await self._burn(newest, done - begin)
+        # Older ones too: after a loss of blocks burns may come before their payouts, and fail.
+        for row in await self._book.unmined(self._operator.address):
+            if row.key.startswith(prefix):
+                begin, end = (int(part) for part in row.key.removeprefix(prefix).split(":"))
+                if end <= received:
+                    await self._burn(row.key, end - begin)
+        newest = await self._book.newest_purpose(prefix)
+        done = 0 if newest is None else int(newest.rpartition(":")[2])
         if received <= done:
             return None
         return await self._burn(f"{prefix}{done}:{received}", received - done)

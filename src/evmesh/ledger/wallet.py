@@ -3,6 +3,8 @@
 It signs and reads and never sends: a driver needs no gas.
 """
 
+from typing import Final
+
 from evmesh.domain.chain import AuthorizedDeposit, Contracts, DepositOrder, Tab
 from evmesh.domain.errors import Refused
 from evmesh.domain.ids import Address
@@ -15,6 +17,10 @@ from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import keccak256
 from evmesh.ledger.token import Permit, ReceiveWithAuthorization, Token, deposit_nonce
 from evmesh.ports import Signer
+
+_HOW_TO_EARN: Final = (
+    "pay in the site's own money: FLEX is earned by charges that leave the planner room, a day later"
+)
 
 
 class LocalWallet:
@@ -29,6 +35,7 @@ class LocalWallet:
             escrow, token = contracts.escrow, contracts.paid_token
         self._signer = signer
         self._symbol = symbol
+        self._is_flex = isinstance(contracts, ChainRef) and contracts.paid_in is not None
         self._token = Token(rpc, token, contracts.chain_id)
         self._tabs = TabReader(rpc, escrow)
         self._escrow = Domain(contracts.chain_id, escrow)
@@ -128,7 +135,9 @@ class LocalWallet:
                 "wallet.too_little",
                 f"the wallet holds {amount_words(balance, self._symbol)}, and "
                 f"{amount_words(value, self._symbol)} are needed",
-                do=f"send {amount_words(value - balance, self._symbol)} to {self.address}",
+                do=_HOW_TO_EARN
+                if self._is_flex
+                else f"send {amount_words(value - balance, self._symbol)} to {self.address}",
             )
 
 

@@ -123,7 +123,7 @@ def plan_commitment(case: Case) -> Finding:
     if given is None:
         return NotChecked(NO_PROOF)
     proof = StreamProof.parse(given.proof)
-    require(proof.chain == case.receipt.chain, "commitment.other_chain", "of another chain", "chain")
+    require(proof.chain == case.receipt.chain.site, "commitment.other_chain", "of another chain", "chain")
     require(
         proof.publisher == tree.publisher,
         "commitment.other_publisher",

@@ -80,7 +80,12 @@ def verify_record(
         return Report((failed("form", error), *unread))
     case = RecordCase(proof, part, record, signatures, receipt_raw, trust, facts, consistency)
     form = Check("form", Status.OK, f"the record of session {record.session}")
-    return Report((form, *(run(name, partial(check, case)) for name, check in _RECORD_CHECKS)))
+    checks = [run(name, partial(check, case)) for name, check in _RECORD_CHECKS]
+    if record.chain.paid_in is not None:
+        checks.append(
+            Check("paid in", Status.NOT_CHECKED, "its receipt tells, with a node, whose FLEX that is")
+        )
+    return Report((form, *checks))
 
 
 def read_record(raw: bytes) -> tuple[StreamProof, ProvenStream, Record]:

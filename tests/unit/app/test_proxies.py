@@ -36,8 +36,13 @@ async def seen_as(trusted: tuple[str, ...], *forwarded: str) -> str:
     return str((await answer_of(trusted, "/", *forwarded))[1])
 
 
-async def answer_of(trusted: tuple[str, ...], path: str, *forwarded: str) -> tuple[int, str | None]:
-    """Ask with these headers through a real socket; give the status, and the answer where it is a text."""
+async def answer_of(
+    trusted: tuple[str, ...], path: str, *forwarded: str, page: str = ""
+) -> tuple[int, str | None]:
+    """Ask with these headers through a real socket; give the status, and the answer where it is a text.
+
+    `page` is what a browser says of the page that asks.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -47,6 +52,7 @@ async def answer_of(trusted: tuple[str, ...], path: str, *forwarded: str) -> tup
         async def answered() -> bool:
             try:
                 headers = [("X-Forwarded-For", one) for one in forwarded]
+                headers += [("Sec-Fetch-Site", page)] if page else []
                 answers.append(await client.get(url, headers=headers))
             except httpx.TransportError:
                 return False
@@ -124,3 +130,10 @@ async def test_what_a_proxy_passes_on_is_never_the_operators(
         status,
         "operator" if status == 200 else None,
     )
+
+
+@pytest.mark.parametrize(
+    ("page", "status"), [("none", 200), ("same-origin", 200), ("same-site", 409), ("cross-site", 409)]
+)
+async def test_a_page_of_another_site_in_a_browser_here_is_not_the_operator(page: str, status: int) -> None:
+    assert (await answer_of((), "/operator", page=page))[0] == status

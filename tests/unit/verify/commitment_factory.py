@@ -80,7 +80,7 @@ def file_of(document: StreamProof | StreamList) -> bytes:
 
 def make_commitment(receipt: Receipt, files: PlanFiles) -> PlanCommitment:
     """The commitment of a receipt's plan, anchored before its first step."""
-    proof = make_proof(files, chain=receipt.chain)
+    proof = make_proof(files, chain=receipt.chain.site)
     at = receipt.plan.start - timedelta(minutes=4)
     return PlanCommitment(file_of(proof), anchored(*proof.streams, at=at, chain=receipt.chain))
 

@@ -14,7 +14,7 @@ from evmesh.verify.chain_facts import MoneyFacts, SettlementFacts
 from evmesh.verify.followups import verify_reward, verify_settlement
 from evmesh.verify.receipt import CHECKS, verify_receipt
 from evmesh.verify.report import Report, Status
-from tests.unit.verify.commitment_factory import make_session_record
+from tests.unit.verify.commitment_factory import make_commitment, make_session_record
 from tests.unit.verify.followup_factory import make_reward, make_settlement
 from tests.unit.verify.keys import Key
 from tests.unit.verify.receipt_factory import (
@@ -26,6 +26,7 @@ from tests.unit.verify.receipt_factory import (
     SIGNATURES,
     THIEF,
     make_chain_facts,
+    make_plan,
     make_receipt,
     make_receipt_on,
     make_trust,
@@ -53,6 +54,12 @@ def test_a_receipt_in_flex_is_true_and_says_what_could_not_be_checked() -> None:
     report = verify_receipt(RECEIPT.encode(), SIGNATURES, TRUST, chain=make_chain_facts(RECEIPT, money=GOOD))
     assert report.ok, report.failed()
     assert report.checks[-1].status is Status.OK
+
+
+def test_its_plan_was_committed_to_on_the_sites_own_chain() -> None:
+    commitment = make_commitment(RECEIPT, make_plan(RECEIPT.request)[1])
+    report = verify_receipt(RECEIPT.encode(), SIGNATURES, commitment=commitment)
+    assert next(one.status for one in report.checks if one.name == "plan commitment") is Status.OK
 
 
 def test_a_receipt_in_the_sites_token_names_no_money_and_has_no_more_checks() -> None:
@@ -129,9 +136,11 @@ def test_its_record_stands_in_the_sites_own_list_and_names_the_money() -> None:
     given = {"receipt_raw": RECEIPT.encode(), "trust": TRUST}
     record = make_session_record(RECEIPT)
     assert record.chain == IN_FLEX
-    assert check_record(proof_of(record), **given) == {}
+    # Whose FLEX it is a record cannot tell, and says so.
+    unsure = {"paid in": "not_checked"}
+    assert check_record(proof_of(record), **given) == unsure
     untrusted = given | {"trust": make_trust()}
-    assert check_record(proof_of(record), **untrusted) == {"trusted payee": "trust.other_money"}
+    assert check_record(proof_of(record), **untrusted) == unsure | {"trusted payee": "trust.other_money"}
     unsaid = replace(record, chain=CHAIN)
     unsaid = unsaid.signed(sign(OPERATOR, unsaid.to_sign()))
     assert check_record(proof_of(unsaid), **given) == {"receipt": "followup.other_chain"}
@@ -155,6 +164,9 @@ def test_a_trust_file_names_flex_or_does_not() -> None:
         with pytest.raises(InvalidInput) as refused:
             Trust.parse(canonical_json(TRUST.to_json() | {"flex": spoilt}))
         assert refused.value.path == path
+    with pytest.raises(InvalidInput) as refused:
+        Trust.parse(canonical_json(replace(TRUST, payees=TRUST.payees | {THIEF.address}).to_json()))
+    assert (refused.value.code, refused.value.path) == ("trust.flex_of_whom", "flex")
 
 
 def test_two_domains_follow_from_what_is_named() -> None:

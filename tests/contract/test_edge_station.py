@@ -387,3 +387,13 @@ async def test_a_lamp_that_is_gone_stops_no_charge_and_is_lit_when_it_is_back(tm
         await run.charging()
         run.has.lamp.attach()
         await until(lambda: run.has.shows(Colour.LIGHT_BLUE), "light blue")
+
+
+async def test_a_lamp_that_was_reset_unseen_is_lit_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evmesh.edge.station.AGAIN_AFTER_S", 0.05)
+    async with bench(tmp_path) as run:
+        await until(lambda: run.has.shows(Colour.YELLOW), "yellow")
+        run.has.lamp.attach()
+        await until(lambda: run.has.shows(Colour.YELLOW), "yellow again")

@@ -21,7 +21,7 @@ from evmesh.domain.units import Milliamp, W, Wh
 from evmesh.edge.led import Colour
 from evmesh.edge.pilot import WITH_CAR, WRONG, Pilot
 from evmesh.edge.station_eyes import Parts, StationEyes
-from evmesh.edge.station_gate import CurrentGate
+from evmesh.edge.station_gate import AGAIN_AFTER_S, CurrentGate
 from evmesh.edge.station_record import Authorisation, Begun, Charge, Ended, Record, Sampled, StationConfig
 from evmesh.edge.station_store import StationStore
 from evmesh.edge.station_teller import StationTeller
@@ -63,6 +63,7 @@ class StationFromParts:
         self._stopping_at: float | None = None
         self._trouble = ""
         self._shown: Colour | None = None
+        self._shown_at = 0.0
 
     # What the services ask: ports.ChargePoint.
 
@@ -297,8 +298,9 @@ class StationFromParts:
             self._eyes.switched("")
 
     async def _show(self, colour: Colour) -> None:
-        """Light the lamp; one that is broken stops no charge."""
-        if self._parts.lamp is None or colour is self._shown:
+        """Light the lamp, now and then anew: it may have been reset. One that is broken stops no charge."""
+        now = asyncio.get_running_loop().time()
+        if self._parts.lamp is None or (colour is self._shown and now - self._shown_at < AGAIN_AFTER_S):
             return
         try:
             await self._parts.lamp.show(colour)
@@ -307,7 +309,7 @@ class StationFromParts:
                 _log.warning("station.lamp_away", station=self.name, why=error.describe())
             self._shown = None
             return
-        self._shown = colour
+        self._shown, self._shown_at = colour, now
 
     async def _leave(self) -> None:
         try:

@@ -18,8 +18,8 @@ from evmesh.ledger.signatures import keccak256
 from evmesh.ledger.token import Permit, ReceiveWithAuthorization, Token, deposit_nonce
 from evmesh.ports import Signer
 
-_HOW_TO_EARN: Final = (
-    "pay in the site's own money: FLEX is earned by charges that leave the planner room, a day later"
+_ELSE_OF_FLEX: Final = (
+    ", or pay in the site's own money: FLEX is earned by charges that leave the planner room"
 )
 
 
@@ -35,7 +35,8 @@ class LocalWallet:
             escrow, token = contracts.escrow, contracts.paid_token
         self._signer = signer
         self._symbol = symbol
-        self._is_flex = isinstance(contracts, ChainRef) and contracts.paid_in is not None
+        is_flex = isinstance(contracts, ChainRef) and contracts.paid_in is not None
+        self._or_else = _ELSE_OF_FLEX if is_flex else ""
         self._token = Token(rpc, token, contracts.chain_id)
         self._tabs = TabReader(rpc, escrow)
         self._escrow = Domain(contracts.chain_id, escrow)
@@ -135,9 +136,7 @@ class LocalWallet:
                 "wallet.too_little",
                 f"the wallet holds {amount_words(balance, self._symbol)}, and "
                 f"{amount_words(value, self._symbol)} are needed",
-                do=_HOW_TO_EARN
-                if self._is_flex
-                else f"send {amount_words(value - balance, self._symbol)} to {self.address}",
+                do=f"send {amount_words(value - balance, self._symbol)} to {self.address}{self._or_else}",
             )
 
 

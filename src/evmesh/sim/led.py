@@ -28,8 +28,10 @@ class SimLed:
 
     def attach(self) -> None:
         """Come back after `detach`, dark."""
-        (self.directory / "multi_intensity").write_text(" ".join("0" for _ in self._index) + "\n")
         (self.directory / "brightness").write_text("0\n")
+        dark = self.directory / "multi_intensity.new"  # whole at once: who waits for the lamp writes at once
+        dark.write_text(" ".join("0" for _ in self._index) + "\n")
+        dark.replace(self.directory / "multi_intensity")
 
     def detach(self) -> None:
         """Be gone, as a lamp whose driver was unloaded."""

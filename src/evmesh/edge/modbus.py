@@ -158,6 +158,9 @@ class ModbusLine:
                 is_open = await client.connect()
         except (ModbusException, TimeoutError, OSError, termios.error):  # the last: a port without parity
             is_open = False
+        except asyncio.CancelledError:
+            client.close()  # it may be open already: its own waiting may end after it was told to
+            raise
         if _cancels() > cancels:
             client.close()
         _end_if_told(cancels)

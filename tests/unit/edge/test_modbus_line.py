@@ -46,13 +46,17 @@ async def test_who_is_told_to_end_at_the_moment_of_an_answer_ends(
         await asking
 
 
-async def test_who_is_told_to_end_at_the_moment_of_a_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_who_is_told_to_end_while_the_line_is_opened_ends_and_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
     line = ModbusLine(LineAddress(host="127.0.0.1"), load_template("eastron-sdm630").line)
     client = Client()
     monkeypatch.setattr(line, "_make", lambda: client)
     asking = asyncio.ensure_future(line.read(1, 4, 0, 1))
     await asyncio.sleep(0.01)
-    client.answer.set_result(SimpleNamespace())
+    if is_there:
+        client.answer.set_result(SimpleNamespace())
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking

@@ -137,7 +137,7 @@ async def test_no_answer_of_a_charger_over_http_is_too_much(handle: Handler, as_
         answering(handle) as port,
         MhcpCharger("127.0.0.1", "4711", port=port, timeout_s=0.4) as charger,
     ):
-        async with asyncio.timeout(30):  # which the slowest of them would outlast by far
+        async with asyncio.timeout(3):  # which the slowest of them would outlast by far
             with pytest.raises((Unavailable, ProtocolViolation), match=r"device\."):
                 await charger.read()
 
@@ -307,7 +307,7 @@ async def test_a_charger_that_hangs_while_it_is_made_safe_is_unknown_in_time() -
             await until(lambda: amtron.upset is Upset.HANGS)
             began = loop.time()
             await until(lambda: told.get(STATE) == "unknown")
-            assert loop.time() - began < 25  # and not after the thirty seconds that it hangs
+            assert loop.time() - began < 5  # and not after the thirty seconds that it hangs
 
 
 class HangsWhenLimited:

@@ -204,6 +204,8 @@ async def test_kills_of_gateway_and_broker_in_any_order_lose_and_double_nothing(
     # A gateway that starts tells everything once; it tells a register again only after it was unknown.
     again = [one for one, other in pairwise(found) if one == other and one is not None]
     assert len(again) <= 3, "once for each run after the first"
+    told = [one for one in found if one is not None]
+    assert len(told) <= len(expected) + 1 + 3 + found.count(None)
 
 
 async def until_in_outbox(path: Path, store: SqliteReadings, energy: int) -> None:

@@ -1,6 +1,9 @@
 """A car with a wallet, against an API written from its description: it pays as energy flows."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +17,16 @@ from evmesh.sim.progress import Stage
 from evmesh.sim.visits import Visit
 from tests.drivers.central_system import eventually
 from tests.drivers.small_platform import INBOX, PRICE, Deal
-from tests.drivers.small_town import NAME, Town, visit
+from tests.drivers.small_town import NAME, Town, small_town, visit
 
 AHEAD = 100 * PRICE // 1000
+HALF_AN_HOUR = timedelta(minutes=30)
+
+
+@pytest.fixture
+async def slow_town(tmp_path: Path) -> AsyncIterator[Town]:
+    async with small_town(tmp_path, speed=300) as opened:
+        yield opened
 
 
 def car(town: Town, **changes: Any) -> Visit:
@@ -32,8 +42,12 @@ def cost(wh: int) -> int:
     return wh * PRICE // 1000
 
 
-async def test_a_car_pays_each_100_wh_as_they_flow_and_never_more_than_100_wh_ahead(town: Town) -> None:
-    comes = car(town)
+async def test_a_car_pays_each_100_wh_as_they_flow_and_never_more_than_100_wh_ahead(slow_town: Town) -> None:
+    town = slow_town  # the last bill is paid within two minutes, which a busy machine has to have
+    arrival = town.clock.now() + timedelta(minutes=5)
+    comes = car(
+        town, arrival=arrival, stated_departure=arrival + timedelta(hours=2), departure=arrival + HALF_AN_HOUR
+    )
     metered_at: list[tuple[int, int]] = []
     town.platform.spoil_event = lambda event: metered_at.append(
         (event["metered_wh"], only_deal(town).vouchers[-1] if only_deal(town).vouchers else 0)
@@ -43,11 +57,10 @@ async def test_a_car_pays_each_100_wh_as_they_flow_and_never_more_than_100_wh_ah
     deal = only_deal(town)
     assert deal.vouchers[0] == AHEAD
     assert deal.vouchers == sorted(set(deal.vouchers))
-    assert len(deal.vouchers) > 3
+    assert len(deal.vouchers) > 10
     assert all(signed <= cost(metered + 100) for metered, signed in metered_at)
     stop = town.central.record(NAME).last("StopTransaction")["meter_stop"]
-    # how near it comes from below, on a busy machine too: tests/contract/test_streaming_bound.py
-    assert deal.vouchers[-1] <= cost(stop + 100)
+    assert cost(stop) <= deal.vouchers[-1] <= cost(stop + 100)
     progress = town.progress(comes)
     assert progress is not None
     assert (progress.note, progress.signed) == ("", deal.vouchers[-1])

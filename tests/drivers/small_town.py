@@ -91,8 +91,8 @@ class Town:
 
 
 @asynccontextmanager
-async def small_town(tmp_path: Path) -> AsyncIterator[Town]:
-    clock = FastClock(SPEED)
+async def small_town(tmp_path: Path, speed: int = SPEED) -> AsyncIterator[Town]:
+    clock = FastClock(speed)
     state = SimState(tmp_path / "sim.db")
     # At this speed five minutes are a sixth of a second, which a busy machine may take to answer.
     state.save_setting(StationId(NAME), "ConnectionTimeOut", "7200")

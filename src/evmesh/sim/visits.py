@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from evmesh.domain.errors import InvalidInput
@@ -30,6 +30,9 @@ _COLUMNS: Final = (
     "requested_wh",
     "delivered_wh",
 )
+
+
+_Word = TypeVar("_Word", Way, "Money")
 
 
 class Money(StrEnum):
@@ -115,8 +118,8 @@ def _visit(row: dict[str, str], zone: ZoneInfo, where: str) -> Visit:
         requested=Wh(_whole(row["requested_wh"], "requested_wh", where)),
         need=Wh(_whole(row["delivered_wh"], "delivered_wh", where)),
         max_power=W(_whole(row.get("max_power_w") or str(DEFAULT_MAX_POWER), "max_power_w", where)),
-        way=_way(row.get("way") or Way.PREPAID.value, where),
-        money=_money(row.get("money") or Money.TOKEN.value, where),
+        way=_one_of(Way, row.get("way") or Way.PREPAID.value, "way", "way to pay", where),
+        money=_one_of(Money, row.get("money") or Money.TOKEN.value, "money", "money", where),
     )
     if visit.money is Money.FLEX and visit.way is Way.TRANSFER:
         raise InvalidInput("sessions.bad_money", "a transfer is in the site's token", path=f"{where}, money")
@@ -150,26 +153,15 @@ def _time(row: dict[str, str], column: str, zone: ZoneInfo, where: str) -> datet
     return value.replace(tzinfo=zone)
 
 
-def _way(text: str, where: str) -> Way:
-    if text not in list(Way):
+def _one_of(kind: type[_Word], text: str, column: str, what: str, where: str) -> _Word:
+    if text not in list(kind):
         raise InvalidInput(
-            "sessions.bad_way",
-            f"{text[:20]!r} is no way to pay",
-            do=f"write {', '.join(Way)}",
-            path=f"{where}, way",
+            f"sessions.bad_{column}",
+            f"{text[:20]!r} is no {what}",
+            do=f"write {', '.join(kind)}",
+            path=f"{where}, {column}",
         )
-    return Way(text)
-
-
-def _money(text: str, where: str) -> Money:
-    if text not in list(Money):
-        raise InvalidInput(
-            "sessions.bad_money",
-            f"{text[:20]!r} is no money",
-            do=f"write {', '.join(Money)}",
-            path=f"{where}, money",
-        )
-    return Money(text)
+    return kind(text)
 
 
 def _whole(text: str, column: str, where: str) -> int:

@@ -23,11 +23,11 @@ serial = "1"
 {connector(at)}"""
 
 
-def connector(name: str) -> str:
-    """Give the text of a station's one connector: one phase, 32 A, 0.35 a kWh."""
+def connector(name: str, number: int = 1) -> str:
+    """Give the text of a station's connector: one phase, 32 A, 0.35 a kWh."""
     return f"""
 [[group.station.connector]]
-number = 1
+number = {number}
 name = "{name}"
 evse_id = "NL*EVM*E{name.replace("-", "")}"
 rating_w = 7360

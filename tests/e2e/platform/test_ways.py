@@ -15,6 +15,7 @@ from evmesh.ledger.keys import open_keys
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.verify.receipt import verify_receipt
+from tests.e2e.platform.sites import connector, write_site
 
 SPEED = 120
 PRICE = 350_000
@@ -35,18 +36,6 @@ vendor = "evmesh"
 model = "Twin"
 serial = "1"
 """
-CONNECTOR = """
-[[group.station.connector]]
-number = {number}
-name = "BAY-{number}"
-evse_id = "NL*EVM*EBAY{number}"
-rating_w = 7360
-phases = 1
-max_current_ma = 32000
-latitude_udeg = 52000000
-longitude_udeg = 4000000
-price = 350000
-"""
 VISITS = """driver,connector,arrival,stated_departure,departure,requested_wh,delivered_wh,way
 car-1,BAY-1,2026-06-01T06:10:00,2026-06-01T07:10:00,2026-06-01T07:00:00,2000,2000,streaming
 guest-1,BAY-2,2026-06-01T06:10:00,2026-06-01T07:10:00,2026-06-01T07:00:00,1500,1500,transfer
@@ -55,12 +44,9 @@ guest-1,BAY-2,2026-06-01T06:10:00,2026-06-01T07:10:00,2026-06-01T07:00:00,1500,1
 
 @pytest.mark.timeout(180)
 async def test_a_car_streams_and_a_stranger_transfers_and_both_are_settled(tmp_path: Path) -> None:
-    (tmp_path / "site.toml").write_text(SITE + "".join(CONNECTOR.format(number=n) for n in (1, 2)))
-    (tmp_path / "sessions.csv").write_text(VISITS)
-    hours = "\n".join(f"2026-06-01T{hour:02}:00:00,{50 + hour}" for hour in range(24))
-    (tmp_path / "prices.csv").write_text(hours + "\n")
+    site = write_site(tmp_path, SITE + connector("BAY-1") + connector("BAY-2", 2), VISITS)
     data = tmp_path / "data"
-    options = UpOptions(tmp_path / "site.toml", data, port=0, ocpp_port=0, speed=SPEED)
+    options = UpOptions(site, data, port=0, ocpp_port=0, speed=SPEED)
     async with running(options, lambda _: None) as run:
         async with httpx.AsyncClient(base_url=run.http_url, trust_env=False, timeout=30) as api:
             sessions = await _settled(api, {"streaming", "transfer"})

@@ -2,12 +2,15 @@
 
 import asyncio
 import gzip
+import itertools
 import json
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,6 +157,57 @@ async def test_after_a_kill_it_comes_back_at_the_same_place_with_what_was_dumped
         assert await chain.rpc.call("eth_getBalance", account, "latest") == "0x7"
         running.cancel()
         await asyncio.wait([running])
+
+
+class Making(JsonRpc):
+    """Notes which calls that make a block or a dump are under way at once."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.under_way: Counter[str] = Counter()
+        self.met: set[frozenset[str]] = set()
+
+    async def call(self, method: str, *params: object) -> Any:
+        if method not in ("evm_mine", "anvil_dumpState"):
+            return await super().call(method, *params)
+        self.under_way[method] += 1
+        self.met.add(frozenset(+self.under_way))
+        try:
+            return await super().call(method, *params)
+        finally:
+            self.under_way[method] -= 1
+
+
+async def test_a_dump_has_the_blocks_of_all_that_its_accounts_did(tmp_path: Path) -> None:
+    """One that a block came in between would know of a payment, and of no transaction that made it."""
+    sender, data = "0x" + "33" * 20, "0x" + "ab" * 20_000
+    config = EmbeddedConfig(tmp_path, seal_every_s=0)
+    async with EmbeddedChain(config, SetClock()) as chain:
+        await chain.rpc.aclose()
+        chain._rpc = rpc = Making(chain.url)  # it is closed with the chain
+        running = asyncio.create_task(chain.run())
+        await rpc.call("anvil_setBalance", sender, hex(10**24))
+        await rpc.call("anvil_impersonateAccount", sender)
+
+        async def pay() -> None:
+            for nonce in itertools.count():
+                call = {"from": sender, "to": sender, "data": data, "gas": hex(10**6), "nonce": hex(nonce)}
+                await rpc.call("eth_sendTransaction", call)
+
+        paying = asyncio.create_task(pay())
+        for _ in range(25):
+            before = await rpc.block_number()
+            await chain.dump()
+            state = json.loads(gzip.decompress((tmp_path / "state.json.gz").read_bytes()))
+            mined = sum(len(block["transactions"]) for block in state["blocks"])
+            assert int(state["accounts"].get(sender, {"nonce": 0})["nonce"]) == mined
+            assert mined == len(state["transactions"])
+            while await rpc.block_number() <= before:
+                await asyncio.sleep(0)
+        assert rpc.met == {frozenset({"evm_mine"}), frozenset({"anvil_dumpState"})}
+        for task in (paying, running):
+            task.cancel()
+        await asyncio.wait([paying, running])
 
 
 async def test_one_directory_has_one_chain(tmp_path: Path) -> None:

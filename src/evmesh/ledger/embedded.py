@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import structlog
+
 from evmesh.domain.errors import EvmeshError, Refused, Unavailable
 from evmesh.domain.ids import Address
 from evmesh.ledger.chain_state import StateFile
@@ -25,6 +27,7 @@ from evmesh.ledger.child_process import ChildRecord, start_mark
 from evmesh.ledger.rpc import JsonRpc
 from evmesh.ports import Clock
 
+_log = structlog.get_logger(__name__)
 _ROOT: Final = Path(__file__).parents[3]
 _NPM_PLATFORMS: Final = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _LOOPBACK: Final = "127.0.0.1"
@@ -76,6 +79,9 @@ class EmbeddedChain:
         self._port = config.port
         self._last_timestamp = 0
         self._dirty = asyncio.Event()
+        self._making = asyncio.Lock()
+        """Held by whoever makes a block or a dump: anvil dumps blocks and accounts one after the other, and
+        what was mined between them would be in the accounts and in no block."""
         self._rpc: JsonRpc | None = None
 
     @property
@@ -135,21 +141,26 @@ class EmbeddedChain:
     async def dump(self) -> None:
         """Put the present state on disk."""
         self._dirty.clear()
-        await self._state.dump(self.rpc)
+        async with self._making:
+            await self._state.dump(self.rpc)
 
     async def _end_leftover(self) -> None:
         """End the anvil that a killed parent left behind, its state saved first."""
         leftover = ChildRecord.load(self._pid_file)
         if leftover is None or not leftover.is_alive():
             return
-        async with JsonRpc(f"http://{_LOOPBACK}:{leftover.port}", timeout_s=10) as rpc:
-            with contextlib.suppress(
-                EvmeshError
-            ):  # one that hangs is ended all the same: the last dump counts
-                self._last_timestamp = await rpc.block_time()
-                await self._mine(rpc)
-                await self._state.dump(rpc)
+        async with JsonRpc(f"http://{_LOOPBACK}:{leftover.port}") as rpc:
+            await self._save(rpc)
         await leftover.end()
+
+    async def _save(self, rpc: JsonRpc) -> None:
+        """Mine what waits and dump it, before the end: of one that hangs the last dump counts."""
+        try:
+            self._last_timestamp = max(self._last_timestamp, await rpc.block_time())
+            await self._mine(rpc)
+            await self._state.dump(rpc)
+        except EvmeshError as error:
+            _log.warning("chain.not_saved", why=error.describe())
 
     def _is_alive(self) -> bool:
         """Ask the kernel: a child's return code comes later than its death."""
@@ -193,9 +204,7 @@ class EmbeddedChain:
     async def _stop(self) -> None:
         try:
             if self._is_alive():
-                with contextlib.suppress(EvmeshError):
-                    await self._mine(self.rpc)
-                    await self.dump()
+                await self._save(self.rpc)
         finally:
             try:
                 if self._process is not None:
@@ -233,8 +242,9 @@ class EmbeddedChain:
         return int((await self.rpc.call("txpool_status"))["pending"], 16)
 
     async def _mine(self, rpc: JsonRpc) -> None:
-        self._last_timestamp = max(self._last_timestamp, _seconds(self._clock.now()))
-        await rpc.call("evm_mine", hex(self._last_timestamp))
+        async with self._making:
+            self._last_timestamp = max(self._last_timestamp, _seconds(self._clock.now()))
+            await rpc.call("evm_mine", hex(self._last_timestamp))
 
     async def _tell_time(self) -> None:
         """Let estimates see platform time also where no block is made."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -60,6 +61,8 @@ from tests.fakes.world import (
 )
 
 Json = dict[str, Any]
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""To read the known ones for each test takes longer than most of them."""
 
 
 @dataclass
@@ -157,7 +160,9 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         waiting = Waiting()
-        served = Served(world, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}"), waiting)
+        # Patient: the first refusal of a process loads what was compiled for it.
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", verify=NO_AUTHORITIES, timeout=60)
+        served = Served(world, client, waiting)
         served.flex = flex
         app = build_api(
             ApiParts(

@@ -75,7 +75,7 @@ async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         async with (
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
             running(HttpServer(app, port), feed),
         ):
 

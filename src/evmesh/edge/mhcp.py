@@ -6,6 +6,7 @@ session and no lifetime register; `ActCurr` is the current that is set, not one 
 """
 
 import asyncio
+import ssl
 from types import TracebackType
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
@@ -71,6 +72,7 @@ class MhcpCharger:
         self._client = httpx.AsyncClient(
             base_url=f"http://{host}:{port}/MHCP/1.0",
             headers=_HEADERS,
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # knows nobody: these speak plain HTTP only
             timeout=timeout_s,
             trust_env=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=0),

@@ -1,8 +1,10 @@
 """JSON-RPC 2.0 to an EVM node over HTTP. What comes back is bounded and checked: a node may be anybody's."""
 
 import asyncio
+import functools
 import itertools
 import json
+import ssl
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -46,6 +48,12 @@ _NO_GAS: Final = ("insufficient funds", "insufficient balance", "gas required ex
 
 MAX_ANSWER_BYTES: Final = 2**29
 """A node's answer may be this long: the dump of a large development chain is the longest that we ask for."""
+
+
+@functools.cache
+def _authorities() -> ssl.SSLContext:
+    """Read the known authorities once: it costs as much as fifty calls, and many clients are short-lived."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class NodeRefused(ProtocolViolation):
@@ -98,7 +106,7 @@ class JsonRpc:
         self._max_answer_bytes = max_answer_bytes
         self._ids = itertools.count(1)
         # A node is named by its URL alone: proxies of the environment are for the web.
-        self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=False)
+        self._http = httpx.AsyncClient(verify=_authorities(), timeout=timeout_s, trust_env=False)
 
     async def __aenter__(self) -> Self:
         return self

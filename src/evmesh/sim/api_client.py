@@ -4,7 +4,9 @@ What the platform refuses is a `Denied` return value, since a driver must go on;
 Unavailable, and only that is worth trying again.
 """
 
+import functools
 import json
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -28,12 +30,22 @@ class Denied:
     problem: Document = field(default_factory=dict)
 
 
+@functools.cache
+def _authorities() -> ssl.SSLContext:
+    """Read the known authorities once, for all the clients that come and go."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class ApiClient:
     """One client for all drivers; use it as an async context manager."""
 
     def __init__(self, base_url: str) -> None:
         self._http = httpx.AsyncClient(
-            base_url=base_url, timeout=_TIMEOUT_WALL_S, trust_env=False, follow_redirects=False
+            base_url=base_url,
+            verify=_authorities(),
+            timeout=_TIMEOUT_WALL_S,
+            trust_env=False,
+            follow_redirects=False,
         )
 
     async def __aenter__(self) -> Self:

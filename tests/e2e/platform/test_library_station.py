@@ -68,7 +68,7 @@ async def test_a_station_of_another_maker_charges_is_paid_and_gets_a_receipt_tha
         units = {profile["charging_schedule"]["charging_rate_unit"] for profile in charge.profiles}
         assert units == {"W"}
 
-        async with httpx.AsyncClient(base_url=run.http_url, trust_env=False) as api:
+        async with httpx.AsyncClient(base_url=run.http_url, trust_env=False, timeout=60) as api:
             raw = (await api.get(f"/v1/receipts/{booked.session}")).content
         receipt = Receipt.parse(raw)
         assert receipt.energy == charge.meter_stop - charge.meter_start == 2000

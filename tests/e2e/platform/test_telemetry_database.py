@@ -43,7 +43,7 @@ async def test_the_platform_s_time_series_is_in_postgresql_and_no_death_of_it_st
         wanted = options(tmp_path, postgres.create("readings"))
         async with (
             running(wanted, lambda _: None) as run,
-            httpx.AsyncClient(base_url=run.http_url, trust_env=False) as api,
+            httpx.AsyncClient(base_url=run.http_url, trust_env=False, timeout=60) as api,
             Client("127.0.0.1", run.mqtt_port) as meter,
         ):
 

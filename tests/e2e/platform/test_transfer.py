@@ -83,7 +83,7 @@ class Stranger:
         domain = Domain(contracts.chain_id, contracts.charge_tab)
         word = digest(domain, StopRequest(session.to_bytes32(), at), keccak256)
         body = {"at": at, "signature": "0x" + self.key.sign(word).hex()}
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as api:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as api:
             answer = await api.post(f"/v1/sessions/{session}/stop", json=body)
         assert answer.status_code == 200, answer.text
 
@@ -180,7 +180,7 @@ async def test_a_transfer_from_an_unknown_wallet_charges_a_car_and_the_remainder
         payee = Address.parse(shown["payee"])
         assert await stranger.balance(payee) == due + fee
 
-        async with httpx.AsyncClient(base_url=run.http_url, trust_env=False) as api:
+        async with httpx.AsyncClient(base_url=run.http_url, trust_env=False, timeout=60) as api:
             raw = (await api.get(f"/v1/receipts/{session['id']}")).content
             settled = (await api.get(f"/v1/settlements/{session['id']}")).content
         receipt, settlement = Receipt.parse(raw), Settlement.parse(settled)
@@ -213,7 +213,7 @@ async def test_a_transfer_from_an_unknown_wallet_charges_a_car_and_the_remainder
         await until(
             run.http_url, f"/v1/transfers/{third}", lambda one: one["transfers"][0]["status"] == "return"
         )
-        async with httpx.AsyncClient(base_url=run.http_url, trust_env=False) as api:
+        async with httpx.AsyncClient(base_url=run.http_url, trust_env=False, timeout=60) as api:
             word = (await api.get(f"/v1/transfers/{third}/return")).content
         await until(
             run.http_url,

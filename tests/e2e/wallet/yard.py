@@ -199,7 +199,7 @@ class Yard:
             await database.close()
 
     async def session(self, id: str) -> dict[str, Any]:
-        async with httpx.AsyncClient(base_url=self.run.http_url, trust_env=False) as api:
+        async with httpx.AsyncClient(base_url=self.run.http_url, trust_env=False, timeout=60) as api:
             found: dict[str, Any] = (await api.get(f"/v1/sessions/{id}")).json()
             return found
 

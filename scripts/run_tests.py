@@ -17,10 +17,10 @@ PYTEST = [sys.executable, "-m", "pytest"]
 LANES = (
     (10, "tests/unit", "tests/property"),
     (5, "tests/contract"),
-    (0, "tests/e2e/kill"),
-    (0, "tests/e2e", "--ignore=tests/e2e/kill"),
+    (0, "tests/e2e/kill", "tests/e2e/platform"),
+    (0, "tests/e2e", "--ignore=tests/e2e/kill", "--ignore=tests/e2e/platform"),
 )
-"""How much each gives way to the others, and its folders."""
+"""How much each gives way to the others, and its folders; those that wait are about equally long."""
 
 
 def main(arguments: list[str]) -> int:

@@ -53,7 +53,11 @@ class Charger:
 
 @asynccontextmanager
 async def gateway(
-    broker: Broker, outbox_file: Path, *chargers: tuple[str, Charger], name: str = "gw-1"
+    broker: Broker,
+    outbox_file: Path,
+    *chargers: tuple[str, Charger],
+    name: str = "gw-1",
+    longest_delay_s: float = 0.2,
 ) -> AsyncIterator[tuple[Gateway, Outbox]]:
     boot = new_boot(name)
     clock = StepClock()
@@ -64,7 +68,9 @@ async def gateway(
 
         pollers = [Poller(one, device, PollRule(0.1), clock, put) for one, device in chargers]
         uplink = MqttUplink(broker.config, name, boot, clock)
-        made = Gateway(name, pollers, outbox, uplink, clock, longest_delay_s=0.2, again_after_s=0.5)
+        made = Gateway(
+            name, pollers, outbox, uplink, clock, longest_delay_s=longest_delay_s, again_after_s=0.5
+        )
         async with running(made):
             yield made, outbox
 
@@ -150,13 +156,14 @@ async def test_a_charger_that_hangs_at_its_command_keeps_no_other_s_waiting(
 async def test_two_gateways_of_one_name_get_in_each_other_s_way_and_lose_nothing(
     broker: Broker, tmp_path: Path
 ) -> None:
+    """Who is thrown off waits longer each time, as the real ones do: so the other has time to speak."""
     clock = StepClock()
     async with SqliteReadings(tmp_path / "telemetry.db") as store:
         ingest = Ingest(broker.config, store, clock, ack_every_s=0.02)
         async with (
             running(ingest),
-            gateway(broker, tmp_path / "one.db", ("cp-1", Charger())) as (one, first),
-            gateway(broker, tmp_path / "two.db", ("cp-1", Charger())) as (two, second),
+            gateway(broker, tmp_path / "one.db", ("cp-1", Charger()), longest_delay_s=5) as (one, first),
+            gateway(broker, tmp_path / "two.db", ("cp-1", Charger()), longest_delay_s=5) as (two, second),
         ):
             await until(lambda: ingest.connected)
             for number in range(200):

@@ -16,7 +16,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin
 unexport VIRTUAL_ENV
-# Without its compiled files every process of ours would begin with compiling: a quarter of its start.
+# Without its compiled files every process of ours would begin with compiling.
 unexport PYTHONDONTWRITEBYTECODE
 
 UV_VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' scripts/bootstrap.py)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from evmesh.domain.errors import EvmeshError, Refused, Unavailable
 from evmesh.ledger.child_process import ChildRecord, start_mark
@@ -115,6 +116,16 @@ async def test_an_anvil_that_its_killed_parent_left_behind_is_saved_and_ended(tm
                 await second.rpc.call("eth_getBalance", account, "latest") == "0x8"
             )  # what waited was mined
         # The first one's own end finds its child gone, and that is no error.
+
+
+async def test_one_that_was_left_behind_and_does_not_answer_is_ended_and_that_is_said(tmp_path: Path) -> None:
+    deaf = await asyncio.create_subprocess_exec("sleep", "60")
+    ChildRecord(deaf.pid, start_mark(deaf.pid) or "", 1).save(tmp_path / "anvil.pid")
+    with capture_logs() as said:
+        async with EmbeddedChain(EmbeddedConfig(tmp_path), SetClock()) as chain:
+            assert await chain.rpc.block_number() == 0
+    assert await deaf.wait() == -signal.SIGTERM
+    assert [one["event"] for one in said] == ["chain.not_saved"]
 
 
 async def test_a_pid_that_was_given_to_somebody_else_is_left_alone(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ MAX_ANSWER_BYTES: Final = 2**29
 
 @functools.cache
 def _authorities() -> ssl.SSLContext:
-    """Read the known authorities once: it costs as much as fifty calls, and many clients are short-lived."""
+    """Read the known authorities once: that takes longer than many calls, and clients may be short-lived."""
     return httpx.create_ssl_context(trust_env=False)
 
 

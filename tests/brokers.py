@@ -33,9 +33,9 @@ class Broker:
 
     @property
     def config(self) -> MqttConfig:
-        """Where it is, with delays short enough for a test."""
+        """Where it is; who loses it comes back soon, and on a busy machine it may be slow to answer."""
         return MqttConfig(
-            self.command.host, self.port, first_delay_s=0.05, longest_delay_s=0.2, connect_timeout_s=0.5
+            self.command.host, self.port, first_delay_s=0.05, longest_delay_s=0.2, connect_timeout_s=5
         )
 
     def client(self, identifier: str | None = None, *, persistent: bool = False) -> Client:

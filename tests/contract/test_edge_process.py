@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from evmesh.app.clock import WallClock
 from evmesh.app.edge import app as edge_app
 from evmesh.domain.telemetry import ValueName
+from evmesh.edge import probe
 from evmesh.sim.mhcp import Amtron, serve_amtron
 from evmesh.sim.modbus_devices import B23, SDM630, Quantities
 from evmesh.sim.modbus_server import ModbusUnits, serve_serial, serve_tcp
@@ -44,6 +45,12 @@ async def edge(*args: str, expect: int = 0) -> str:
     return await asyncio.to_thread(evmesh_edge, *args, expect=expect)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait longer for an answer than hardware needs: a simulated device may have to wait for this machine."""
+    monkeypatch.setattr(probe, "TIMEOUT_S", 1.5)
+
+
 async def test_a_device_is_read_once_with_its_driver() -> None:
     units = ModbusUnits({3: SDM630(Quantities(energy_wh=5_000, power_w=1_234))})
     async with serve_tcp(units) as port:
@@ -61,6 +68,7 @@ async def test_a_charger_is_read_with_its_key_from_a_file(tmp_path: Path) -> Non
         assert "APP-PIN" in await edge("read", "mennekes-mhcp", line, "--key-file", str(key), expect=2)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_what_answers_on_a_line_is_found_with_its_driver() -> None:
     units = ModbusUnits({2: B23(Quantities(energy_wh=5_000_000, power_w=1_234))})
     async with serve_tcp(units) as port:
@@ -77,6 +85,7 @@ async def test_where_nothing_answers_the_exit_code_and_the_words_say_so() -> Non
     assert (done.exit_code, json.loads(done.stdout)["code"]) == (4, "edge.nothing_answers")
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_meter_is_not_taken_for_a_charger_that_says_nothing() -> None:
     units = ModbusUnits({1: SDM630(Quantities(energy_wh=5_000_000, power_w=1_234))})
     async with serve_tcp(units) as port:
@@ -86,6 +95,7 @@ async def test_a_meter_is_not_taken_for_a_charger_that_says_nothing() -> None:
     assert not [one for one in others if "smartevse" in one]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_mennekes_is_found_by_its_host_without_its_key() -> None:
     async with serve_amtron(Amtron(), port=25_000):
         said = await edge("probe", "127.0.0.1", "--units", "1")
@@ -93,12 +103,14 @@ async def test_a_mennekes_is_found_by_its_host_without_its_key() -> None:
     assert "edge.bad_address" in await edge("probe", "10.0.0.7:502", expect=2)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_meter_on_a_serial_line_is_found_at_its_speed() -> None:
     with serve_serial(ModbusUnits({1: B23(Quantities(energy_wh=5_000_000, power_w=1_234))})) as path:
         said = await edge("probe", path, "--units", "1", "--json")
     assert ("abb-b23", 1) in [(one["driver"], one["unit"]) for one in json.loads(said)["found"]]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_controller_on_a_serial_line_is_found() -> None:
     with serve_controller(ControllerV2()) as end:
         said = await edge("probe", end.path, "--units", "1")

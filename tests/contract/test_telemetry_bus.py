@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -88,7 +89,9 @@ async def test_only_changes_are_published(broker: Broker) -> None:
     watcher = Watcher(bus)
     async with running(bus, watcher):
         await bus.publish(power(1, charger="cp-2"))
-        await until(lambda: watcher.seen == [power(1, charger="cp-2")])  # who subscribes late sees only the last
+        await until(
+            lambda: watcher.seen == [power(1, charger="cp-2")]
+        )  # who subscribes late sees only the last
         for second, watts in enumerate([5, 5, 5, None, None, 5]):
             await bus.publish(power(watts, after_s=second))
             await bus.drained()
@@ -283,7 +286,7 @@ async def test_a_server_that_never_answers_stalls_nobody(tmp_path: Path) -> None
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         silent = BrokerCommand((), "aedes", server.sockets[0].getsockname()[1])
-        config = Broker(silent, tmp_path / "none.log").config
+        config = replace(Broker(silent, tmp_path / "none.log").config, connect_timeout_s=0.5)
         bus = MqttBus(config, StepClock())
         async with running(bus):
             await bus.publish(power(1))

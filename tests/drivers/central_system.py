@@ -37,10 +37,14 @@ class Record:
     def last(self, action: str) -> dict[str, Any]:
         return self.said(action)[-1]
 
+    def statuses_of(self, connector: int) -> list[str]:
+        """Give what was told of a connector, in the order in which it came."""
+        return [p["status"] for p in self.said("StatusNotification") if p["connector_id"] == connector]
+
     def status_of(self, connector: int) -> str | None:
         """Give the newest status told for a connector."""
-        told = [p["status"] for p in self.said("StatusNotification") if p["connector_id"] == connector]
-        return str(told[-1]) if told else None
+        told = self.statuses_of(connector)
+        return told[-1] if told else None
 
     def registers(self, transaction_id: int | None = None) -> list[int]:
         """Give the registers of the meter values in the order in which they came."""

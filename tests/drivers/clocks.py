@@ -37,18 +37,30 @@ class HandClock:
         self._sleepers = [(i, f) for i, f in self._sleepers if not f.done()]
 
 
+LOOK_EVERY_S = 0.05
+LONGEST_STEP_S = 0.15
+
+
 class FastClock:
-    """Runs `speed` times as fast as the wall clock, from `start`."""
+    """Runs `speed` times as fast as the wall clock, from `start`.
+
+    Who sleeps looks every LOOK_EVERY_S. Where nobody has looked for longer the machine was busy with
+    something else: of that time LONGEST_STEP_S counts, so that an hour does not pass in the meantime.
+    """
 
     def __init__(self, speed: int, start: datetime = MONDAY) -> None:
-        self._speed, self._start, self._zero = speed, start, time.monotonic()
+        self._speed, self._start = speed, start
+        self._looked, self._passed = time.monotonic(), 0.0
 
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self.monotonic())
 
     def monotonic(self) -> float:
-        return (time.monotonic() - self._zero) * self._speed
+        now = time.monotonic()
+        self._passed += min(now - self._looked, LONGEST_STEP_S)
+        self._looked = now
+        return self._passed * self._speed
 
     async def sleep_until(self, instant: datetime) -> None:
         while (left := (instant - self.now()).total_seconds()) > 0:
-            await asyncio.sleep(left / self._speed)
+            await asyncio.sleep(min(left / self._speed, LOOK_EVERY_S))

@@ -1,12 +1,17 @@
 """The HTTP server as a service."""
 
+import asyncio
+import contextlib
 import socket
 from collections.abc import Sequence
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
 
 from evmesh.domain.errors import Refused
+
+GRACE_S: Final = 1.0
 
 
 class HttpServer:
@@ -21,7 +26,7 @@ class HttpServer:
         self._trusted_proxies = trusted_proxies
 
     async def run(self) -> None:
-        """Serve; raises Refused `http.port_in_use`."""
+        """Serve; when cancelled, answers under way have GRACE_S to end. Raises Refused `http.port_in_use`."""
         config = uvicorn.Config(
             self._app,
             log_config=None,
@@ -31,7 +36,6 @@ class HttpServer:
             proxy_headers=bool(self._trusted_proxies),
             forwarded_allow_ips=list(self._trusted_proxies),
             lifespan="off",
-            timeout_graceful_shutdown=1,
         )
         server = _Server(config)
         with socket.socket() as listener:
@@ -44,7 +48,10 @@ class HttpServer:
                     f"port {self._port} is somebody else's: {error.strerror}",
                     do="name another with --port, or 0 for a free one",
                 ) from error
-            await server.serve(sockets=[listener])
+            try:
+                await server.serve(sockets=[listener])
+            finally:
+                await server.close_all()
 
 
 class _Server(uvicorn.Server):
@@ -55,6 +62,21 @@ class _Server(uvicorn.Server):
 
     def capture_signals(self):  # type: ignore[no-untyped-def]
         """Capture none."""
-        from contextlib import nullcontext
+        return contextlib.nullcontext()
 
-        return nullcontext()
+    async def close_all(self) -> None:
+        """Let answers under way end, then close what is left; uvicorn leaves all open when cancelled."""
+        if not self.started:
+            return
+        for listening in self.servers:
+            listening.close()
+        left = self.server_state.connections
+        for one in list(left):
+            one.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_S):
+                while left:  # noqa: ASYNC110 - uvicorn tells nobody
+                    await asyncio.sleep(0.01)
+        for one in list(left):
+            one.transport.abort()  # a page that follows: its answer has no end
+        await asyncio.sleep(0)

@@ -140,6 +140,17 @@ class SimDoor:
         return _place(place) | {"received_wh": received}
 
 
+async def wait_until_open(data: Path) -> None:
+    """Return once the simulation of a data directory takes orders."""
+    while True:
+        with contextlib.suppress(OSError), _in_reach(data / SOCKET) as near:
+            _, writer = await asyncio.open_unix_connection(near)
+            writer.close()
+            await writer.wait_closed()
+            return
+        await asyncio.sleep(0.05)
+
+
 def order(data: Path, document: Json) -> Json:
     """Have the simulation of a data directory do something; gives its answer.
 

@@ -9,13 +9,13 @@ import contextlib
 import fcntl
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import httpx
 
@@ -26,7 +26,7 @@ from evmesh.app.free_port import free_port
 from evmesh.app.inputs import check_databases, load_inputs, open_directory
 from evmesh.app.run_file import RunFile
 from evmesh.app.services import supervise
-from evmesh.app.sim_door import SOCKET
+from evmesh.app.sim_door import SOCKET, wait_until_open
 from evmesh.app.sim_equipment import simulated_devices
 from evmesh.app.sim_hardware import PARTS
 from evmesh.app.site_gateway import gateway_argv, write_gateway
@@ -122,18 +122,11 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
 
         say("starting the platform")
         group.start(children["platform"].keep(when_ready, slow_down, say))
-        try:
-            async with asyncio.timeout(_READY_WITHIN_S):
-                await ready.wait()
-        except TimeoutError:
-            raise Unavailable(
-                "platform.not_ready",
-                f"the platform is not ready after {_READY_WITHIN_S} s",
-                do=f"read {options.data / 'logs' / 'platform.log'}",
-            ) from None
+        await _in_time("platform", ready.wait(), options.data)
         if options.with_sim:
             say("starting the simulated stations, cars and drivers")
             group.start(children["sim"].keep(_at_once, lambda: unlink_all(options.data / PARTS), say))
+            await _in_time("simulation", wait_until_open(options.data), options.data)
         if write_gateway(options.data, site, run):
             group.start(children["edge"].keep(_at_once, _ignore, say))
         yield run
@@ -182,6 +175,17 @@ async def _make_contracts(chain: EmbeddedChain, data: Path) -> None:
     for signer in (keys.deployer, keys.operator, keys.relayer, keys.notary):
         await chain.fund(signer.address)
     await deploy(chain.rpc, data, keys.deployer)
+
+
+async def _in_time(what: Literal["platform", "simulation"], ready: Awaitable[object], data: Path) -> None:
+    try:
+        async with asyncio.timeout(_READY_WITHIN_S):
+            await ready
+    except TimeoutError:
+        log = data / "logs" / ("sim.log" if what == "simulation" else "platform.log")
+        raise Unavailable(
+            f"{what}.not_ready", f"the {what} is not ready after {_READY_WITHIN_S} s", do=f"read {log}"
+        ) from None
 
 
 async def _wait_ready(run: RunFile) -> None:

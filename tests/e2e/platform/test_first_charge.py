@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from evmesh.app.sim_door import order
 from evmesh.app.up import UpOptions, running
 from tests.e2e.platform.sites import one_connector, write_site
 
@@ -127,7 +128,9 @@ async def test_a_newcomer_plays_through_a_charge_with_the_commands_of_the_readme
     home = tmp_path / "home"
     home.mkdir()
     async with simulated_site(tmp_path / "site"):
-        newcomer = Newcomer(home, tmp_path / "site" / "data")
+        data = tmp_path / "site" / "data"
+        assert order(data, {"do": "show"})["places"], "running means that cars can be plugged in"
+        newcomer = Newcomer(home, data)
         steps = walk_of_the_readme()
         screens = list[str]()
         for words in steps:

@@ -45,13 +45,13 @@ class Broker:
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command.argv, stdout=log, stderr=log)
-        await wait_until_listening(self.port)
+        await wait_until_listening(self.port, within_s=60)
 
     def stop(self) -> None:
         """End it as the platform does, and see that it ends well."""
         if self.process is not None:
             self.process.terminate()
-            assert self.process.wait(10) == 0, self.log.read_text()
+            assert self.process.wait(60) == 0, self.log.read_text()
             self.process = None
 
     def kill(self) -> None:

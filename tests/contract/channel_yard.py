@@ -75,16 +75,31 @@ class Yard:
         await self.desk.carry_once()
 
     async def read(self, reader: ChannelReader, *, quiet_s: float = 1.0) -> list[Any]:
-        """Give all that lies at the broker for a reader."""
+        """Give all that lies at the broker for a reader: nothing more came while it served others."""
         seen: list[Any] = []
         async with self.carrier().open() as line:
-            outcomes = follow(reader, line)
-            try:
-                while True:
-                    async with asyncio.timeout(quiet_s):
-                        seen.append(await anext(outcomes))
-            except TimeoutError:
-                return seen
+
+            async def listen() -> None:
+                async for outcome in follow(reader, line):
+                    seen.append(outcome)
+
+            async with asyncio.TaskGroup() as group:
+                listening = group.create_task(listen())
+                before = -1
+                while len(seen) > before:
+                    before = len(seen)
+                    await self._round_trip()
+                    await asyncio.sleep(quiet_s)
+                    await self._round_trip()
+                listening.cancel()
+        return seen
+
+    async def _round_trip(self) -> None:
+        """Return once the broker has carried a word: it was not busy with something else all the time."""
+        async with asyncio.timeout(60), self.broker.client() as client:
+            await client.subscribe("round-trip", qos=1)
+            await client.publish("round-trip", b"1", qos=1)
+            await anext(client.messages)
 
 
 def reading(invitation: Invitation, key: ReaderKey) -> ChannelReader:

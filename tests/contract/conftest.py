@@ -1,6 +1,7 @@
 """Real servers for the contract suites."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,13 @@ from tests.contract.chain import Chain, running_anvil
 from tests.databases import Postgres, running_postgres
 from tests.drivers.small_town import Town, small_town
 from tests.timescale_server import installed
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Function,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run a module's tests on the loop that it names LOOP: see `patient_loop.py`."""
+    return {"loop": getattr(item.module, "LOOP", asyncio.new_event_loop)}
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,11 @@ from tests.contract.chain import free_port
 
 NOW = datetime.now(UTC)
 GATEWAYS = {"gw-1": ["cp-1", "cp-2"], "gw-2": ["cp-3"]}
+PATIENCE_S = 60
+"""For what the broker answers: how soon says nothing about who may do what."""
+
+REFUSED_S = 3
+"""For what it answers by cutting the line, which a stock client only notices by this."""
 
 
 @dataclass
@@ -47,13 +52,13 @@ class Guarded:
     def config(self, user: str) -> MqttConfig:
         directory = self.authority.directory
         tls = TlsFiles(self.authority.certificate_path, directory / f"{user}.crt", directory / f"{user}.key")
-        return MqttConfig("127.0.0.1", self.port, connect_timeout_s=2, tls=tls, version=5)
+        return MqttConfig("127.0.0.1", self.port, connect_timeout_s=PATIENCE_S, tls=tls, version=5)
 
     def client(self, user: str) -> Client:
         """A stock client with a user's certificate."""
         config = self.config(user)
         assert config.tls is not None
-        return Client("127.0.0.1", self.port, tls_context=config.tls.context(), timeout=3)
+        return Client("127.0.0.1", self.port, tls_context=config.tls.context(), timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -92,7 +97,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[Guarded]:
 
 
 async def until_listening(broker: Guarded) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 async with broker.client(INGEST):
@@ -123,7 +128,7 @@ async def listening(broker: Guarded, user: str, *topics: str) -> AsyncIterator[l
 
 
 async def until_heard(heard: list[str], topic: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while topic not in heard:
             await asyncio.sleep(0.01)
 
@@ -236,13 +241,13 @@ async def test_a_revoked_gateway_stays_outside(broker: Guarded) -> None:
     kept = broker.config("gw-2").tls
     assert kept is not None
     context = kept.context()  # the thief has a copy of the files
-    async with Client("127.0.0.1", broker.port, tls_context=context, timeout=3):
+    async with Client("127.0.0.1", broker.port, tls_context=context, timeout=PATIENCE_S):
         pass
     certificate = broker.authority.directory / "gw-2.crt"
     copy = certificate.read_bytes()
     broker.authority.revoke("gw-2")
     broker.process.send_signal(signal.SIGHUP)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 async with Client("127.0.0.1", broker.port, tls_context=context, timeout=2):
@@ -271,11 +276,11 @@ async def test_a_gateway_that_is_revoked_while_it_is_connected_is_heard_no_more(
         broker.authority.revoke("gw-2")
         access.write_text(without_user(access.read_text(), "gw-2"))
         broker.process.send_signal(signal.SIGHUP)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while topic in heard:
                 heard.clear()
                 with contextlib.suppress(MqttError):  # this Mosquitto cuts the line after a refusal
-                    await thief.publish(topic, b"2", qos=1)
+                    await thief.publish(topic, b"2", qos=1, timeout=REFUSED_S)
                 await honest.publish("chargers/cp-1/PowerOutput", b"3", qos=1)
                 await until_heard(heard, "chargers/cp-1/PowerOutput")
         await honest.publish("chargers/cp-2/PowerOutput", b"4", qos=1)
@@ -294,7 +299,7 @@ def test_a_list_without_a_user_lets_all_others_do_what_they_did() -> None:
 async def test_a_message_of_a_megabyte_reaches_nobody(broker: Guarded) -> None:
     async with listening(broker, INGEST, "chargers/+/+") as heard, broker.client("gw-1") as gateway:
         with contextlib.suppress(MqttError):  # Mosquitto cuts the line
-            await gateway.publish("chargers/cp-1/PowerOutput", bytes(10**6), qos=1)
+            await gateway.publish("chargers/cp-1/PowerOutput", bytes(10**6), qos=1, timeout=REFUSED_S)
         async with broker.client("gw-1") as again:
             await again.publish("chargers/cp-2/PowerOutput", b"1", qos=1)
             await until_heard(heard, "chargers/cp-2/PowerOutput")

@@ -13,6 +13,7 @@ from evmesh.csms.config import CsmsConfig
 from evmesh.csms.server import Csms
 from evmesh.domain.errors import InvalidInput, Unavailable
 from evmesh.domain.ids import ConnectorRef, StationId
+from tests.contract.patient_loop import PatientLoop
 from tests.drivers.raw_station import (
     PATIENCE_S,
     FixedClock,
@@ -25,6 +26,7 @@ from tests.drivers.raw_station import (
 )
 from tests.drivers.recording_events import RecordingEvents
 
+LOOP = PatientLoop
 STATION = StationId("CP-1")
 CONNECTOR = ConnectorRef(STATION, 1)
 BOOT = {"chargePointVendor": "V", "chargePointModel": "M"}

@@ -159,7 +159,7 @@ INTERVAL_S = 2.0
 async def test_what_hangs_is_half_open_or_noisy_is_unknown_within_one_and_a_half_intervals(
     broker: Broker, tmp_path: Path
 ) -> None:
-    """Told by the gateway's own clock; half a second is left to a machine that is busy."""
+    """Told by the gateway's own clock, which stands still while the machine does not let it run."""
     amtron = Amtron(key="4711", state="Charging", power_w=7_000)
     noisy = ModbusUnits({1: SDM630(Quantities(energy_wh=1_000, power_w=7_000))})
     (tmp_path / "pin").write_text("4711\n")
@@ -175,7 +175,7 @@ async def test_what_hangs_is_half_open_or_noisy_is_unknown_within_one_and_a_half
                     f'name = "noisy"\ndriver = "eastron-sdm630"\nline = "{line}"\n{every}',
                 )
             )
-            with process(log, "evmesh.app.main", "edge", "--site", str(tmp_path / "edge.toml")):
+            with process(log, "tests.patient_edge", "--site", str(tmp_path / "edge.toml")):
 
                 async def changes(charger: str, value: ValueName, least: int) -> bool:
                     amtron.session_wh += 1  # so that each poll has something to tell

@@ -30,7 +30,9 @@ from evmesh.telemetry.store import SqliteReadings
 from evmesh.telemetry.topics import new_boot
 from evmesh.telemetry.uplink import MqttUplink, command_topic, encode_command, result_topic
 from tests.brokers import Broker, StepClock, forget, running, running_broker, until
+from tests.contract.patient_loop import PatientLoop
 
+LOOP = PatientLoop
 DAY = timedelta(days=1)
 METER, CHARGER = "meter-1", "amtron-1"
 FAST = PollRule(interval_s=0.4, safe_after_s=1_000)
@@ -83,7 +85,8 @@ class Yard:
             line = await stack.enter_async_context(ModbusLine(address, LineRule(), timeout_s=0.15))
             meter = RegisterDevice(load_template("eastron-sdm630"), line)
             charger = await stack.enter_async_context(
-                MhcpCharger("127.0.0.1", "4711", port=web, timeout_s=0.4, pause_s=0)
+                # Patient: a poll has its own limit, and a command has its answer however busy the machine.
+                MhcpCharger("127.0.0.1", "4711", port=web, timeout_s=10, pause_s=0)
             )
 
             async def put(values: Sequence[TelemetryValue]) -> None:

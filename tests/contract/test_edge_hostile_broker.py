@@ -22,7 +22,9 @@ from evmesh.telemetry.store import SqliteReadings
 from evmesh.telemetry.topics import new_boot
 from evmesh.telemetry.uplink import MqttUplink, decode_command
 from tests.brokers import Broker, StepClock, running, running_broker, until
+from tests.contract.patient_loop import PatientLoop
 
+LOOP = PatientLoop
 LIMIT = ValueName.MAXIMUM_OUTPUT_CURRENT
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 

@@ -29,7 +29,9 @@ from evmesh.sim.modbus_devices import SunSpecDevice
 from evmesh.sim.modbus_server import ModbusUnits, Registers, crc16, serve_tcp
 from evmesh.sim.smartevse2 import ControllerV2, Nuisance, serve_controller
 from tests.brokers import StepClock, running, until
+from tests.contract.patient_loop import PatientLoop
 
+LOOP = PatientLoop
 STATE = ValueName.OPERATION_STATE
 LIMIT = ValueName.MAXIMUM_OUTPUT_CURRENT
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -10,13 +10,18 @@ from evmesh.domain.telemetry import ValueName
 from evmesh.domain.units import Milliamp
 from evmesh.edge.mhcp import MhcpCharger
 from evmesh.sim.mhcp import Amtron, Upset, serve_amtron
+from tests.contract.patient_loop import PatientLoop
+
+LOOP = PatientLoop
+PATIENT_S = 10.0
+"""For answers that come: how soon says nothing about the driver."""
 
 
 @asynccontextmanager
 async def opened(charger: Amtron, key: str = "4711") -> AsyncIterator[MhcpCharger]:
     async with (
         serve_amtron(charger) as port,
-        MhcpCharger("127.0.0.1", key, port=port, timeout_s=0.8, pause_s=0) as driver,
+        MhcpCharger("127.0.0.1", key, port=port, timeout_s=PATIENT_S, pause_s=0) as driver,
     ):
         yield driver
 
@@ -90,8 +95,10 @@ async def test_a_wrong_key_is_said_with_where_the_right_one_stands() -> None:
 async def test_an_answer_that_does_not_come_whole_is_none(upset: Upset) -> None:
     charger = Amtron(power_w=7_000, upset=upset)
     async with opened(charger) as driver:
+        driver._timeout_s = 0.8  # of the whole: none comes
         with pytest.raises(Unavailable, match=r"device\.away"):
             await driver.read()
+        driver._timeout_s = PATIENT_S
         charger.upset = Upset.NONE
         assert (await driver.read())[ValueName.POWER_OUTPUT] == 7_000
 

@@ -1,7 +1,7 @@
 """Register devices, read by their templates from servers that were written from the datasheets."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -14,7 +14,9 @@ from evmesh.edge.register_device import RegisterDevice
 from evmesh.edge.template import LineRule, load_template
 from evmesh.sim.modbus_devices import B23, EM340, SDM630, Quantities, SmartEVSE3, SunSpecDevice
 from evmesh.sim.modbus_server import ModbusUnits, Registers, Trouble, serve_serial, serve_tcp
+from tests.contract.patient_loop import PatientLoop
 
+LOOP = PatientLoop
 ENERGY = ValueName.TOTAL_ENERGY_CONSUMPTION
 POWER = ValueName.POWER_OUTPUT
 CURRENT = ValueName.OUTPUT_CURRENT
@@ -29,7 +31,7 @@ PATIENT_S = 10.0
 """For answers that come: how soon says nothing about the driver."""
 
 FAST_S = 0.5
-"""For those that do not come."""
+"""For those that do not come: see `hasty`."""
 
 
 def measured() -> Quantities:
@@ -38,19 +40,27 @@ def measured() -> Quantities:
 
 @asynccontextmanager
 async def opened(
-    template: str, device: Registers, *, wire: str = "tcp", unit: int = 1, timeout_s: float = PATIENT_S
+    template: str, device: Registers, *, wire: str = "tcp", unit: int = 1
 ) -> AsyncIterator[tuple[RegisterDevice, ModbusUnits]]:
     units = ModbusUnits({unit: device})
     if wire == "tcp":
         async with (
             serve_tcp(units) as port,
-            ModbusLine(LineAddress(host="127.0.0.1", port=port), LineRule(), timeout_s=timeout_s) as line,
+            ModbusLine(LineAddress(host="127.0.0.1", port=port), LineRule(), timeout_s=PATIENT_S) as line,
         ):
             yield RegisterDevice(load_template(template), line, unit), units
     else:
         with serve_serial(units) as path:
-            async with ModbusLine(LineAddress(serial=path), LineRule(), timeout_s=timeout_s) as line:
+            async with ModbusLine(LineAddress(serial=path), LineRule(), timeout_s=PATIENT_S) as line:
                 yield RegisterDevice(load_template(template), line, unit), units
+
+
+@contextmanager
+def hasty(line: ModbusLine) -> Iterator[None]:
+    """Give answers up soon for the block, in which none comes."""
+    line._timeout_s = FAST_S
+    yield
+    line._timeout_s = PATIENT_S
 
 
 @pytest.mark.parametrize("wire", ["tcp", "serial"])
@@ -107,19 +117,19 @@ async def test_a_power_that_no_such_meter_can_carry_is_not_known() -> None:
     "trouble", [Trouble.SILENT, Trouble.TRUNCATED, Trouble.OTHER_UNIT, Trouble.SHORT, Trouble.EXCEPTION]
 )
 async def test_no_trouble_on_the_line_becomes_a_number(trouble: Trouble, wire: str) -> None:
-    async with opened("eastron-sdm630", SDM630(measured()), wire=wire, timeout_s=FAST_S) as (device, units):
+    async with opened("eastron-sdm630", SDM630(measured()), wire=wire) as (device, units):
         await device.read()
         units.trouble = trouble
-        with pytest.raises((Unavailable, ProtocolViolation), match=r"device\."):
+        with hasty(device._line), pytest.raises((Unavailable, ProtocolViolation), match=r"device\."):
             await device.read()
         units.trouble = Trouble.NONE
         assert (await device.read())[POWER] == 7_360
 
 
 async def test_a_false_checksum_is_no_answer() -> None:
-    async with opened("abb-b23", B23(measured()), wire="serial", timeout_s=FAST_S) as (device, units):
+    async with opened("abb-b23", B23(measured()), wire="serial") as (device, units):
         units.trouble = Trouble.CHECKSUM
-        with pytest.raises(Unavailable, match=r"device\.away"):
+        with hasty(device._line), pytest.raises(Unavailable, match=r"device\.away"):
             await device.read()
         units.trouble = Trouble.NONE
         assert (await device.read())[ENERGY] == 12_345_600
@@ -210,7 +220,7 @@ async def test_a_device_that_is_no_sunspec_device_is_said() -> None:
 async def swap(device: RegisterDevice, units: ModbusUnits, has: Quantities, serial: int | None) -> None:
     """Take the meter out, and put one in that has counted less."""
     units.trouble = Trouble.SILENT
-    with pytest.raises(Unavailable):
+    with hasty(device._line), pytest.raises(Unavailable):
         await device.read()
     units.trouble = Trouble.NONE
     has.energy_wh, has.serial = 70, serial
@@ -220,7 +230,7 @@ async def swap(device: RegisterDevice, units: ModbusUnits, has: Quantities, seri
 async def test_a_meter_that_was_swapped_is_known_by_its_serial_number(template: str) -> None:
     has = measured()
     has.serial = 4_711
-    async with opened(template, METERS[template](has), timeout_s=FAST_S) as (device, units):
+    async with opened(template, METERS[template](has)) as (device, units):
         assert (await device.read())[ENERGY] == 12_345_600
         assert device.meter_id == "serial 4711"
         assert (await device.identify()).serial == "4711"
@@ -246,7 +256,7 @@ async def test_a_register_that_went_back_is_withheld_until_a_person_says_that_th
 ) -> None:
     has = measured()
     has.serial = serial
-    async with opened("eastron-sdm630", SDM630(has), timeout_s=FAST_S) as (device, units):
+    async with opened("eastron-sdm630", SDM630(has)) as (device, units):
         await device.read()
         await swap(device, units, has, serial)
         assert (await device.read())[ENERGY] is None
@@ -264,10 +274,10 @@ async def test_a_meter_that_hangs_when_it_is_asked_for_its_serial_number_is_read
 
     async with (
         serve_tcp(Old({1: SDM630(measured())})) as port,
-        ModbusLine(LineAddress(host="127.0.0.1", port=port), LineRule(), timeout_s=FAST_S) as line,
+        ModbusLine(LineAddress(host="127.0.0.1", port=port), LineRule(), timeout_s=PATIENT_S) as line,
     ):
         device = RegisterDevice(load_template("eastron-sdm630"), line)
         for _ in range(3):
-            with pytest.raises(Unavailable):
+            with hasty(line), pytest.raises(Unavailable):
                 await device.read()
         assert (await device.read())[ENERGY] == 12_345_600

@@ -1,8 +1,8 @@
 """The SmartEVSE v2 driver against a controller on a pseudo-terminal that prints what its firmware prints."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
@@ -11,6 +11,11 @@ from evmesh.domain.telemetry import ValueName
 from evmesh.domain.units import Milliamp
 from evmesh.edge.smartevse2 import SmartEvse2
 from evmesh.sim.smartevse2 import ControllerV2, Nuisance, SerialEnd, serve_controller
+from tests.contract.patient_loop import PatientLoop
+
+LOOP = PatientLoop
+PATIENT_S = 10.0
+"""For answers that come: how soon says nothing about the driver."""
 
 STATE = ValueName.OPERATION_STATE
 LIMIT = ValueName.MAXIMUM_OUTPUT_CURRENT
@@ -19,8 +24,16 @@ LIMIT = ValueName.MAXIMUM_OUTPUT_CURRENT
 @asynccontextmanager
 async def opened(controller: ControllerV2) -> AsyncIterator[tuple[SmartEvse2, SerialEnd]]:
     with serve_controller(controller) as end:
-        async with SmartEvse2(end.path, timeout_s=0.6) as driver:
+        async with SmartEvse2(end.path, timeout_s=PATIENT_S) as driver:
             yield driver, end
+
+
+@contextmanager
+def hasty(driver: SmartEvse2) -> Iterator[None]:
+    """Give answers up soon for the block, in which none comes."""
+    driver._timeout_s = 0.6
+    yield
+    driver._timeout_s = PATIENT_S
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -55,7 +68,7 @@ async def test_after_a_reconnection_its_state_is_unknown_again() -> None:
         end.change("C")
         await until(lambda: driver.pilot == "C")
         controller.nuisance = Nuisance.SILENT
-        with pytest.raises(Unavailable, match=r"device\.away"):
+        with hasty(driver), pytest.raises(Unavailable, match=r"device\.away"):
             await driver.read()
         controller.nuisance = Nuisance.NONE
         assert (await driver.read())[STATE] == "unknown"
@@ -125,7 +138,7 @@ async def test_no_nuisance_on_the_line_becomes_a_number(nuisance: Nuisance) -> N
     async with opened(controller) as (driver, _):
         await driver.read()
         controller.nuisance = nuisance
-        with pytest.raises((Unavailable, ProtocolViolation), match=r"device\."):
+        with hasty(driver), pytest.raises((Unavailable, ProtocolViolation), match=r"device\."):
             await driver.read()
         controller.nuisance = Nuisance.NONE
         assert (await driver.read())[LIMIT] == 16_000

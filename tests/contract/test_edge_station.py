@@ -13,6 +13,7 @@ from evmesh.edge.led import Colour
 from evmesh.sim.modbus_server import Trouble
 from evmesh.sim.smartevse2 import Nuisance
 from tests.brokers import running
+from tests.contract.patient_loop import PatientLoop
 from tests.drivers.clocks import HandClock
 from tests.drivers.recording_events import RecordingEvents
 from tests.drivers.station_bench import (
@@ -27,6 +28,8 @@ from tests.drivers.station_bench import (
     station,
     until,
 )
+
+LOOP = PatientLoop
 
 
 def stop_of(run: Bench, transaction: int) -> StoppedTransaction:

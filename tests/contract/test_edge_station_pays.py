@@ -16,9 +16,12 @@ from evmesh.services.settlements import Settlements
 from evmesh.services.transfers_payout import DepositPayouts
 from evmesh.services.transfers_settle import DepositSettling
 from tests.brokers import running
+from tests.contract.patient_loop import PatientLoop
 from tests.drivers.clocks import HandClock
 from tests.drivers.station_bench import Where, config, hardware, station, until
 from tests.fakes.world import OPERATOR, PRICE, SIGNATURES, Driver, eventually, open_world
+
+LOOP = PatientLoop
 
 
 async def test_a_prepaid_charge_is_started_metered_claimed_and_receipted(

@@ -22,9 +22,12 @@ from evmesh.sim.modbus_devices import SDM630, Quantities, SmartEVSE3
 from evmesh.sim.modbus_server import ModbusUnits, serve_serial
 from evmesh.sim.parts import CarAtParts, through_v3
 from tests.brokers import running
+from tests.contract.patient_loop import PatientLoop
 from tests.drivers.clocks import HandClock
 from tests.drivers.recording_events import RecordingEvents
 from tests.drivers.station_bench import REF, STATION, TAG, config, until
+
+LOOP = PatientLoop
 
 
 async def test_a_car_charges_by_what_is_offered_and_pays_what_the_meter_counted(tmp_path: Path) -> None:

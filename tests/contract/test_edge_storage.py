@@ -16,7 +16,9 @@ from evmesh.edge.template import LineRule, load_template
 from evmesh.sim.modbus_server import ModbusUnits, serve_tcp
 from evmesh.sim.sunspec_storage import StorageDevice
 from tests.brokers import StepClock, running, until
+from tests.contract.patient_loop import PatientLoop
 
+LOOP = PatientLoop
 POWER, SOC = ValueName.BATTERY_POWER, ValueName.STATE_OF_CHARGE
 CAPACITY, MOST = Wh(10_000), W(5_000)
 

@@ -33,8 +33,10 @@ from evmesh.telemetry.topics import new_boot
 from evmesh.telemetry.uplink import MqttUplink
 from evmesh.verify.answer import verify_answer
 from tests.brokers import Broker, running, running_broker, until
+from tests.contract.patient_loop import PatientLoop
 from tests.fakes.world import Driver, World, open_world, place
 
+LOOP = PatientLoop
 ROOF, HALL, CELLAR = "roof", "hall", "cellar"
 TARIFF, FEED_IN = 300_000, Price(50_000)
 STEP = timedelta(minutes=15)
@@ -106,7 +108,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         running_broker("mosquitto", tmp_path) as broker,
         open_world(tmp_path, price_at=lambda _: TARIFF, wired=group_of()) as world,
     ):
-        bus, commands = MqttBus(broker.config, world.clock), MqttCommands(broker.config, answer_within_s=3)
+        bus, commands = MqttBus(broker.config, world.clock), MqttCommands(broker.config, answer_within_s=60)
         made = Site(
             broker=broker,
             world=world,

@@ -92,7 +92,7 @@ _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 @contextmanager
 def node_in_front_of(url: str, spoil: Any) -> Iterator[str]:
     """Serve what the node at `url` answers, as `spoil(request, answer)` makes it; bytes as they are."""
-    upstream = httpx.Client(verify=_NO_AUTHORITIES, trust_env=False)
+    upstream = httpx.Client(verify=_NO_AUTHORITIES, trust_env=False, timeout=60)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

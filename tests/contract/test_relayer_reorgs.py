@@ -111,7 +111,8 @@ async def test_what_another_wallet_sent_is_lost_with_a_killed_node_and_told(ledg
     await deployer.submit("mint:2", contracts.token, mint())
     tabs = ledger.escrow()
     assert (await tabs.tab(payee, holder.address)).ceiling == 9
-    await asyncio.sleep(0.1)
+    while not watch._seen or watch._seen[-1] != await watch._newest():  # who has seen nothing misses nothing
+        await asyncio.sleep(0.01)
 
     process = ledger.chain._process
     assert process is not None
@@ -141,9 +142,20 @@ async def _send_foreign(
         await asyncio.sleep(0.01)
 
 
-async def test_contracts_that_a_reorganisation_took_are_not_taken_for_final(ledger: Ledger) -> None:
+async def test_contracts_that_a_reorganisation_took_are_not_taken_for_final(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contracts: Contracts = ledger.deployment.contracts
+    asked, block_number = asyncio.Event(), ledger.rpc.block_number
+
+    async def noted() -> int:
+        number = await block_number()
+        asked.set()
+        return number
+
+    monkeypatch.setattr(ledger.rpc, "block_number", noted)
     waiting = asyncio.create_task(wait_final(ledger.rpc, ledger.deployment, 3))
+    await asked.wait()  # it counts from the block that it found, which has to be one of before
     await asyncio.sleep(0.05)
     assert not waiting.done()
     await ledger.rpc.call("anvil_setCode", contracts.charge_tab.text, "0x")  # as if they had never been made

@@ -25,7 +25,7 @@ HALF_AN_HOUR = timedelta(minutes=30)
 
 @pytest.fixture
 async def slow_town(tmp_path: Path) -> AsyncIterator[Town]:
-    async with small_town(tmp_path, speed=300) as opened:
+    async with small_town(tmp_path, speed=150) as opened:
         yield opened
 
 

@@ -63,8 +63,9 @@ async def test_a_refused_driver_takes_the_first_offer_of_at_least_half(town: Tow
 
 
 async def test_a_refused_driver_without_a_good_offer_goes_and_frees_the_place(town: Town) -> None:
-    refused, next_one = visit(town), visit(town, "driver-02", arrival=MONDAY + timedelta(hours=1))
-    next_one = replace(next_one, departure=next_one.arrival + timedelta(minutes=30))
+    refused = visit(town)
+    later = refused.arrival + timedelta(hours=1)
+    next_one = visit(town, "driver-02", arrival=later, departure=later + timedelta(minutes=30))
     poor = [{"energy_wh": 100, "departure": refused.stated_departure.isoformat()}]
     town.platform.refuse = lambda code, ask: (
         ("request.refused", poor) if len(town.platform.asked) == 1 else None

@@ -137,7 +137,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
 
 
 async def listening(url: str) -> str:
-    async with httpx.AsyncClient() as client, asyncio.timeout(10):
+    async with httpx.AsyncClient(timeout=60) as client, asyncio.timeout(60):
         while True:
             try:
                 await client.get(f"{url}/v1/streams")

@@ -181,7 +181,7 @@ async def central_server() -> AsyncIterator[CentralServer]:
         yield server
 
 
-async def eventually(condition: Callable[[], object], seconds: float = 40) -> None:
+async def eventually(condition: Callable[[], object], seconds: float = 100) -> None:
     """Wait until `condition` holds; fails after `seconds` of wall time."""
     async with asyncio.timeout(seconds):
         while not condition():

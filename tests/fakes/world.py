@@ -359,7 +359,7 @@ async def running(*services: AsyncService) -> AsyncIterator[None]:
                 await task
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float = 10) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float = 60) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(within_s):
         while not await holds():

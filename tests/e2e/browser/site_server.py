@@ -6,6 +6,7 @@ back on its port.
 
 import json
 import mimetypes
+import socket
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +38,8 @@ class SiteServer:
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
+        self._claim: socket.socket | None = None
+        """Bound, and never listens: the port is nobody else's while nothing answers there."""
 
     @property
     def url(self) -> str:
@@ -63,8 +66,12 @@ class SiteServer:
         class Handler(_Handler):
             site = owner
 
+        if self._claim is None:
+            self._claim = socket.socket()
+            self._claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._claim.bind(("127.0.0.1", 0))
+            self._port = self._claim.getsockname()[1]
         self._server = _Server(("127.0.0.1", self._port), Handler)
-        self._port = self._server.server_port
         with self._changed:
             self._serving += 1
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -81,6 +88,13 @@ class SiteServer:
         self._server.server_close()
         self._thread.join()
         self._server = self._thread = None
+
+    def leave(self) -> None:
+        """Stop, and give the port back."""
+        self.stop()
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
 
     def stream_to(self, handler: "_Handler") -> None:
         """Write the snapshot, then what changes, until the server stops or the page leaves."""

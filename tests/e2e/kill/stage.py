@@ -36,12 +36,16 @@ class Stage:
         unfinished = []
         try:
             await self.world.quiet(QUIET_WITHIN_S)
+        except AssertionError as late:
+            unfinished.append(str(late))
+        _, pending = await asyncio.wait(self.lives, timeout=LAST_LOOK_S)
+        try:  # a driver may have been promised one more charge after all was quiet
+            await self.world.until_quiet(LAST_LOOK_S)
             await self.world.until(
                 lambda: is_paid_out(self.world), "the operator has what it earned", PAID_WITHIN_S
             )
         except AssertionError as late:
             unfinished.append(str(late))
-        _, pending = await asyncio.wait(self.lives, timeout=LAST_LOOK_S)
         unfinished += [f"a driver waits still: {life}" for life in pending]
         unfinished += [repr(life.exception()) for life in self.lives if life.done() and life.exception()]
         books = await read_books(self.world, [driver.signer.address.text for driver in self.drivers])

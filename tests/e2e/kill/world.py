@@ -237,6 +237,10 @@ class World:
         site_files.let_nobody_come(self.site_dir)
         await self.kill("sim")
         await self.back()
+        await self.until_quiet(within_s)
+
+    async def until_quiet(self, within_s: float) -> None:
+        """Wait until all sessions have ended and nothing is owed."""
         await self.until_true(self._is_quiet, "every session has ended, nothing is owed", within_s)
 
     def _is_quiet(self) -> bool:

@@ -69,13 +69,14 @@ async def test_a_chain_that_is_away_is_said_and_comes_back(tmp_path: Path) -> No
             answers = [(await api.get("/v1/site")).status_code for _ in range(3)]
             assert set(answers) <= {200, 503}
 
-            async def serves() -> bool:
-                return (await api.get("/v1/site")).status_code == 200
-
-            await world.until(serves, "the chain is back", 60)
             codes = json.loads((world.data / "codes.json").read_text())
-            station = await api.get(f"/v1/stations/{next(iter(codes.values()))}")
-            assert station.status_code == 200
+            paths = ("/v1/site", f"/v1/stations/{next(iter(codes.values()))}")
+
+            async def serves() -> bool:
+                return {(await api.get(path)).status_code for path in paths} == {200}
+
+            await world.running("chain")
+            await world.until(serves, "the chain is back", 60)
     finally:
         world.stop()
     assert not (world.data / "run.json").exists()

@@ -28,6 +28,10 @@ SITE = one_connector(
 )
 
 
+SPEED = 40
+"""An offer holds for three minutes: more than four seconds for who is slow to pay."""
+
+
 class PacedStation(LibraryStation):
     """Lets the time pass that its energy takes: 400 Wh in four minutes are 6 kW."""
 
@@ -43,7 +47,7 @@ async def test_a_station_of_another_maker_charges_is_paid_and_gets_a_receipt_tha
     tmp_path: Path,
 ) -> None:
     data = tmp_path / "data"
-    options = UpOptions(write_site(tmp_path, SITE), data, port=0, ocpp_port=0, speed=90, with_sim=False)
+    options = UpOptions(write_site(tmp_path, SITE), data, port=0, ocpp_port=0, speed=SPEED, with_sim=False)
     async with running(options, lambda _: None) as run:
         clock = SharedClock(data / run.clock)
         async with PacedStation.at(run.ocpp_url, "LIB-1", now=clock.now) as station:

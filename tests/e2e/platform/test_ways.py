@@ -17,7 +17,8 @@ from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.verify.receipt import verify_receipt
 from tests.e2e.platform.sites import connector, write_site
 
-SPEED = 120
+SPEED = 60
+"""A promise that is not paid holds for three minutes: three seconds, on a machine that may be busy."""
 PRICE = 350_000
 SITE = """
 name = "Two who pay otherwise"
@@ -42,7 +43,7 @@ guest-1,BAY-2,2026-06-01T06:10:00,2026-06-01T07:10:00,2026-06-01T07:00:00,1500,1
 """
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_a_car_streams_and_a_stranger_transfers_and_both_are_settled(tmp_path: Path) -> None:
     site = write_site(tmp_path, SITE + connector("BAY-1") + connector("BAY-2", 2), VISITS)
     data = tmp_path / "data"
@@ -80,7 +81,7 @@ async def test_a_car_streams_and_a_stranger_transfers_and_both_are_settled(tmp_p
 async def _settled(api: httpx.AsyncClient, ways: set[str]) -> dict[str, Any]:
     """Wait until a session of each way is settled."""
     found: dict[str, Any] = {}
-    async with asyncio.timeout(150):
+    async with asyncio.timeout(240):
         while set(found) < ways:
             site = (await api.get("/v1/site")).json()
             found = {one["way"]: one for one in site["sessions"] if one["state"] == "settled"}

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import stat
 import sys
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ from eth_account import Account
 from eth_utils.address import to_checksum_address
 from fastapi import FastAPI
 
+from evmesh.app.free_port import free_port
 from evmesh.app.http_server import HttpServer
 from evmesh.app.problems import install
 from evmesh.app.relay import add_relay
@@ -112,9 +112,7 @@ class Operator:
 @pytest.fixture
 async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
     async with running_ledger(tmp_path / "platform") as ledger:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()  # no outgoing connection takes it before the server does
         url = f"http://127.0.0.1:{port}"
         keys, contracts = ledger.keys, ledger.deployment.contracts
         trust = Trust(
@@ -142,8 +140,8 @@ async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
         async def trust_route() -> dict[str, Any]:
             return operator.trust.to_json()
 
-        async with running(HttpServer(app, port)), httpx.AsyncClient(trust_env=False) as client:
-            async with asyncio.timeout(10):
+        async with running(HttpServer(app, port)), httpx.AsyncClient(trust_env=False, timeout=60) as client:
+            async with asyncio.timeout(60):
                 while True:
                     try:
                         await client.get(f"{url}/v1/trust")

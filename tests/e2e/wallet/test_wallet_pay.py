@@ -18,7 +18,10 @@ from evmesh.ledger.signatures import EthereumSignatures
 from evmesh.verify.receipt import verify_receipt
 from tests.e2e.wallet.yard import COMMAND, EURO, PRICE, WalletDevice, Yard, kill, lying_operator, until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
+
+SLOW_WH = 25
+"""What flows in a minute where vouchers follow it: each pays four minutes ahead, here four seconds."""
 
 
 def cost(wh: int) -> int:
@@ -125,12 +128,16 @@ async def test_a_wallet_that_was_killed_goes_on_with_the_same_charge(yard: Yard)
         let_in = await driver("messages")
         assert let_in["exit"] == 0  # the station lets this wallet read
         done = await driver(*ask)  # the next call goes on with it
-        said = await driver("messages")
+        heard = {message["state"] for message in let_in["messages"]}
+        async with asyncio.timeout(60):
+            while True:  # it waits for a second, and on a busy machine what was said comes later
+                said = await driver("messages")
+                assert said["exit"] == 0, said
+                heard |= {message["state"] for message in said["messages"]}
+                if heard & {"charging", "stopping", "metered", "settled"}:
+                    break
     assert done["exit"] == 0, done
     assert len(driver.charges()) == 1
-    assert said["exit"] == 0, said
-    heard = {message["state"] for message in [*let_in["messages"], *said["messages"]]}
-    assert heard & {"charging", "stopping", "metered", "settled"}
     tab = await driver.tab()
     assert tab.ceiling == cost(500)
     assert 500 <= done["energy_wh"] < 900
@@ -172,9 +179,11 @@ async def test_ctrl_c_asks_and_stops_the_charge(yard: Yard) -> None:
 async def test_streaming_pays_as_it_flows_and_stops_paying_when_energy_stops(yard: Yard) -> None:
     driver = await yard.driver()
     async with yard.station() as station:
-        code = yard.code(station.id)
+        code, station.flow_wh = yard.code(station.id), SLOW_WH
         process = await driver.start("pay", code, "--energy", "8kWh", "--way", "streaming", "--asap", "--yes")
-        await until(lambda: bool(driver.charges()) and driver.charges()[0]["delivered"] >= 300, "it flows")
+        await until(
+            lambda: bool(driver.charges()) and driver.charges()[0]["delivered"] >= 300, "it flows", 120
+        )
         station.flow_wh = 0
         out, err = await process.communicate()
     assert process.returncode == 0, (out, err)
@@ -196,6 +205,7 @@ async def test_flex_that_was_earned_pays_for_charges_without_gas_or_any_other_mo
     async with yard.station() as station:
         ask = ("pay", yard.code(station.id), "--asap", "--yes", "--flex")
         ahead = await driver(*ask, "--energy", "0.4kWh")
+        station.flow_wh = SLOW_WH
         flowing = await driver(*ask, "--money", "0.15", "--way", "streaming")
     for done, way in ((ahead, "prepaid"), (flowing, "streaming")):
         assert (done["exit"], done["way"], done["stage"], done["currency"]) == (0, way, "ended", "FLEX"), done

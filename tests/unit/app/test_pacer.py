@@ -88,12 +88,13 @@ async def test_a_late_event_loop_is_lag_too(clock: ClockMaster, monkeypatch: pyt
 async def test_time_is_real_while_a_station_is_waited_for_and_not_for_ever(
     clock: ClockMaster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evmesh.app.pacer._COMPLETE_WITHIN_S", 0.2)
+    monkeypatch.setattr("evmesh.app.pacer._COMPLETE_WITHIN_S", 60)  # a busy machine may take a while to look
     lag = Lag()
     lag.complete = False
     async with paced(clock, lag):
         await asyncio.sleep(0.05)
         assert clock.rate_permille == 1_000
+        monkeypatch.setattr("evmesh.app.pacer._COMPLETE_WITHIN_S", 0.2)
         await until(lambda: clock.rate_permille == SPEED * 1000)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +178,18 @@ def on_one_terminal(*arguments: str) -> str:
         subprocess.run(
             ["bash", "-c", shell], stdout=terminal, stderr=terminal, stdin=subprocess.DEVNULL, check=True
         )
-        return os.read(shown, 100_000).decode()
+        os.close(terminal)  # all is read where the last who could write has let go, and no sooner
+        return _read_all(shown)
     finally:
         os.close(shown)
-        os.close(terminal)
+
+
+def _read_all(terminal: int) -> str:
+    seen = b""
+    with suppress(OSError):
+        while part := os.read(terminal, 100_000):
+            seen += part
+    return seen.decode()
 
 
 def test_words_and_answer_are_not_glued_together_on_a_terminal() -> None:

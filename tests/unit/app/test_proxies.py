@@ -1,12 +1,11 @@
 """Whose address counts for a quota: the peer's, or whom a proxy that the site trusts asks for."""
 
-import socket
-
 import httpx
 import pytest
 from fastapi import FastAPI, Request
 
 from evmesh.app.callers import address_of, require_operator
+from evmesh.app.free_port import free_port
 from evmesh.app.http_server import HttpServer
 from evmesh.app.problems import install
 from evmesh.app.proxy_site import proxies_of
@@ -43,9 +42,7 @@ async def answer_of(
 
     `page` is what a browser says of the page that asks.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()  # no outgoing connection takes it before the server does
     url, answers = f"http://127.0.0.1:{port}{path}", list[httpx.Response]()
     async with httpx.AsyncClient(trust_env=False) as client, running(HttpServer(asked(), port, trusted)):
 

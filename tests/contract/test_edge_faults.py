@@ -175,7 +175,7 @@ async def test_what_hangs_is_half_open_or_noisy_is_unknown_within_one_and_a_half
                     f'name = "noisy"\ndriver = "eastron-sdm630"\nline = "{line}"\n{every}',
                 )
             )
-            with process(log, "tests.patient_edge", "--site", str(tmp_path / "edge.toml")):
+            with process(log, "tests.edge_process", str(tmp_path / "edge.toml")):
 
                 async def changes(charger: str, value: ValueName, least: int) -> bool:
                     amtron.session_wh += 1  # so that each poll has something to tell

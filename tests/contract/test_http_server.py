@@ -56,6 +56,37 @@ async def test_no_connection_is_left_when_the_server_has_ended(is_asked: bool) -
     await writer.wait_closed()
 
 
+async def test_who_answers_has_ended_when_the_server_has_also_where_it_is_told_twice() -> None:
+    app, port, asked, ended = FastAPI(), free_port(), asyncio.Event(), asyncio.Event()
+
+    @app.get("/")
+    async def answer() -> None:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    for times in (1, 2):
+        asked.clear()
+        ended.clear()
+        serving = asyncio.create_task(HttpServer(app, port).run())
+        await until_it_listens(port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await asked.wait()
+        for _ in range(times):
+            serving.cancel()
+            await asyncio.sleep(0.1)
+        await asyncio.wait([serving], timeout=60)
+        async with asyncio.timeout(60):
+            assert await reader.read() == b""
+            if times == 1:
+                assert ended.is_set()
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
 async def until_it_listens(port: int) -> None:
     while True:
         try:

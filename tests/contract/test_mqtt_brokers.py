@@ -200,7 +200,7 @@ async def test_a_server_that_is_no_broker_does_not_pass_for_one() -> None:
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(Unavailable) as failure:
-            await wait_until_listening(port, within_s=5)
+            await wait_until_listening(port, within_s=2)
     assert "not the answer of a broker" in failure.value.what
 
 

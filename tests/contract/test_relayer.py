@@ -265,13 +265,14 @@ async def test_without_blocks_it_says_so_and_goes_on_later(ledger: Ledger) -> No
     with pytest.raises(Unavailable, match=r"chain\.not_mined"):
         await relayer.submit("mint:1", token(ledger), mint())
     ledger.making_blocks = asyncio.create_task(ledger.chain.run())
-    while True:
-        try:
-            await relayer.submit("mint:1", token(ledger), mint())
-            break
-        except Unavailable as error:
-            if error.code != "chain.not_mined":  # a node on a busy machine is slower than this is patient
-                raise
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await relayer.submit("mint:1", token(ledger), mint())
+                break
+            except Unavailable as error:
+                if error.code != "chain.not_mined":  # a node on a busy machine is slower than this is patient
+                    raise
     assert await minted(ledger) == 1
 
 

@@ -114,6 +114,7 @@ def register_at(record: Record, word: int) -> int:
     words = [said for said in record.said("StatusNotification") if said["connector_id"] == 1]
     told = [value for said in record.said("MeterValues") for value in said["meter_value"]]
     before = sum(value["timestamp"] <= words[word]["timestamp"] for value in told)
+    assert before, "nothing was told before that"
     register: int = record.registers()[before - 1]
     return register
 
@@ -136,6 +137,7 @@ async def test_a_whole_session_follows_its_limits_and_counts_every_wh(
         await eventually(lambda: "SuspendedEVSE" in record.statuses_of(1))
         await eventually(lambda: "Charging" in record.statuses_of(1)[paused(record) :])
         await eventually(lambda: record.registers()[-1] > 6_000)
+        assert record.statuses_of(1)[paused(record) + 1] == "Charging"
         before, after = (register_at(record, paused(record) + step) for step in (0, 1))
         assert after - before < 700
         vehicle = station.evses[1].record.car

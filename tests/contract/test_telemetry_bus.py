@@ -88,10 +88,9 @@ async def test_only_changes_are_published(broker: Broker) -> None:
     bus = MqttBus(broker.config, StepClock())
     watcher = Watcher(bus)
     async with running(bus, watcher):
-        await bus.publish(power(1, charger="cp-2"))
-        await until(
-            lambda: watcher.seen == [power(1, charger="cp-2")]
-        )  # who subscribes late sees only the last
+        marker = power(1, charger="cp-2")  # who subscribes late sees only the last of a topic
+        await bus.publish(marker)
+        await until(lambda: watcher.seen == [marker])
         for second, watts in enumerate([5, 5, 5, None, None, 5]):
             await bus.publish(power(watts, after_s=second))
             await bus.drained()

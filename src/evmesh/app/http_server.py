@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from evmesh.domain.errors import Refused
 
 GRACE_S: Final = 1.0
+_NOTICED_S: Final = 0.2
+"""Within this, who answers notices that nobody listens any more, or that it is cancelled."""
 
 
 class HttpServer:
@@ -36,6 +38,7 @@ class HttpServer:
             proxy_headers=bool(self._trusted_proxies),
             forwarded_allow_ips=list(self._trusted_proxies),
             lifespan="off",
+            timeout_graceful_shutdown=1,
         )
         server = _Server(config)
         with socket.socket() as listener:
@@ -65,18 +68,25 @@ class _Server(uvicorn.Server):
         return contextlib.nullcontext()
 
     async def close_all(self) -> None:
-        """Let answers under way end, then close what is left; uvicorn leaves all open when cancelled."""
+        """Let answers under way end, then end what is left; uvicorn leaves all open when cancelled."""
         if not self.started:
             return
         for listening in self.servers:
             listening.close()
-        left = self.server_state.connections
+        left, answering = self.server_state.connections, self.server_state.tasks
         for one in list(left):
             one.shutdown()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_S):
-                while left:  # noqa: ASYNC110 - uvicorn tells nobody
-                    await asyncio.sleep(0.01)
-        for one in list(left):
-            one.transport.abort()  # a page that follows: its answer has no end
-        await asyncio.sleep(0)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_S):
+                    while left or answering:  # noqa: ASYNC110 - uvicorn tells nobody
+                        await asyncio.sleep(0.01)
+        finally:
+            for one in list(left):
+                one.transport.abort()  # a page that follows: its answer has no end
+        if answering:
+            await asyncio.wait(list(answering), timeout=_NOTICED_S)
+        for task in list(answering):
+            task.cancel()
+        if answering:
+            await asyncio.wait(list(answering), timeout=_NOTICED_S)

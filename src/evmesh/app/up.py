@@ -41,6 +41,8 @@ from evmesh.telemetry.broker import broker_command, wait_until_listening
 
 _REAL_TIME = 1000
 _READY_WITHIN_S = 60
+_PAID_WITHIN_S = 300
+"""The simulation takes orders once all its drivers have money, and there may be thousands of them."""
 TELEMETRY_DB: Final = "EVMESH_TELEMETRY_DB"
 
 
@@ -122,11 +124,11 @@ async def running(options: UpOptions, say: Callable[[str], None]) -> AsyncIterat
 
         say("starting the platform")
         group.start(children["platform"].keep(when_ready, slow_down, say))
-        await _in_time("platform", ready.wait(), options.data)
+        await _in_time("platform", ready.wait(), _READY_WITHIN_S, options.data)
         if options.with_sim:
             say("starting the simulated stations, cars and drivers")
             group.start(children["sim"].keep(_at_once, lambda: unlink_all(options.data / PARTS), say))
-            await _in_time("simulation", wait_until_open(options.data), options.data)
+            await _in_time("sim", wait_until_open(options.data), _PAID_WITHIN_S, options.data)
         if write_gateway(options.data, site, run):
             group.start(children["edge"].keep(_at_once, _ignore, say))
         yield run
@@ -177,14 +179,17 @@ async def _make_contracts(chain: EmbeddedChain, data: Path) -> None:
     await deploy(chain.rpc, data, keys.deployer)
 
 
-async def _in_time(what: Literal["platform", "simulation"], ready: Awaitable[object], data: Path) -> None:
+async def _in_time(
+    child: Literal["platform", "sim"], ready: Awaitable[object], within_s: float, data: Path
+) -> None:
     try:
-        async with asyncio.timeout(_READY_WITHIN_S):
+        async with asyncio.timeout(within_s):
             await ready
     except TimeoutError:
-        log = data / "logs" / ("sim.log" if what == "simulation" else "platform.log")
         raise Unavailable(
-            f"{what}.not_ready", f"the {what} is not ready after {_READY_WITHIN_S} s", do=f"read {log}"
+            f"{child}.not_ready",
+            f"the process {child!r} is not ready after {within_s} s",
+            do=f"read {data / 'logs' / f'{child}.log'}",
         ) from None
 
 

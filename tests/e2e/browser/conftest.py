@@ -73,4 +73,4 @@ def site() -> Iterator[SiteServer]:
     server.publish(recorded("busy"))
     server.start()
     yield server
-    server.leave()
+    server.stop()

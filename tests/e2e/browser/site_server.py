@@ -6,7 +6,6 @@ back on its port.
 
 import json
 import mimetypes
-import socket
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evmesh.app.changes import changes
+from evmesh.app.free_port import free_port
 
 Snapshot = dict[str, Any]
 
@@ -38,8 +38,6 @@ class SiteServer:
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
-        self._claim: socket.socket | None = None
-        """Bound, and never listens: the port is nobody else's while nothing answers there."""
 
     @property
     def url(self) -> str:
@@ -66,11 +64,7 @@ class SiteServer:
         class Handler(_Handler):
             site = owner
 
-        if self._claim is None:
-            self._claim = socket.socket()
-            self._claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._claim.bind(("127.0.0.1", 0))
-            self._port = self._claim.getsockname()[1]
+        self._port = self._port or free_port()  # which nobody else takes while nothing answers there
         self._server = _Server(("127.0.0.1", self._port), Handler)
         with self._changed:
             self._serving += 1
@@ -88,13 +82,6 @@ class SiteServer:
         self._server.server_close()
         self._thread.join()
         self._server = self._thread = None
-
-    def leave(self) -> None:
-        """Stop, and give the port back."""
-        self.stop()
-        if self._claim is not None:
-            self._claim.close()
-            self._claim = None
 
     def stream_to(self, handler: "_Handler") -> None:
         """Write the snapshot, then what changes, until the server stops or the page leaves."""

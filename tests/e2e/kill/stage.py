@@ -17,6 +17,9 @@ PAID_WITHIN_S = 100.0
 LAST_LOOK_S = 30.0
 """How long a driver may take to notice that the own session has ended."""
 
+LAST_CHARGE_S = 90.0
+"""How long a charge may take that was promised in the instant of the end."""
+
 
 @dataclass(repr=False)
 class Stage:
@@ -39,8 +42,9 @@ class Stage:
         except AssertionError as late:
             unfinished.append(str(late))
         _, pending = await asyncio.wait(self.lives, timeout=LAST_LOOK_S)
-        try:  # a driver may have been promised one more charge after all was quiet
-            await self.world.until_quiet(LAST_LOOK_S)
+        try:
+            if not unfinished:  # a driver may have been promised one more charge after all was quiet
+                await self.world.until_quiet(LAST_CHARGE_S)
             await self.world.until(
                 lambda: is_paid_out(self.world), "the operator has what it earned", PAID_WITHIN_S
             )

@@ -23,7 +23,7 @@ from evmesh.ledger.child_process import ChildRecord
 from tests.e2e.platform.sites import connector, write_site
 
 SPEED = 90
-"""What flows until a station has stopped is bounded below: a busy machine's second is ninety of them."""
+"""The test bounds what flows until a station has stopped: a second of a busy machine is ninety of it."""
 PRICE = 350_000
 SITE = """
 name = "Parts"

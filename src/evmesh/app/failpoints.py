@@ -1,7 +1,8 @@
 """Crash points: the kill tests name one, and the process ends there as if it had been killed.
 
 Armed by a file, so that one run can be crashed again and again: the file holds a point's name, and
-is removed just before the process kills itself.
+is removed just before the process kills itself. With ` stop` behind the name it stops itself, so that who
+armed it can look at what it leaves, and kills it then: a supervisor would start the next one meanwhile.
 """
 
 import os
@@ -18,9 +19,9 @@ class Failpoint:
     def __call__(self, name: str) -> None:
         """Pass, or end here."""
         try:
-            wanted = self._armed.read_text().strip()
+            wanted, _, how = self._armed.read_text().strip().partition(" ")
         except FileNotFoundError:
             return
         if wanted == name:
             self._armed.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGSTOP if how == "stop" else signal.SIGKILL)

@@ -148,28 +148,29 @@ class World:
         await self.until_true(lambda: not record.is_alive(), f"process {record.pid} is dead", BACK_WITHIN_S)
 
     async def arm(self, point: str) -> ChildRecord:
-        """Have the platform kill itself where it next passes `point`; give the process that will."""
+        """Have the platform stop itself where it next passes `point`; give the process that will."""
         record = await self.running("platform")
         fresh = self.data / "failpoint.new"
-        fresh.write_text(point)
+        fresh.write_text(f"{point} stop")
         fresh.replace(self.data / "failpoint")
         return record
 
     async def died_at(self, point: str, armed: ChildRecord) -> Crash:
-        """Wait until the armed process has died at its point; fails where it was never reached."""
+        """Kill the armed process at its point, and say what it left; fails where it was never reached."""
         file = self.data / "failpoint"
 
-        def died() -> bool:
-            alive, waiting = armed.is_alive(), file.exists()
-            if not alive and waiting:
+        def stands() -> bool:
+            if not armed.is_alive():
                 raise AssertionError(f"the platform ended by itself, not at {point}: {self._tail(_LOG)}")
-            return not alive
+            return not file.exists() and _is_stopped(armed.pid)
 
         try:
-            await self.until_true(died, f"the platform passes {point}", POINT_WITHIN_S)
+            await self.until_true(stands, f"the platform passes {point}", POINT_WITHIN_S)
         finally:
             file.unlink(missing_ok=True)
         self.crashes.append(Crash(point, self.open_sessions()))
+        os.kill(armed.pid, signal.SIGKILL)
+        await self.dead(armed)
         return self.crashes[-1]
 
     @contextlib.contextmanager
@@ -257,3 +258,8 @@ class World:
 
 
 _LOG = "logs/platform.log"
+
+
+def _is_stopped(pid: int) -> bool:
+    """Say whether a process stands still, as the kernel has it (proc(5))."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

@@ -1,5 +1,6 @@
 """A crash point ends the process as a kill would, once, and only where it is named."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -31,6 +32,18 @@ def test_a_process_ends_at_the_armed_point_without_cleaning_up_and_only_once(tmp
     assert run(armed) == (-signal.SIGKILL, ["fund:before_commit"])
     assert not armed.exists()
     assert run(armed)[0] == 0
+
+
+def test_a_process_that_is_to_be_looked_at_first_stops_at_its_point(tmp_path: Path) -> None:
+    armed = tmp_path / "failpoint"
+    armed.write_text("fund:after_commit stop")
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(armed)], stdout=subprocess.PIPE) as process:
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        assert not armed.exists()
+        process.kill()
+        said, _ = process.communicate()
+    assert said.splitlines() == [b"fund:before_commit"]
 
 
 def test_a_point_that_is_never_passed_ends_nothing(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class Broker:
         """End it as the platform does, and see that it ends well."""
         if self.process is not None:
             self.process.terminate()
-            assert self.process.wait(60) == 0, self.log.read_text()
+            assert self.process.wait(10) == 0, self.log.read_text()
             self.process = None
 
     def kill(self) -> None:

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -191,11 +192,13 @@ async def test_what_hangs_is_half_open_or_noisy_is_unknown_within_one_and_a_half
                 told = {"half-open": ENERGY, "hangs": ValueName.SESSION_ENERGY, "noisy": ENERGY}
                 for charger, value in told.items():
                     await eventually(lambda: changes(charger, value, 2), log)  # noqa: B023 - awaited here
+                began = time.monotonic()
                 meter.send_signal(signal.SIGSTOP)  # the line stands, and nobody is behind it
                 amtron.upset = Upset.HANGS
                 noisy.trouble = Trouble.CHECKSUM
                 for charger, value in told.items():
                     await eventually(lambda: is_unknown(charger, value), log)  # noqa: B023 - awaited here
+                assert time.monotonic() - began < 30, "blocked: its own clock does not count that"
                 meter.send_signal(signal.SIGCONT)
                 amtron.upset, noisy.trouble = Upset.NONE, Trouble.NONE
                 for charger, value in told.items():

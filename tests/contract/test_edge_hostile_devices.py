@@ -302,7 +302,6 @@ async def test_what_a_controller_did_while_it_was_not_heard_is_not_known_afterwa
 async def test_a_charger_that_hangs_while_it_is_made_safe_is_unknown_in_time() -> None:
     amtron = Amtron()
     rule = PollRule(interval_s=0.2, safe_current=Milliamp(6_000), safe_after_s=0.5)
-    loop = asyncio.get_running_loop()
     async with (
         serve_amtron(amtron) as port,
         MhcpCharger("127.0.0.1", "4711", port=port, timeout_s=30, pause_s=0) as charger,
@@ -310,10 +309,9 @@ async def test_a_charger_that_hangs_while_it_is_made_safe_is_unknown_in_time() -
         hanging = HangsWhenLimited(charger, amtron)
         async with polled(hanging, rule) as (_, told):
             await until(lambda: amtron.upset is Upset.HANGS)
-            began, began_by_wall = loop.time(), time.monotonic()
+            began = time.monotonic()
             await until(lambda: told.get(STATE) == "unknown")
-            assert loop.time() - began < 5
-            assert time.monotonic() - began_by_wall < 25  # and not after the thirty seconds that it hangs
+            assert time.monotonic() - began < 5  # and not after the thirty seconds that it hangs
 
 
 class HangsWhenLimited:
